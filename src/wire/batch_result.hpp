@@ -1,0 +1,50 @@
+#pragma once
+// The result of one batch, as it travels from the worker to the writer: one flat block, columns aligned, so that it is
+// written once (by the worker, into shared memory) and read in place (by the writer).
+#include <cstdint>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "mgpu/columns.hpp"
+#include "wire/bytes.hpp"
+
+namespace mgpu::wire {
+
+/// One column of a batch.
+///  fixed:  `data` is rows × spec.row_bytes(); rows not ok are already NaN (floats) or 0.
+///  ragged: `data` is the values of all rows one after another; `counts` [rows] says how many elements each has (0 if not ok).
+///  text:   as ragged, in bytes.
+struct ColumnData {
+  std::uint32_t column = 0; ///< index into Opened::columns
+  std::span<const std::uint32_t> counts;
+  View data;
+};
+
+/// Views into an encoded block (or into anything, for encoding).
+struct BatchResult {
+  std::uint64_t batch = 0;
+  std::uint64_t first = 0;                  ///< first item
+  std::uint32_t attempt = 1;
+  std::span<const std::uint8_t> status;     ///< [rows] mgpu::Status
+  std::span<const std::uint8_t> flags;      ///< [rows] mgpu::RowFlag
+  std::span<const float> seconds;           ///< [rows] load + its share of the batch's run time
+  std::vector<std::pair<std::uint32_t, std::string_view>> errors; ///< row in the batch, reason; failed rows only
+  std::vector<ColumnData> columns;
+  std::size_t rows() const { return status.size(); }
+};
+
+inline constexpr std::size_t block_alignment = 64;
+
+/// Bytes `encode` will write, a multiple of block_alignment.
+std::size_t encoded_size(const BatchResult&);
+
+/// Writes the block at `out`, encoded_size() long and block_alignment-aligned. Returns, by column, where its `data` begins, so
+/// that a caller may leave ColumnData::data empty-backed (data() == nullptr with a size) and fill it in place.
+std::vector<std::byte*> encode(const BatchResult&, std::byte* out);
+
+/// Reads a block; the result's views point into `block`, which must be block_alignment-aligned. Throws Error when torn.
+BatchResult decode_batch_result(View block);
+
+} // namespace mgpu::wire
