@@ -1,0 +1,151 @@
+#include "wire/batch_result.hpp"
+
+#include <algorithm>
+
+namespace mgpu::wire {
+
+namespace {
+
+constexpr std::uint64_t block_magic = 0x31746c757365722eULL; // ".result1": a foreign or overwritten block is seen at once
+
+/// The fixed part of a block, in the order it lies there; every member is naturally aligned, so there is no hidden padding.
+struct BlockHeader {
+  std::uint64_t magic = block_magic;
+  std::uint64_t size_bytes = 0; ///< of the whole block
+  std::uint64_t batch = 0, first = 0;
+  std::uint32_t attempt = 0, rows = 0, errors = 0, columns = 0;
+};
+static_assert(sizeof(BlockHeader) == 48);
+
+struct ColumnHeader {
+  std::uint64_t data_bytes = 0;
+  std::uint32_t column = 0;
+  std::uint32_t has_counts = 0;
+};
+static_assert(sizeof(ColumnHeader) == 16);
+
+/// Walks over a block from its start; with out == nullptr it only measures, so that size and layout cannot drift apart.
+class BlockWriter {
+ public:
+  explicit BlockWriter(std::byte* out) : out_(out) {}
+
+  void append(const void* data, std::size_t size) {
+    if (out_ != nullptr && data != nullptr && size > 0) std::memcpy(out_ + at_, data, size);
+    at_ += size;
+  }
+  void align(std::size_t alignment) {
+    const std::size_t next = (at_ + alignment - 1) / alignment * alignment;
+    if (out_ != nullptr) std::memset(out_ + at_, 0, next - at_); // equal results are equal blocks, whatever lay there before
+    at_ = next;
+  }
+  std::byte* position() const { return out_ == nullptr ? nullptr : out_ + at_; }
+  std::size_t size() const { return at_; }
+
+ private:
+  std::byte* out_;
+  std::size_t at_ = 0;
+};
+
+std::vector<std::byte*> write_block(const BatchResult& result, std::uint64_t size_bytes, BlockWriter& block) {
+  BlockHeader header;
+  header.size_bytes = size_bytes;
+  header.batch = result.batch;
+  header.first = result.first;
+  header.attempt = result.attempt;
+  header.rows = static_cast<std::uint32_t>(result.rows());
+  header.errors = static_cast<std::uint32_t>(result.errors.size());
+  header.columns = static_cast<std::uint32_t>(result.columns.size());
+  block.append(&header, sizeof header);
+  block.append(result.seconds.data(), result.seconds.size_bytes());
+  block.append(result.status.data(), result.status.size_bytes());
+  block.append(result.flags.data(), result.flags.size_bytes());
+  for (const auto& [row, reason] : result.errors) {
+    block.align(sizeof(std::uint32_t));
+    const std::uint32_t head[2] = {row, static_cast<std::uint32_t>(reason.size())};
+    block.append(head, sizeof head);
+    block.append(reason.data(), reason.size());
+  }
+  std::vector<std::byte*> data;
+  data.reserve(result.columns.size());
+  for (const ColumnData& column : result.columns) {
+    block.align(alignof(ColumnHeader));
+    const ColumnHeader head{column.data.size(), column.column, column.counts.empty() ? 0u : 1u};
+    block.append(&head, sizeof head);
+    block.append(column.counts.data(), column.counts.size_bytes());
+    block.align(block_alignment);
+    data.push_back(block.position());
+    block.append(column.data.data(), column.data.size());
+  }
+  block.align(block_alignment);
+  return data;
+}
+
+template <typename T>
+std::span<const T> take_values(Decoder& in, std::size_t count) {
+  const View bytes = in.take(count * sizeof(T)); // count comes from a 32-bit field: no overflow
+  return {reinterpret_cast<const T*>(bytes.data()), count};
+}
+
+void check_consistent(const BatchResult& result) {
+  if (result.flags.size() != result.rows() || result.seconds.size() != result.rows())
+    throw Error("wire: a batch result whose status, flags and seconds differ in length");
+  for (const ColumnData& column : result.columns)
+    if (!column.counts.empty() && column.counts.size() != result.rows())
+      throw Error("wire: a batch result with another number of counts than rows");
+}
+
+} // namespace
+
+std::size_t encoded_size(const BatchResult& result) {
+  BlockWriter measure(nullptr);
+  write_block(result, 0, measure);
+  return measure.size();
+}
+
+std::vector<std::byte*> encode(const BatchResult& result, std::byte* out) {
+  check_consistent(result);
+  BlockWriter block(out);
+  return write_block(result, encoded_size(result), block);
+}
+
+BatchResult decode_batch_result(View block) {
+  if (reinterpret_cast<std::uintptr_t>(block.data()) % alignof(BlockHeader) != 0)
+    throw Error("wire: a batch result does not begin on an 8-byte boundary");
+  Decoder in(block);
+  BlockHeader header;
+  std::memcpy(&header, in.take(sizeof header).data(), sizeof header);
+  if (header.magic != block_magic) throw Error("wire: not a batch result");
+  if (header.size_bytes != block.size()) throw Error("wire: a batch result is torn");
+
+  BatchResult result;
+  result.batch = header.batch;
+  result.first = header.first;
+  result.attempt = header.attempt;
+  result.seconds = take_values<float>(in, header.rows);
+  result.status = take_values<std::uint8_t>(in, header.rows);
+  result.flags = take_values<std::uint8_t>(in, header.rows);
+  if (std::any_of(result.status.begin(), result.status.end(), [](std::uint8_t s) { return s > 2; }))
+    throw Error("wire: a batch result with an unknown status");
+  for (std::uint32_t i = 0; i < header.errors; ++i) {
+    in.align(sizeof(std::uint32_t));
+    const auto row = in.get<std::uint32_t>();
+    const View reason = in.take(in.get<std::uint32_t>());
+    if (row >= header.rows) throw Error("wire: a batch result with an error for a row it does not have");
+    result.errors.emplace_back(row, std::string_view(reinterpret_cast<const char*>(reason.data()), reason.size()));
+  }
+  for (std::uint32_t i = 0; i < header.columns; ++i) {
+    in.align(alignof(ColumnHeader));
+    const auto data_bytes = in.get<std::uint64_t>();
+    ColumnData column;
+    column.column = in.get<std::uint32_t>();
+    if (in.get<std::uint32_t>() != 0) column.counts = take_values<std::uint32_t>(in, header.rows);
+    in.align(block_alignment);
+    column.data = in.take(data_bytes);
+    result.columns.push_back(column);
+  }
+  in.align(block_alignment);
+  if (in.rest() != 0) throw Error("wire: a batch result has bytes left over");
+  return result;
+}
+
+} // namespace mgpu::wire

@@ -1,0 +1,209 @@
+#include "wire/messages.hpp"
+
+#include <algorithm>
+#include <concepts>
+#include <tuple>
+#include <type_traits>
+
+namespace mgpu::wire {
+
+namespace {
+
+/// M is T or const T: one list of fields serves encoding and decoding, so the two cannot drift apart.
+template <typename M, typename T>
+concept Is = std::same_as<std::remove_const_t<M>, T>;
+
+auto fields(Is<ColumnSpec> auto& m) {
+  return std::tie(m.name, m.type, m.layout, m.row_shape);
+}
+auto fields(Is<Item> auto& m) {
+  return std::tie(m.index, m.path, m.shipped, m.content, m.columns);
+}
+auto fields(Is<std::pair<std::string, std::string>> auto& m) {
+  return std::tie(m.first, m.second);
+}
+auto fields(Is<Device> auto& m) {
+  return std::tie(m.name, m.uuid, m.pci_bus_id, m.memory_bytes, m.index);
+}
+auto fields(Is<Versions> auto& m) {
+  return std::tie(m.mgpu, m.torch, m.cuda, m.nccl, m.ffmpeg, m.jpeg);
+}
+auto fields(Is<Hello> auto& m) {
+  return std::tie(m.pid, m.versions, m.devices, m.device_note);
+}
+auto fields(Is<Progress> auto& m) {
+  return std::tie(m.stage, m.fraction, m.memory_bytes);
+}
+auto fields(Is<Opened> auto& m) {
+  return std::tie(m.seconds, m.memory_bytes, m.columns, m.device, m.uuid, m.labels);
+}
+auto fields(Is<Log> auto& m) {
+  return std::tie(m.level, m.text);
+}
+auto fields(Is<Stats> auto& m) {
+  return std::tie(m.items, m.failed, m.batches, m.busy_s, m.load_wait_s, m.write_wait_s, m.grant_wait_s, m.load_s, m.wall_s,
+                  m.memory_bytes);
+}
+auto fields(Is<Failure> auto& m) {
+  return std::tie(m.exit_code, m.text);
+}
+auto fields(Is<Configure> auto& m) {
+  return std::tie(m.job, m.config_json, m.model_path, m.rank, m.world_size, m.local_rank, m.local_size, m.host, m.device, m.dtype,
+                  m.threads, m.loaders, m.cores, m.batch_size, m.batches_in_flight, m.trace);
+}
+auto fields(Is<BatchRange> auto& m) {
+  return std::tie(m.batch, m.first, m.attempt, m.items);
+}
+auto fields(Is<Grant> auto& m) {
+  return std::tie(m.batches);
+}
+auto fields(Is<SharedRange> auto& m) {
+  return std::tie(m.offset, m.size);
+}
+auto fields(Is<Join> auto& m) {
+  return std::tie(m.node, m.host, m.pid, m.launcher_local_rank, m.shared_rank, m.shared_size, m.cores, m.memory_free_bytes, m.mpi,
+                  m.hdf5);
+}
+auto fields(Is<Stage> auto& m) {
+  return std::tie(m.path);
+}
+auto fields(Is<Staged> auto& m) {
+  return std::tie(m.path, m.error, m.seconds);
+}
+
+template <typename T>
+concept Struct = requires(T& value) {
+  fields(value);
+};
+
+// Every struct that stands in a list begins with a string, a list or a 64-bit number.
+constexpr std::size_t least_element_bytes = 8;
+
+void put(Encoder& out, const std::string& text) {
+  out.put(std::string_view(text));
+}
+void put(Encoder& out, bool value) {
+  out.put(static_cast<std::uint8_t>(value));
+}
+template <Plain T>
+void put(Encoder& out, T value) {
+  out.put(value);
+}
+template <Struct T>
+void put(Encoder& out, const T& value);
+template <typename T>
+void put(Encoder& out, const std::vector<T>& list) {
+  if constexpr (Plain<T>) {
+    out.put(std::span<const T>(list));
+  } else {
+    out.put(static_cast<std::uint64_t>(list.size()));
+    for (const T& element : list) put(out, element);
+  }
+}
+template <Struct T>
+void put(Encoder& out, const T& value) {
+  std::apply([&](const auto&... field) { (put(out, field), ...); }, fields(value));
+}
+
+void take(Decoder& in, std::string& text) {
+  text = in.text();
+}
+void take(Decoder& in, bool& value) {
+  value = in.get<std::uint8_t>() != 0;
+}
+template <Plain T>
+void take(Decoder& in, T& value) {
+  value = in.get<T>();
+}
+void take(Decoder& in, DType& value) {
+  value = in.get<DType>();
+  if (value > DType::boolean) throw Error("wire: a column of an unknown type");
+}
+void take(Decoder& in, Layout& value) {
+  value = in.get<Layout>();
+  if (value > Layout::text) throw Error("wire: a column of an unknown layout");
+}
+template <Struct T>
+void take(Decoder& in, T& value);
+template <typename T>
+void take(Decoder& in, std::vector<T>& list) {
+  if constexpr (Plain<T>) {
+    list = in.values<T>();
+  } else {
+    list.resize(in.count(least_element_bytes));
+    for (T& element : list) take(in, element);
+  }
+}
+template <Struct T>
+void take(Decoder& in, T& value) {
+  std::apply([&](auto&... field) { (take(in, field), ...); }, fields(value));
+}
+
+template <Struct T>
+void encode_message(const T& message, Buffer& buffer) {
+  Encoder out(buffer);
+  put(out, message);
+}
+
+} // namespace
+
+void encode(const Hello& message, Buffer& out) {
+  encode_message(message, out);
+}
+void encode(const Progress& message, Buffer& out) {
+  encode_message(message, out);
+}
+void encode(const Opened& message, Buffer& out) {
+  encode_message(message, out);
+}
+void encode(const Log& message, Buffer& out) {
+  encode_message(message, out);
+}
+void encode(const Stats& message, Buffer& out) {
+  encode_message(message, out);
+}
+void encode(const Failure& message, Buffer& out) {
+  encode_message(message, out);
+}
+void encode(const Configure& message, Buffer& out) {
+  encode_message(message, out);
+}
+void encode(const Grant& message, Buffer& out) {
+  encode_message(message, out);
+}
+void encode(const SharedRange& message, Buffer& out) {
+  encode_message(message, out);
+}
+void encode(const Join& message, Buffer& out) {
+  encode_message(message, out);
+}
+void encode(const Stage& message, Buffer& out) {
+  encode_message(message, out);
+}
+void encode(const Staged& message, Buffer& out) {
+  encode_message(message, out);
+}
+
+template <typename Message>
+Message decode(View bytes) {
+  Decoder in(bytes);
+  Message message;
+  take(in, message);
+  if (in.rest() != 0) throw Error("wire: a message has bytes left over");
+  return message;
+}
+
+template Hello decode<Hello>(View);
+template Progress decode<Progress>(View);
+template Opened decode<Opened>(View);
+template Log decode<Log>(View);
+template Stats decode<Stats>(View);
+template Failure decode<Failure>(View);
+template Configure decode<Configure>(View);
+template Grant decode<Grant>(View);
+template SharedRange decode<SharedRange>(View);
+template Join decode<Join>(View);
+template Stage decode<Stage>(View);
+template Staged decode<Staged>(View);
+
+} // namespace mgpu::wire
