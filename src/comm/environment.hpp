@@ -1,0 +1,47 @@
+#pragma once
+// MPI's life in this process, and what the launcher says of this rank.
+#include <cstdint>
+#include <memory>
+#include <string>
+
+#include "comm/messenger.hpp"
+
+namespace mgpu::comm {
+
+/// Facts a launcher leaves in the environment; -1 or "" where it does not.
+struct LauncherFacts {
+  int rank = -1, size = -1, local_rank = -1, local_size = -1;
+  std::string node;     ///< SLURMD_NODENAME, else the host name
+  std::string host;     ///< host name
+  std::string launcher; ///< "mpirun", "srun", ""
+
+  static LauncherFacts read();
+};
+
+/// RAII over MPI_Init_thread and MPI_Finalize. Without a launcher MPI is not started at all and the world is this process.
+class Environment {
+ public:
+  explicit Environment(const LauncherFacts& facts);
+  ~Environment();
+  Environment(const Environment&) = delete;
+  Environment& operator=(const Environment&) = delete;
+
+  /// Valid until the environment goes.
+  Messenger& messenger() { return *messenger_; }
+  int shared_rank() const { return shared_rank_; } ///< of MPI_Comm_split_type(SHARED); -1 without MPI
+  int shared_size() const { return shared_size_; }
+  /// "Open MPI v5.0.10", "none".
+  static std::string version();
+  /// All-reduce of one number a rank against the sum each rank computes itself; for `doctor`. Seconds, or throws Error.
+  double self_test();
+  /// After a rank was lost: leave without the collective MPI_Finalize, which could wait for it for ever.
+  void abandon() { abandoned_ = true; }
+
+ private:
+  bool started_ = false;
+  bool abandoned_ = false;
+  int shared_rank_ = -1, shared_size_ = -1;
+  std::unique_ptr<Messenger> messenger_;
+};
+
+} // namespace mgpu::comm

@@ -1,0 +1,25 @@
+#pragma once
+// Every MPI call goes through here once and throws there.
+#include <fmt/format.h>
+#include <mpi.h>
+
+#include <array>
+
+#include "mgpu/error.hpp"
+
+namespace mgpu::comm {
+
+/// Throws Error with MPI's own text when `code` is not MPI_SUCCESS.
+inline void check_mpi(int code, const char* call) {
+  if (code == MPI_SUCCESS) return;
+  std::array<char, MPI_MAX_ERROR_STRING> text{};
+  int length = 0;
+  MPI_Error_string(code, text.data(), &length);
+  Error error(fmt::format("{}: {}", call, text.data()));
+  error.call = call;
+  throw error;
+}
+
+} // namespace mgpu::comm
+
+#define MGPU_MPI(call, ...) ::mgpu::comm::check_mpi(call(__VA_ARGS__), #call)
