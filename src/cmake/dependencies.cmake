@@ -1,3 +1,4 @@
+# Everything that is not ours, as imported targets. Also read by find_package(mgpu), so that a job built elsewhere links the same.
 find_package(Threads REQUIRED)
 find_package(PkgConfig REQUIRED)
 find_package(fmt REQUIRED)
@@ -10,14 +11,8 @@ set(HDF5_PREFER_PARALLEL OFF)
 find_package(HDF5 REQUIRED COMPONENTS C)
 pkg_check_modules(FFMPEG REQUIRED IMPORTED_TARGET libavformat libavcodec libavutil libswresample)
 find_package(MPI REQUIRED COMPONENTS C)
-
 if(MGPU_WORKER)
-  enable_language(CUDA)
-  set(CMAKE_CUDA_STANDARD 17)
-  find_package(CUDAToolkit REQUIRED)
-  find_package(Torch REQUIRED)
-  # Torch's config adds its flags to every target; keep them to the rooms that use LibTorch.
-  find_package(NCCL QUIET)
+  include(${CMAKE_CURRENT_LIST_DIR}/torch.cmake)
 endif()
 if(MGPU_TESTS)
   find_package(GTest REQUIRED)

@@ -1,0 +1,46 @@
+# mgpu_torch: LibTorch for the rooms of the worker. mgpu_nccl: NCCL, where there is one (the wheel's or the system's).
+
+# LibTorch's configuration asks for the CUDA language itself, but only after it has needed the toolkit's folder.
+set(CMAKE_CUDA_STANDARD 17)
+if(CMAKE_CUDA_COMPILER)
+  file(REAL_PATH ${CMAKE_CUDA_COMPILER} nvcc)
+  get_filename_component(CUDA_TOOLKIT_ROOT_DIR ${nvcc}/../.. ABSOLUTE)
+  set(CUDAToolkit_ROOT ${CUDA_TOOLKIT_ROOT_DIR})
+endif()
+set(Python_EXECUTABLE ${MGPU_PYTHON})
+
+# A LibTorch without CUDA needs no toolkit.
+find_path(MGPU_TORCH_CUDA_LIB libtorch_cuda.so HINTS ${Torch_DIR}/../../../lib PATH_SUFFIXES lib)
+if(MGPU_TORCH_CUDA_LIB)
+  enable_language(CUDA)
+  find_package(CUDAToolkit REQUIRED)
+endif()
+
+# Its hints on missing optional parts (NVTX, kineto, cuDNN headers) are not about this build; errors still show.
+set(CMAKE_MESSAGE_LOG_LEVEL ERROR)
+set(CMAKE_SUPPRESS_DEVELOPER_WARNINGS ON)
+find_package(Torch REQUIRED QUIET)
+unset(CMAKE_SUPPRESS_DEVELOPER_WARNINGS)
+unset(CMAKE_MESSAGE_LOG_LEVEL)
+
+# LibTorch ships a copy of fmt's headers without its library; ours must win, or declarations and library differ in version.
+get_target_property(fmt_include fmt::fmt INTERFACE_INCLUDE_DIRECTORIES)
+list(GET fmt_include 0 fmt_include)
+file(MAKE_DIRECTORY ${CMAKE_BINARY_DIR}/fmt_first)
+file(CREATE_LINK ${fmt_include}/fmt ${CMAKE_BINARY_DIR}/fmt_first/fmt SYMBOLIC)
+
+add_library(mgpu_torch INTERFACE IMPORTED GLOBAL)
+set_target_properties(mgpu_torch PROPERTIES
+  INTERFACE_INCLUDE_DIRECTORIES ${CMAKE_BINARY_DIR}/fmt_first
+  INTERFACE_LINK_LIBRARIES "${TORCH_LIBRARIES}")
+if(MGPU_TORCH_CUDA_LIB)
+  set_property(TARGET mgpu_torch APPEND PROPERTY INTERFACE_COMPILE_DEFINITIONS MGPU_HAS_CUDA)
+endif()
+
+find_path(NCCL_INCLUDE_DIR nccl.h)
+find_library(NCCL_LIBRARY NAMES nccl libnccl.so.2)
+if(NCCL_INCLUDE_DIR AND NCCL_LIBRARY)
+  add_library(mgpu_nccl SHARED IMPORTED GLOBAL)
+  set_target_properties(mgpu_nccl PROPERTIES IMPORTED_LOCATION ${NCCL_LIBRARY} INTERFACE_INCLUDE_DIRECTORIES ${NCCL_INCLUDE_DIR})
+endif()
+message(STATUS "LibTorch ${Torch_VERSION} (${Torch_DIR}), CUDA ${CUDAToolkit_VERSION}, NCCL ${NCCL_LIBRARY}")
