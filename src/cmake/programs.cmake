@@ -32,7 +32,8 @@ function(mgpu_add_program name)
   if(name STREQUAL mgpu_run)
     set(worker mgpu_worker)
   endif()
-  set(generated ${CMAKE_CURRENT_BINARY_DIR}/${name})
+  set(generated ${CMAKE_CURRENT_BINARY_DIR}/${name}_jobs)
+  set(folder ${CMAKE_BINARY_DIR}/bin) # side by side: the agent starts the worker that stands next to it
 
   set(declarations "")
   set(jobs "")
@@ -70,6 +71,7 @@ std::string_view worker_name() { return "@worker@"; }
 ]])
   add_executable(${name} ${generated}/job_list_agent.cpp)
   target_link_libraries(${name} PRIVATE ${libraries} mgpu::agent_program mgpu::flags)
+  set_target_properties(${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${folder})
 
   if(NOT MGPU_WORKER)
     return()
@@ -93,5 +95,6 @@ std::span<const WorkEntry> work_list() { return works; }
 ]])
   add_executable(${worker} ${generated}/job_list_worker.cpp)
   target_link_libraries(${worker} PRIVATE ${work_libraries} mgpu::worker_program mgpu::flags)
+  set_target_properties(${worker} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${folder})
   add_dependencies(${name} ${worker}) # a program without its worker starts and then cannot work
 endfunction()
