@@ -26,6 +26,9 @@ class Results {
   virtual std::vector<std::string> manifest_column(std::string_view name) const = 0;
 };
 
+/// Which files of a folder are items.
+enum class Media : std::uint8_t { any, images, audio };
+
 /// The agent's side of a job: what it adds to the command line and what happens at the end. Knows no GPU.
 class Job {
  public:
@@ -38,6 +41,8 @@ class Job {
   virtual std::vector<OptionSpec> options() const { return {}; }
   /// Checks what can be checked before any work, on rank 0; throws usage_error.
   virtual void check(const Config&) const {}
+  /// Which files of an input folder are items; lists and tables are taken as they are.
+  virtual Media media(const Config&) const { return Media::any; }
   /// Manifest columns each Item must carry to the worker ("label", "prompt").
   virtual std::vector<std::string> item_columns(const Config&) const { return {}; }
   /// On rank 0 when every item is done: print a summary. One call, after the result file is complete.

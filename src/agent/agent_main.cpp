@@ -1,0 +1,140 @@
+// mgpu_run: the program a user starts, one process a rank.
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <iostream>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "agent/conductor.hpp"
+#include "agent/doctor.hpp"
+#include "agent/join.hpp"
+#include "agent/report.hpp"
+#include "agent/router.hpp"
+#include "agent/run_job.hpp"
+#include "agent/signals.hpp"
+#include "agent/worker_process.hpp"
+#include "cli/job_list.hpp"
+#include "cli/options.hpp"
+#include "agent/tools.hpp"
+#include "support/clock.hpp"
+
+namespace {
+
+using namespace mgpu;
+
+/// Shared memory between an agent and its worker: some batches of results.
+constexpr std::size_t ring_bytes = 256u << 20;
+constexpr unsigned self_test_limit_s = 30;
+
+int print_error(const Error& error) {
+  fmt::print(stderr, "{}: {}{}\n", program_name(), error.code() == ExitCode::usage ? "" : "error: ", error.what());
+  return static_cast<int>(error.code());
+}
+
+/// Runs `work`; one place where every error becomes a line and an exit code.
+template <typename Work>
+int guarded(const Work& work) {
+  try {
+    return work();
+  } catch (const cli::HelpWanted& help) {
+    fmt::print("{}", help.text);
+    return 0;
+  } catch (const Error& error) {
+    return print_error(error);
+  } catch (const std::exception& error) {
+    return print_error(Error(error.what()));
+  }
+}
+
+const JobEntry* find_job(std::string_view name) {
+  for (const JobEntry& entry : job_list())
+    if (entry.name == name) return &entry;
+  return nullptr;
+}
+
+/// A rank that takes part: its worker is started before MPI, so that LibTorch is read while MPI wires up.
+struct Rank {
+  explicit Rank(const comm::LauncherFacts& facts) : worker(agent::WorkerProcess::find_program(), ring_bytes), environment(facts) {}
+  agent::WorkerProcess worker;
+  comm::Environment environment;
+};
+
+int run_doctor(const comm::LauncherFacts& facts) {
+  Rank rank(facts);
+  const wire::Join join = agent::describe_rank(facts, rank.environment);
+  comm::Messenger& messenger = rank.environment.messenger();
+  const bool all_here = messenger.rank() == 0 ? agent::gather_and_print(messenger, rank.worker, join)
+                                              : agent::Router(messenger, rank.worker, {}).run(join) == 0;
+  if (!all_here) {
+    if (messenger.rank() == 0) fmt::print("not every rank is well\n");
+    std::fflush(nullptr);
+    _exit(messenger.rank() == 0 ? 1 : 0); // MPI_Finalize would wait for the missing
+  }
+  alarm(self_test_limit_s); // the one collective: it has an end, too
+  const double seconds = rank.environment.self_test();
+  alarm(0);
+  if (messenger.rank() == 0 && messenger.size() > 1)
+    fmt::print("  MPI all-reduce over {} ranks: right, {}\n", messenger.size(), human_duration(seconds));
+  return 0;
+}
+
+int run_rank0(const JobEntry& entry, const std::vector<std::string>& arguments, const std::string& command, const comm::LauncherFacts& facts) {
+  Rank rank(facts);
+  agent::catch_signals(true);
+  const std::unique_ptr<Job> job(entry.make());
+  agent::RunSetup setup;
+  comm::Messenger& messenger = rank.environment.messenger();
+  std::optional<agent::Conductor> conductor;
+  const int code = guarded([&] {
+    const cli::Resolved resolved = cli::resolve(std::string(program_name()), std::string(entry.name), *job, arguments);
+    setup = agent::prepare_run(std::string(entry.name), *job, resolved, command);
+    if (agent::already_complete(setup)) {
+      fmt::print("{} is complete already; nothing to do\n", setup.output);
+      return 0;
+    }
+    fmt::print("{}", cli::describe(resolved));
+    conductor.emplace(setup, messenger, rank.worker);
+    const agent::Outcome outcome = conductor->run(agent::describe_rank(facts, rank.environment));
+    return static_cast<int>(outcome.code);
+  });
+  std::fflush(nullptr);
+  if (!conductor) conductor.emplace(setup, messenger, rank.worker);
+  if (!conductor->dismiss()) {
+    conductor.reset(); // staged models go, files close
+    rank.worker.kill();
+    std::fflush(nullptr);
+    _exit(code); // a lost rank: MPI_Finalize would wait for it
+  }
+  return code;
+}
+
+int run_job(const JobEntry& entry, const std::vector<std::string>& arguments, const std::string& command) {
+  const comm::LauncherFacts facts = comm::LauncherFacts::read();
+  if (facts.rank <= 0) return run_rank0(entry, arguments, command, facts);
+  // Only rank 0 reads the command line, speaks, and carries the exit code; the others do as it says.
+  Rank rank(facts);
+  agent::catch_signals(false);
+  return guarded([&] { return agent::Router(rank.environment.messenger(), rank.worker, {}).run(agent::describe_rank(facts, rank.environment)); });
+}
+
+int run(const std::vector<std::string>& arguments, const std::string& command) {
+  const comm::LauncherFacts facts = comm::LauncherFacts::read();
+  const std::string first = arguments.empty() ? "" : arguments.front();
+  const std::vector<std::string> rest(arguments.begin() + (arguments.empty() ? 0 : 1), arguments.end());
+  if (const JobEntry* job = find_job(first)) return run_job(*job, rest, command);
+  if (first == "doctor") return run_doctor(facts);
+  if (facts.rank > 0) return 0; // tools are one process: rank 0's
+  return agent::run_tool(first, rest);
+}
+
+} // namespace
+
+int main(int argc, char** argv) {
+  const std::vector<std::string> arguments(argv + 1, argv + argc);
+  std::string command;
+  for (int at = 0; at < argc; ++at) command += (at == 0 ? "" : " ") + std::string(argv[at]);
+  return guarded([&] { return run(arguments, command); });
+}

@@ -1,0 +1,160 @@
+// Bringing the ranks up: who gets which GPU and cores, the plan, the model.
+#include <fmt/format.h>
+
+#include <filesystem>
+
+#include "agent/conductor.hpp"
+#include "agent/report.hpp"
+#include "agent/staging.hpp"
+#include "mgpu/version.hpp"
+#include "support/clock.hpp"
+#include "support/hash.hpp"
+
+namespace mgpu::agent {
+
+using wire::Type;
+
+namespace {
+
+/// Items a batch when the user leaves it to us; by kind of device only, so that the same device gives the same batches.
+constexpr std::uint32_t gpu_batch = 64;
+constexpr std::uint32_t cpu_batch = 16;
+constexpr std::uint32_t audio_batch = 8;
+
+std::uint32_t choose_batch_size(const RunSetup& setup, bool gpu) {
+  if (setup.batch_size > 0) return setup.batch_size;
+  if (setup.job->media(setup.config) == Media::audio) return audio_batch;
+  return gpu ? gpu_batch : cpu_batch;
+}
+
+/// Batches a worker may have in preparation: enough to keep its loaders busy while one runs and one is being sent.
+std::int32_t batches_in_flight(std::uint32_t batch_size, int loaders) {
+  const auto loading = (static_cast<std::uint32_t>(loaders) + batch_size - 1) / batch_size;
+  return static_cast<std::int32_t>(2 + loading);
+}
+
+} // namespace
+
+void Conductor::begin() {
+  const std::vector<comm::RankFacts> facts = roster_.facts();
+  for (int rank = 1; rank < roster_.size(); ++rank)
+    if (facts[static_cast<std::size_t>(rank)].hello.versions.mgpu != facts[0].hello.versions.mgpu)
+      throw usage_error(fmt::format("rank {} on {} runs another build of mgpu_worker than rank 0; install one build everywhere", rank,
+                                    facts[static_cast<std::size_t>(rank)].join.host));
+  const comm::Locality locality = comm::find_locality(facts);
+  bindings_ = comm::bind(facts, setup_.binding, locality);
+  const bool gpu = bindings_[0].device >= 0;
+
+  plan_.emplace(setup_.manifest, choose_batch_size(setup_, gpu), setup_.schedule, roster_.size());
+  dispatch::DispatcherOptions options;
+  options.least_credit = static_cast<std::uint32_t>(batches_in_flight(plan_->batch_size(), bindings_[0].loaders));
+  options.batch_timeout_s = setup_.item_timeout_s * plan_->batch_size();
+  dispatcher_.emplace(*plan_, options);
+  gatherer_.emplace(plan_->items(), plan_->batch_size());
+  for (const std::string& name : setup_.item_columns) item_columns_.push_back(setup_.manifest.column(name).value());
+
+  for (const std::string& warning : locality.warnings) print_warning(warning);
+  if (!gpu && setup_.binding.devices == "auto")
+    print_notice(fmt::format("no GPU here ({}): running on the CPU", facts[0].hello.device_note));
+  print_plan(setup_, *plan_, roster_, bindings_);
+  if (setup_.dry_run) {
+    phase_ = Phase::done;
+    return;
+  }
+
+  started_at_ = utc_now();
+  const write::Header header{setup_.job_name, setup_.command, setup_.config.json().dump(), std::string(version), setup_.model, "", started_at_,
+                             roster_.size()};
+  file_ = std::async(std::launch::async, [this, header] { return write::ResultFile::create(setup_.output, setup_.manifest, header); });
+  if (!setup_.model.empty()) model_hash_ = std::async(std::launch::async, [path = setup_.model] { return sha256_of(path); });
+  progress_ = std::make_unique<Progress>(setup_.progress, plan_->items());
+  phase_ = Phase::running;
+  stage_or_configure();
+}
+
+void Conductor::stage_or_configure() {
+  const bool stage = !setup_.model.empty() && (setup_.model_load == ModelLoad::staged ||
+                                               (setup_.model_load == ModelLoad::automatic && !on_local_disk(setup_.model)));
+  if (stage)
+    for (int rank = 0; rank < roster_.size(); ++rank) {
+      if (bindings_[static_cast<std::size_t>(rank)].local_rank != 0) continue;
+      staging_nodes_.insert(roster_.at(rank).join->node);
+      if (rank == 0)
+        on_staged(0, stage_model(setup_.model)); // nothing else to do yet on this rank
+      else
+        messenger_.post_message(rank, Type::stage, wire::Stage{setup_.model});
+    }
+  configure_ready();
+}
+
+void Conductor::on_staged(int rank, const wire::Staged& staged) {
+  const std::string& node = roster_.at(rank).join->node;
+  if (!staged.error.empty()) throw Error(fmt::format("rank {} on {}: cannot stage the model in memory: {}", rank, node, staged.error));
+  for (int other = 0; other < roster_.size(); ++other)
+    if (roster_.at(other).join->node == node) staged_paths_[static_cast<std::size_t>(other)] = staged.path;
+  staging_nodes_.erase(node);
+  configure_ready();
+}
+
+void Conductor::configure_ready() {
+  std::set<std::string> opening; // nodes with a rank that is reading its model
+  const bool staggered = setup_.model_load == ModelLoad::staggered;
+  for (int rank = 0; rank < roster_.size(); ++rank)
+    if (roster_.at(rank).configured && !roster_.at(rank).opened && roster_.at(rank).lost.empty()) opening.insert(roster_.at(rank).join->node);
+  for (int rank = 0; rank < roster_.size(); ++rank) {
+    const RankState& state = roster_.at(rank);
+    if (state.configured || !state.lost.empty() || staging_nodes_.contains(state.join->node)) continue;
+    if (staggered && !opening.insert(state.join->node).second) continue;
+    configure(rank);
+  }
+}
+
+void Conductor::configure(int rank) {
+  const comm::Binding& binding = bindings_[static_cast<std::size_t>(rank)];
+  wire::Configure message;
+  message.job = setup_.job_name;
+  message.config_json = setup_.config.json().dump();
+  message.model_path = staged_paths_[static_cast<std::size_t>(rank)];
+  message.rank = rank;
+  message.world_size = roster_.size();
+  message.local_rank = binding.local_rank;
+  message.local_size = binding.local_size;
+  message.host = roster_.at(rank).join->host;
+  message.device = binding.device;
+  message.dtype = setup_.dtype;
+  message.threads = binding.threads;
+  message.loaders = binding.loaders;
+  message.cores = binding.cores;
+  message.batch_size = plan_->batch_size();
+  message.batches_in_flight = batches_in_flight(plan_->batch_size(), binding.loaders);
+  message.trace = trace_ ? 1 : 0;
+  wire::Buffer bytes;
+  wire::encode(message, bytes);
+  post(rank, Type::configure, wire::View(bytes));
+  roster_.at(rank).configured = true;
+}
+
+void Conductor::on_opened(int rank, wire::Opened opened) {
+  RankState& state = roster_.at(rank);
+  const bool again = state.opened.has_value(); // columns that only the first batch could tell
+  if (!opened.columns.empty()) open_output(opened.columns);
+  state.opened = std::move(opened);
+  if (again) return;
+  if (progress_ && setup_.progress != "none" && roster_.size() <= 64)
+    progress_->say(fmt::format("rank {} on {}: {} ready in {}, {} of memory", rank, state.join->host, state.opened->device,
+                               human_duration(state.opened->seconds), human_bytes(static_cast<double>(state.opened->memory_bytes))));
+  dispatcher_->add_rank(rank);
+  configure_ready();
+}
+
+void Conductor::open_output(const std::vector<ColumnSpec>& columns) {
+  if (columns_) {
+    if (*columns_ != columns) throw Error("two ranks announced different output columns; is the model the same on every host?");
+    return;
+  }
+  columns_ = columns;
+  if (!writer_) writer_ = std::make_unique<write::Writer>(file_.get());
+  writer_->set_columns(columns);
+}
+
+} // namespace mgpu::agent

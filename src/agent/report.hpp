@@ -1,0 +1,37 @@
+#pragma once
+// What a person reads of a run: the plan before it, the table and the sentence after it; and the summary a script reads.
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "agent/conductor.hpp"
+
+namespace mgpu::agent {
+
+/// Reasons printed while running; all are in the result file.
+inline constexpr std::uint64_t max_reasons_shown = 100;
+
+void print_notice(std::string_view text);
+void print_warning(std::string_view text);
+
+/// The resolved options and who will do what.
+void print_plan(const RunSetup& setup, const dispatch::Plan& plan, const Roster& roster, const std::vector<comm::Binding>& bindings);
+
+/// "opening the model: rank 0 reading weights 40 %, …"; for the live line.
+std::string opening_line(const Roster& roster);
+
+write::RankRow rank_row(int rank, const RankState& state);
+
+/// A row a rank, and the sentence that names the bottleneck.
+void print_table(const RunSetup& setup, const Outcome& outcome, const std::vector<write::RankRow>& ranks);
+
+/// "The bottleneck was …": the largest share of the ranks' time that was not the device's.
+std::string bottleneck(const Outcome& outcome, const std::vector<write::RankRow>& ranks);
+
+/// OUTPUT.summary.json: one line.
+void write_summary(const RunSetup& setup, const Outcome& outcome, const write::Footer& footer);
+
+/// Job::finish on standard output.
+void finish_job(const Job& job, const Config& config, const Results& results);
+
+} // namespace mgpu::agent

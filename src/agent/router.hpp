@@ -1,0 +1,53 @@
+#pragma once
+// A rank's event loop: passes frames between rank 0 and the rank's worker, keeps the heartbeat, notices a worker that ended.
+// Holds no policy: rank 0's conductor decides.
+#include <functional>
+#include <future>
+#include <memory>
+#include <optional>
+
+#include "agent/worker_link.hpp"
+#include "comm/messenger.hpp"
+
+namespace mgpu::agent {
+
+struct RouterOptions {
+  double heartbeat_s = 1.0; ///< both ways
+  double rank_timeout_s = 60; ///< rank 0 silent for this long: give up
+};
+
+/// What a rank that is not rank 0 does: run() returns when rank 0 says bye, or throws when rank 0 is lost.
+class Router {
+ public:
+  Router(comm::Messenger& messenger, WorkerLink& worker, const RouterOptions& options);
+  /// Sends `join` to rank 0 and serves until the end. Returns the exit code rank 0 gave.
+  int run(const wire::Join& join);
+
+ private:
+  bool step();
+  void on_rank0(wire::Type type, wire::View payload);
+  void on_worker(wire::Type type, wire::View payload, const std::shared_ptr<void>& owner);
+  void watch_worker();
+  void watch_rank0();
+  void answer_staging();
+
+  comm::Messenger& messenger_;
+  WorkerLink& worker_;
+  RouterOptions options_;
+  std::future<wire::Staged> staging_;
+  double heard_s_ = 0, beat_s_ = 0;
+  bool reported_end_ = false;
+  std::optional<int> exit_code_;
+};
+
+/// Sleeps longer the longer nothing has happened, so that an idle rank costs next to nothing and a busy one never waits.
+class Backoff {
+ public:
+  /// How long to wait after a round in which something (`busy`) or nothing happened. 0: do not wait.
+  std::chrono::microseconds next(bool busy);
+
+ private:
+  int idle_rounds_ = 0;
+};
+
+} // namespace mgpu::agent

@@ -1,0 +1,105 @@
+#include "agent/run_job.hpp"
+
+#include <fmt/format.h>
+
+#include <charconv>
+#include <filesystem>
+
+#include "write/read_file.hpp"
+#include "write/result_file.hpp"
+
+namespace mgpu::agent {
+
+namespace fs = std::filesystem;
+
+namespace {
+
+std::uint32_t parse_batch_size(const std::string& text) {
+  if (text == "auto") return 0;
+  std::uint32_t value = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+  if (error != std::errc() || end != text.data() + text.size() || value == 0 || value > 1'000'000)
+    throw usage_error(fmt::format("--batch-size {}: auto, or a number from 1 to 1000000", text));
+  return value;
+}
+
+std::uint64_t parse_max_failures(const std::string& text, std::uint64_t items) {
+  if (text.empty()) return ~0ull;
+  double value = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+  const std::string_view rest(end, static_cast<std::size_t>(text.data() + text.size() - end));
+  if (error != std::errc() || value < 0 || (!rest.empty() && rest != "%"))
+    throw usage_error(fmt::format("--max-failures {}: a number of items, or a share such as 5%", text));
+  return static_cast<std::uint64_t>(rest.empty() ? value : value / 100 * static_cast<double>(items));
+}
+
+ModelLoad parse_load(const std::string& text) {
+  if (text == "staged") return ModelLoad::staged;
+  if (text == "staggered") return ModelLoad::staggered;
+  return text == "independent" ? ModelLoad::independent : ModelLoad::automatic;
+}
+
+manifest::Media manifest_media(Media media) {
+  switch (media) {
+    case Media::images: return manifest::Media::images;
+    case Media::audio: return manifest::Media::audio;
+    case Media::any: break;
+  }
+  return manifest::Media::any;
+}
+
+} // namespace
+
+RunSetup prepare_run(const std::string& job_name, const Job& job, const cli::Resolved& resolved, const std::string& command) {
+  const Config& config = resolved.config;
+  RunSetup setup;
+  setup.job_name = job_name;
+  setup.job = &job;
+  setup.config = config;
+  setup.command = command;
+  setup.model = config.get<std::string>("model");
+  setup.output = config.get<std::string>("output");
+  const auto input = config.get<std::string>("input");
+  if (input.empty()) throw usage_error("--input is missing: a folder, a list or a table of files");
+  if (setup.output.empty()) throw usage_error("--output is missing: the result file, for example out.h5");
+  if (!setup.model.empty() && !fs::exists(setup.model)) throw usage_error(fmt::format("--model {}: no such file or folder", setup.model));
+  job.check(config);
+
+  setup.batch_size = parse_batch_size(config.get<std::string>("batch-size"));
+  setup.schedule = dispatch::parse_schedule(config.get<std::string>("schedule"));
+  setup.binding.devices = config.get<std::string>("devices");
+  setup.binding.oversubscribe = config.get<bool>("oversubscribe");
+  setup.binding.threads = config.get<int>("threads");
+  setup.binding.loaders = config.get<int>("loaders");
+  setup.dtype = config.get<std::string>("dtype");
+  setup.model_load = parse_load(config.get<std::string>("load"));
+  setup.ship_bytes = config.get<std::string>("ship") == "bytes";
+  setup.max_file_bytes = static_cast<std::uint64_t>(config.get<double>("max-file-bytes"));
+  setup.dry_run = config.get<bool>("dry-run");
+  setup.retries = config.get<int>("retries");
+  setup.item_timeout_s = config.get<double>("item-timeout");
+  setup.progress = config.get<std::string>("progress");
+  setup.log_dir = config.get<std::string>("log-dir");
+  setup.trace = config.get<std::string>("trace");
+  setup.start_timeout_s = config.get<double>("start-timeout");
+  setup.rank_timeout_s = config.get<double>("rank-timeout");
+
+  manifest::ReadOptions read;
+  read.media = manifest_media(job.media(config));
+  read.cost_column = config.get<std::string>("cost-column");
+  // Recordings differ in length by orders of magnitude, pictures hardly: asking for sizes pays for the first only.
+  read.stat_sizes = read.media == manifest::Media::audio;
+  setup.manifest = manifest::Manifest::read(input, read);
+  setup.max_failures = parse_max_failures(config.get<std::string>("max-failures"), setup.manifest.size());
+  setup.item_columns = job.item_columns(config);
+  for (const std::string& column : setup.item_columns)
+    if (!setup.manifest.column(column)) throw usage_error(fmt::format("--input {}: the table has no column '{}'", input, column));
+  if (!setup.dry_run) write::ResultFile::check(setup.output, config.get<bool>("overwrite") || config.get<bool>("resume"));
+  return setup;
+}
+
+bool already_complete(const RunSetup& setup) {
+  return setup.config.get<bool>("resume") && fs::exists(setup.output) && write::is_complete(setup.output);
+}
+
+} // namespace mgpu::agent

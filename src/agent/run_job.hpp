@@ -1,0 +1,16 @@
+#pragma once
+#include <string>
+#include <vector>
+
+#include "agent/run_setup.hpp"
+#include "cli/options.hpp"
+
+namespace mgpu::agent {
+
+/// Turns resolved options into a run: reads the manifest, checks model and output. Throws usage_error before any work.
+RunSetup prepare_run(const std::string& job_name, const Job& job, const cli::Resolved& resolved, const std::string& command);
+
+/// True when --resume finds a complete result: there is nothing to do.
+bool already_complete(const RunSetup& setup);
+
+} // namespace mgpu::agent

@@ -1,0 +1,49 @@
+#pragma once
+// Everything rank 0 has resolved before the ranks are asked for anything.
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "comm/binding.hpp"
+#include "dispatch/plan.hpp"
+#include "manifest/manifest.hpp"
+#include "mgpu/config.hpp"
+#include "mgpu/job.hpp"
+
+namespace mgpu::agent {
+
+enum class ModelLoad : std::uint8_t {
+  automatic,   ///< staged where the model is not on a local disk, else independent
+  staged,      ///< one rank a node copies it into the node's memory, all open that
+  staggered,   ///< one rank a node after the other
+  independent, ///< all at once
+};
+
+struct RunSetup {
+  std::string job_name;
+  const Job* job = nullptr;
+  Config config;
+  std::string command;     ///< as typed
+  manifest::Manifest manifest;
+  std::vector<std::string> item_columns; ///< manifest columns that travel with each item
+
+  std::string model;       ///< "" if the job has none
+  ModelLoad model_load = ModelLoad::automatic;
+  std::string output;
+  std::uint32_t batch_size = 0; ///< 0: auto
+  dispatch::Schedule schedule = dispatch::Schedule::dynamic;
+  comm::BindingOptions binding;
+  std::string dtype = "float32";
+  bool ship_bytes = false;
+  std::uint64_t max_file_bytes = 0; ///< of a shipped file
+  bool dry_run = false;
+  int retries = 2;
+  double item_timeout_s = 0;
+  std::uint64_t max_failures = ~0ull; ///< items
+  std::string progress = "auto";
+  std::string log_dir, trace;
+  double start_timeout_s = 60, rank_timeout_s = 60, grace_s = 20;
+};
+
+} // namespace mgpu::agent

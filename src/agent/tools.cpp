@@ -1,0 +1,84 @@
+#include "agent/tools.hpp"
+
+#include <fmt/format.h>
+
+#include <CLI/CLI.hpp>
+#include <iostream>
+#include <memory>
+
+#include "cli/job_list.hpp"
+#include "mgpu/job.hpp"
+#include "mgpu/version.hpp"
+#include "write/tools.hpp"
+
+namespace mgpu::agent {
+
+namespace {
+
+std::string help() {
+  std::string jobs;
+  for (const JobEntry& entry : job_list()) jobs += fmt::format("  {:<14} {}\n", entry.name, std::unique_ptr<Job>(entry.make())->summary());
+  return fmt::format(
+      "{0} {1}: distributed jobs on images and audio, one rank per GPU, one HDF5 file of results\n\n"
+      "  mpirun -np 8 {0} JOB [options]        one rank per GPU; also srun --mpi=pmix, also without mpirun (1 rank)\n\n"
+      "Jobs:\n{2}\n"
+      "Tools (one process):\n"
+      "  inspect OUT.h5                 what a result file holds\n"
+      "  export OUT.h5 [--format csv]   its rows as csv or jsonl on standard output\n"
+      "  doctor                         what every rank sees (under mpirun): GPUs, cores, versions, self-test\n\n"
+      "Examples:\n"
+      "  mpirun -np 8 {0} infer --model resnet/ --input photos/ --output photos.h5\n"
+      "  {0} infer --help\n"
+      "  {0} inspect photos.h5\n"
+      "  mpirun -np 8 {0} doctor\n\n"
+      "Exit codes: 0 every item done, 1 the job failed, 2 bad usage or input, 3 finished with failed items, 75 stopped early.\n",
+      program_name(), version, jobs);
+}
+
+/// Parses a tool's own command line; help and errors as everywhere else.
+int with_arguments(CLI::App& app, const std::vector<std::string>& arguments, const std::function<void()>& run) {
+  std::vector<std::string> reversed(arguments.rbegin(), arguments.rend());
+  try {
+    app.parse(reversed);
+  } catch (const CLI::CallForHelp&) {
+    fmt::print("{}", app.help());
+    return 0;
+  } catch (const CLI::Error& error) {
+    throw usage_error(fmt::format("{} (see {} --help)", error.what(), app.get_name()));
+  }
+  run();
+  return 0;
+}
+
+} // namespace
+
+int run_tool(const std::string& name, const std::vector<std::string>& arguments) {
+  if (name == "--help" || name == "-h" || name == "help") {
+    fmt::print("{}", help());
+    return 0;
+  }
+  if (name == "--version") {
+    fmt::print("{} {}\n", program_name(), version);
+    return 0;
+  }
+  if (name.empty()) {
+    fmt::print(stderr, "{}", help());
+    return static_cast<int>(ExitCode::usage);
+  }
+  std::string path;
+  if (name == "inspect") {
+    CLI::App app("What a result file holds", fmt::format("{} inspect", program_name()));
+    app.add_option("FILE", path, "a result file")->required();
+    return with_arguments(app, arguments, [&] { write::inspect(path, std::cout); });
+  }
+  if (name == "export") {
+    CLI::App app("The rows of a result file on standard output", fmt::format("{} export", program_name()));
+    std::string format = "csv";
+    app.add_option("FILE", path, "a result file")->required();
+    app.add_option("--format", format, "csv or jsonl [csv]")->check(CLI::IsMember({"csv", "jsonl"}));
+    return with_arguments(app, arguments, [&] { write::export_rows(path, format, std::cout); });
+  }
+  throw usage_error(fmt::format("there is no job or tool '{}' (see {} --help)", name, program_name()));
+}
+
+} // namespace mgpu::agent

@@ -1,0 +1,156 @@
+#include "agent/worker_process.hpp"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <signal.h>
+#include <spawn.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <array>
+#include <cstdlib>
+#include <cstring>
+#include <filesystem>
+#include <mutex>
+
+#include "cli/job_list.hpp"
+#include "wire/batch_result.hpp"
+
+extern char** environ;
+
+namespace mgpu::agent {
+
+namespace {
+
+/// Numbers under which the child finds its two descriptors.
+constexpr int child_socket = 3;
+constexpr int child_ring = 4;
+
+class SpawnActions {
+ public:
+  SpawnActions() { posix_spawn_file_actions_init(&actions_); }
+  ~SpawnActions() { posix_spawn_file_actions_destroy(&actions_); }
+  SpawnActions(const SpawnActions&) = delete;
+  SpawnActions& operator=(const SpawnActions&) = delete;
+  posix_spawn_file_actions_t* get() { return &actions_; }
+
+ private:
+  posix_spawn_file_actions_t actions_{};
+};
+
+pid_t spawn(const std::string& program, int socket, int ring) {
+  SpawnActions actions;
+  posix_spawn_file_actions_adddup2(actions.get(), socket, child_socket);
+  posix_spawn_file_actions_adddup2(actions.get(), ring, child_ring);
+  // Whatever else this process has open (MPI's sockets among them) is none of the child's business.
+  posix_spawn_file_actions_addclosefrom_np(actions.get(), child_ring + 1);
+  const std::string socket_number = std::to_string(child_socket);
+  const std::string ring_number = std::to_string(child_ring);
+  std::array<char*, 6> arguments{const_cast<char*>(program.c_str()), const_cast<char*>("--socket"),
+                                 const_cast<char*>(socket_number.c_str()), const_cast<char*>("--ring"),
+                                 const_cast<char*>(ring_number.c_str()), nullptr};
+  pid_t pid = -1;
+  const int code = posix_spawn(&pid, program.c_str(), actions.get(), nullptr, arguments.data(), environ);
+  if (code != 0) throw Error(fmt::format("cannot start the worker {}: {}", program, std::strerror(code)));
+  return pid;
+}
+
+/// A descriptor at `fd` or above, so that dup2 in the child does not overwrite one with the other.
+int move_above(int fd, int least) {
+  const int moved = fcntl(fd, F_DUPFD_CLOEXEC, least);
+  if (moved < 0) throw Error(fmt::format("fcntl: {}", std::strerror(errno)));
+  close(fd);
+  return moved;
+}
+
+} // namespace
+
+struct WorkerProcess::Shared {
+  Shared(int socket, std::size_t ring_bytes) : channel(socket), ring(wire::SharedMemory::create(ring_bytes)) {}
+  wire::Channel channel;
+  wire::SharedMemory ring;
+};
+
+WorkerProcess::WorkerProcess(const std::string& program, std::size_t ring_bytes)
+    : WorkerProcess(program, ring_bytes, wire::Channel::make_pair()) {}
+
+WorkerProcess::WorkerProcess(const std::string& program, std::size_t ring_bytes, std::pair<int, int> ends)
+    : shared_(std::make_shared<Shared>(ends.first, ring_bytes)) {
+  const int far_end = move_above(ends.second, child_ring + 1);
+  const int ring = fcntl(shared_->ring.fd(), F_DUPFD_CLOEXEC, child_ring + 1);
+  try {
+    pid_ = spawn(program, far_end, ring);
+  } catch (...) {
+    close(far_end);
+    close(ring);
+    throw;
+  }
+  close(far_end);
+  close(ring);
+}
+
+WorkerProcess::~WorkerProcess() {
+  if (!end_) {
+    kill();
+    waitpid(pid_, nullptr, 0);
+  }
+}
+
+std::string WorkerProcess::find_program() {
+  if (const char* named = std::getenv("MGPU_WORKER"); named != nullptr) return named;
+  std::error_code error;
+  const std::filesystem::path self = std::filesystem::read_symlink("/proc/self/exe", error);
+  return (self.parent_path() / worker_name()).string();
+}
+
+void WorkerProcess::post(wire::Type type, wire::View payload) { shared_->channel.post(type, payload); }
+
+void WorkerProcess::flush() { shared_->channel.flush(); }
+
+bool WorkerProcess::poll(const OnWorkerFrame& handle) {
+  if (shared_->channel.closed()) return false;
+  const std::size_t frames = shared_->channel.receive([&](wire::Type type, wire::View payload) {
+    if (type == wire::Type::shared_results) {
+      const auto range = wire::decode<wire::SharedRange>(payload);
+      if (range.offset > shared_->ring.size() || range.size > shared_->ring.size() - range.offset)
+        throw Error("the worker named a range outside its shared memory");
+      const wire::View block{shared_->ring.data() + range.offset, range.size};
+      const std::shared_ptr<void> owner(nullptr, [shared = shared_, range](void*) { shared->channel.post(wire::Type::release, range); });
+      handle(wire::Type::results, block, owner);
+    } else if (type == wire::Type::results) {
+      // The socket's buffer is reused: what others hold on to gets memory of its own.
+      auto* bytes = static_cast<std::byte*>(std::aligned_alloc(
+          wire::block_alignment, (payload.size() + wire::block_alignment - 1) / wire::block_alignment * wire::block_alignment));
+      if (bytes == nullptr) throw std::bad_alloc();
+      const std::shared_ptr<void> owner(bytes, [](void* pointer) { std::free(pointer); });
+      std::memcpy(bytes, payload.data(), payload.size());
+      handle(wire::Type::results, {bytes, payload.size()}, owner);
+    } else {
+      handle(type, payload, nullptr);
+    }
+  });
+  return frames > 0;
+}
+
+void WorkerProcess::wait(std::chrono::microseconds timeout) {
+  if (!shared_->channel.closed()) shared_->channel.wait(timeout);
+  else usleep(static_cast<useconds_t>(timeout.count()));
+}
+
+std::optional<std::string> WorkerProcess::ended() {
+  if (end_) return end_;
+  int status = 0;
+  // Its socket closes with it; asking the kernel each round would cost a system call for nothing.
+  if (!shared_->channel.closed() || waitpid(pid_, &status, WNOHANG) != pid_) return std::nullopt;
+  if (WIFSIGNALED(status))
+    end_ = fmt::format("killed by signal {} ({})", WTERMSIG(status), strsignal(WTERMSIG(status)));
+  else
+    end_ = WEXITSTATUS(status) == 0 ? "" : fmt::format("exit code {}", WEXITSTATUS(status));
+  return end_;
+}
+
+void WorkerProcess::kill() {
+  if (!end_) ::kill(pid_, SIGKILL);
+}
+
+} // namespace mgpu::agent

@@ -1,0 +1,27 @@
+#include "mgpu/bundle_options.hpp"
+
+namespace mgpu {
+
+std::vector<OptionSpec> bundle_options() {
+  return {
+      {"image-size", "", "height and width the model sees, pixels; needed for a bare .pt that takes images", "N|H,W"},
+      {"resize", "", "how a picture is fitted: shorter, exact, letterbox or none", "RULE", {"", "shorter", "exact", "letterbox", "none"}},
+      {"resize-to", 0, "shorter side after resizing, pixels; 0: the image size", "N"},
+      {"crop", "", "what is cut from the resized picture: center or none", "RULE", {"", "center", "none"}},
+      {"interpolation", "", "bilinear, bicubic or nearest", "NAME", {"", "bilinear", "bicubic", "nearest"}},
+      {"channels", 0, "3 RGB, 1 grey; 0: the bundle's", "N"},
+      {"scale", 0.0, "factor for bytes before mean and std; 0: the bundle's, or 1/255", "X"},
+      {"mean", "", "mean by channel, after scaling", "A,B,C"},
+      {"std", "", "standard deviation by channel, after scaling", "A,B,C"},
+      {"sample-rate", 0, "Hz the model hears; needed for a bare .pt that takes audio", "HZ"},
+      {"audio-seconds", 0.0, "cut or pad every recording to this; 0: whole files", "SECONDS"},
+      {"features", "", "what an audio model is given: waveform or log_mel", "NAME", {"", "waveform", "log_mel"}},
+      {"mels", 0, "mel bands; 0: the bundle's, or 80", "N"},
+      {"outputs", "", "names of the model's outputs, in order", "A,B"},
+      {"labels", "", "file with a class name a line", "FILE"},
+      {"topk", 0, "best K classes with their scores; 0: the best one when there are labels", "K"},
+      {"label-column", "", "column of the input table with the true class: prints the accuracy", "NAME"},
+  };
+}
+
+} // namespace mgpu

@@ -1,0 +1,73 @@
+#pragma once
+// Decides which rank gets which batch and when. Knows no network and no clock of its own, so tests and simulations drive it.
+#include <cstdint>
+#include <deque>
+#include <functional>
+#include <vector>
+
+#include "dispatch/lease_table.hpp"
+#include "dispatch/plan.hpp"
+
+namespace mgpu::dispatch {
+
+struct DispatcherOptions {
+  /// Least number of batches a rank may hold: what it needs to overlap loading, copying and running.
+  std::uint32_t least_credit = 3;
+  /// Most: bounds what a lost rank gives back. Between them, enough for `credit_s` at the rank's own pace, so that tiny batches
+  /// travel in large messages and long ones are handed out late.
+  std::uint32_t most_credit = 512;
+  double credit_s = 0.01;
+  double batch_timeout_s = 0; ///< a lease older than this at the front is overdue; 0: never
+};
+
+class Dispatcher {
+ public:
+  Dispatcher(const Plan& plan, const DispatcherOptions& options);
+
+  /// Ranks take part only after this.
+  void add_rank(int rank);
+  /// Gives the rank's leases back to the front of the queue; the oldest, which was executing, one attempt older. Returns them.
+  std::vector<Lease> lose_rank(int rank);
+
+  /// Grants what can be granted now: calls `grant(rank, lease)` for each.
+  void pump(double now_s, const std::function<void(int rank, const Lease&)>& grant);
+  /// A batch came back. False: this rank does not hold it (late or repeated), drop the answer.
+  bool complete(int rank, std::uint64_t batch, double now_s);
+  /// Ranks whose oldest lease has been executing for longer than batch_timeout_s.
+  std::vector<int> overdue(double now_s) const;
+
+  /// Stops granting; what is leased may still come back.
+  void stop() { stopped_ = true; }
+  bool finished() const { return completed_ == plan_.batches() || (stopped_ && leases_.total() == 0); }
+  std::uint64_t completed() const { return completed_; }
+  std::uint64_t waiting() const { return waiting_; }
+  const LeaseTable& leases() const { return leases_; }
+  int active_ranks() const { return active_count_; }
+
+ private:
+  struct Queue {
+    std::uint64_t next = 0; ///< position in the plan's queue
+    bool adopted = false;   ///< its rank is lost: anybody may take from it
+  };
+
+  bool take(int rank, double now_s, Lease& lease);
+  std::uint64_t left_for(int rank) const;
+  std::uint32_t credit(int rank) const;
+  double expected_finish_s(int rank, double now_s) const;
+  void pump_by_count(double now_s, const std::function<void(int, const Lease&)>& grant);
+  void pump_by_cost(double now_s, const std::function<void(int, const Lease&)>& grant);
+
+  const Plan& plan_;
+  DispatcherOptions options_;
+  LeaseTable leases_;
+  std::vector<Queue> queues_;
+  std::deque<Lease> returned_; ///< given back by lost ranks
+  std::vector<bool> active_;
+  std::vector<double> batch_s_; ///< by rank: smoothed time a batch takes, 0: none seen
+  double seconds_done_ = 0, cost_done_ = 0; ///< of completed batches: their ratio turns costs into seconds
+  std::uint64_t completed_ = 0, waiting_ = 0;
+  int active_count_ = 0;
+  bool stopped_ = false;
+};
+
+} // namespace mgpu::dispatch

@@ -1,0 +1,38 @@
+#include "dispatch/lease_table.hpp"
+
+#include <algorithm>
+
+namespace mgpu::dispatch {
+
+void LeaseTable::add(int rank, const Lease& lease) {
+  std::deque<Lease>& held = held_[index(rank)];
+  if (held.empty()) front_since_[index(rank)] = lease.granted_at_s;
+  held.push_back(lease);
+  cost_[index(rank)] += lease.cost;
+  ++total_;
+}
+
+std::optional<Lease> LeaseTable::end(int rank, std::uint64_t batch, double now_s) {
+  std::deque<Lease>& held = held_[index(rank)];
+  // Nearly always the front: a worker runs batches in the order granted.
+  const auto found = std::find_if(held.begin(), held.end(), [batch](const Lease& lease) { return lease.batch == batch; });
+  if (found == held.end()) return std::nullopt;
+  const Lease lease = *found;
+  if (found == held.begin()) front_since_[index(rank)] = now_s;
+  held.erase(found);
+  // Exactly zero when nothing is held: sums of floats would drift over a million leases.
+  cost_[index(rank)] = held.empty() ? 0.0 : cost_[index(rank)] - lease.cost;
+  --total_;
+  return lease;
+}
+
+std::vector<Lease> LeaseTable::end_all(int rank) {
+  std::deque<Lease>& held = held_[index(rank)];
+  std::vector<Lease> leases(held.begin(), held.end());
+  total_ -= held.size();
+  held.clear();
+  cost_[index(rank)] = 0;
+  return leases;
+}
+
+} // namespace mgpu::dispatch

@@ -1,0 +1,43 @@
+#pragma once
+// Who holds which batch. A batch is either waiting, leased to exactly one rank, or done.
+#include <cstdint>
+#include <deque>
+#include <optional>
+#include <vector>
+
+namespace mgpu::dispatch {
+
+struct Lease {
+  std::uint64_t batch = 0;
+  std::uint32_t attempt = 1;
+  double granted_at_s = 0; ///< clock of the dispatcher
+  double cost = 1;
+};
+
+/// Leases by rank, in the order granted, which is the order a worker runs them in.
+class LeaseTable {
+ public:
+  explicit LeaseTable(int ranks) : held_(static_cast<std::size_t>(ranks)), cost_(held_.size(), 0.0), front_since_(held_.size(), 0.0) {}
+
+  void add(int rank, const Lease& lease);
+  /// Ends a lease; nullopt if `rank` does not hold `batch` (a late or repeated answer).
+  std::optional<Lease> end(int rank, std::uint64_t batch, double now_s);
+  /// Ends all leases of a rank, in order.
+  std::vector<Lease> end_all(int rank);
+
+  std::size_t count(int rank) const { return held_[index(rank)].size(); }
+  std::size_t total() const { return total_; }
+  double cost(int rank) const { return cost_[index(rank)]; }
+  /// Since when the rank's oldest lease has been at the front, that is, executing.
+  double front_since_s(int rank) const { return front_since_[index(rank)]; }
+  const std::deque<Lease>& of(int rank) const { return held_[index(rank)]; }
+
+ private:
+  static std::size_t index(int rank) { return static_cast<std::size_t>(rank); }
+  std::vector<std::deque<Lease>> held_;
+  std::vector<double> cost_;        ///< sum over held leases
+  std::vector<double> front_since_;
+  std::size_t total_ = 0;
+};
+
+} // namespace mgpu::dispatch

@@ -1,0 +1,44 @@
+#pragma once
+// Results arriving on rank 0: checked, counted, handed to the writer in place.
+#include <cstdint>
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "wire/batch_result.hpp"
+
+namespace mgpu::gather {
+
+/// One item that failed, for the person who watches.
+struct FailedItem {
+  std::uint64_t item = 0;
+  std::string reason;
+};
+
+/// What one batch amounted to.
+struct Accepted {
+  std::uint64_t batch = 0, first = 0;
+  std::uint32_t rows = 0, failed = 0, flagged = 0;
+};
+
+/// Running totals.
+class Gatherer {
+ public:
+  explicit Gatherer(std::uint64_t items, std::uint32_t batch_size) : items_(items), batch_size_(batch_size) {}
+
+  /// Reads a block's head and checks that it is whole and speaks of rows of the manifest; throws Error otherwise.
+  wire::BatchResult open(wire::View block) const;
+  /// Counts an opened block; calls `failed` for each failed row.
+  Accepted count(const wire::BatchResult& result, const std::function<void(const FailedItem&)>& failed);
+
+  std::uint64_t done() const { return done_; }
+  std::uint64_t failed() const { return failed_; }
+  std::uint64_t flagged() const { return flagged_; }
+
+ private:
+  std::uint64_t items_;
+  std::uint32_t batch_size_;
+  std::uint64_t done_ = 0, failed_ = 0, flagged_ = 0;
+};
+
+} // namespace mgpu::gather

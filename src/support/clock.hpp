@@ -1,0 +1,19 @@
+#pragma once
+#include <chrono>
+#include <string>
+
+namespace mgpu {
+
+/// Seconds on a clock that only goes forward.
+inline double now_s() { return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
+
+/// Now, as ISO 8601 in UTC: "2026-11-21T11:18:46Z".
+std::string utc_now();
+
+/// "3.2 s", "4 min 10 s", "2 h 05 min".
+std::string human_duration(double seconds);
+
+/// "512 B", "4.2 MB", "1.3 GB" (powers of 1000).
+std::string human_bytes(double bytes);
+
+} // namespace mgpu

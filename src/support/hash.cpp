@@ -1,0 +1,56 @@
+#include "support/hash.hpp"
+
+#include <fmt/format.h>
+#include <openssl/evp.h>
+
+#include <algorithm>
+#include <array>
+#include <cstdio>
+#include <filesystem>
+#include <memory>
+#include <vector>
+
+#include "mgpu/error.hpp"
+
+namespace mgpu {
+
+namespace {
+
+namespace fs = std::filesystem;
+using Digest = std::unique_ptr<EVP_MD_CTX, decltype(&EVP_MD_CTX_free)>;
+
+void add_file(EVP_MD_CTX* digest, const fs::path& path) {
+  const std::unique_ptr<std::FILE, int (*)(std::FILE*)> file(std::fopen(path.c_str(), "rbe"), &std::fclose);
+  if (!file) throw Error(fmt::format("cannot read {}", path.string()));
+  std::vector<unsigned char> block(1 << 20);
+  for (std::size_t got = 0; (got = std::fread(block.data(), 1, block.size(), file.get())) > 0;)
+    EVP_DigestUpdate(digest, block.data(), got);
+}
+
+} // namespace
+
+std::string sha256_of(const std::string& path) {
+  const Digest digest(EVP_MD_CTX_new(), &EVP_MD_CTX_free);
+  EVP_DigestInit_ex(digest.get(), EVP_sha256(), nullptr);
+  if (fs::is_directory(path)) {
+    std::vector<fs::path> files;
+    for (const auto& entry : fs::recursive_directory_iterator(path))
+      if (entry.is_regular_file()) files.push_back(entry.path());
+    std::sort(files.begin(), files.end());
+    for (const fs::path& file : files) {
+      const std::string name = file.lexically_relative(path).string();
+      EVP_DigestUpdate(digest.get(), name.c_str(), name.size() + 1);
+      add_file(digest.get(), file);
+    }
+  } else {
+    add_file(digest.get(), path);
+  }
+  std::array<unsigned char, EVP_MAX_MD_SIZE> bytes{};
+  unsigned size = 0;
+  EVP_DigestFinal_ex(digest.get(), bytes.data(), &size);
+  std::string hex;
+  for (unsigned at = 0; at < size; ++at) hex += fmt::format("{:02x}", bytes[at]);
+  return hex;
+}
+
+} // namespace mgpu

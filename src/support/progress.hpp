@@ -1,0 +1,32 @@
+#pragma once
+// The live line of a run: a bar on a terminal, a line every ten seconds elsewhere.
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+namespace mgpu {
+
+class Progress {
+ public:
+  /// `mode`: auto, bar, plain or none.
+  Progress(std::string_view mode, std::uint64_t total);
+  ~Progress();
+
+  /// Cheap to call often. `opening` is shown while nothing is done yet.
+  void update(std::uint64_t done, std::uint64_t failed, double now_s, std::string_view opening = {});
+  /// Prints a line for the person above the bar, on stderr.
+  void say(std::string_view line);
+  /// Takes the bar away or prints the last plain line.
+  void close();
+
+ private:
+  std::string text(std::uint64_t done, std::uint64_t failed, double elapsed_s) const;
+  void erase();
+  enum class Mode : std::uint8_t { bar, plain, none } mode_;
+  std::uint64_t total_;
+  double began_s_, shown_s_;
+  std::uint64_t done_ = 0, failed_ = 0;
+  bool drawn_ = false, closed_ = false;
+};
+
+} // namespace mgpu

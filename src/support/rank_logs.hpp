@@ -1,0 +1,26 @@
+#pragma once
+// One log file a rank: FOLDER/rank-0003.log.
+#include <map>
+#include <memory>
+#include <string>
+#include <string_view>
+
+namespace spdlog {
+class logger;
+}
+
+namespace mgpu {
+
+class RankLogs {
+ public:
+  /// Makes the folder; throws usage_error if that fails.
+  explicit RankLogs(std::string folder);
+  /// `level`: 0 debug, 1 info, 2 warning, 3 error.
+  void write(int rank, int level, std::string_view text);
+
+ private:
+  std::string folder_;
+  std::map<int, std::shared_ptr<spdlog::logger>> logs_;
+};
+
+} // namespace mgpu

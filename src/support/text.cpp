@@ -1,0 +1,68 @@
+#include "support/text.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+namespace mgpu {
+
+namespace {
+
+/// Length of the UTF-8 sequence that begins at `at`; 0 if the bytes there are none.
+std::size_t utf8_length(std::string_view bytes, std::size_t at) {
+  const auto lead = static_cast<unsigned char>(bytes[at]);
+  const std::size_t length = lead < 0x80 ? 1 : lead < 0xC2 ? 0 : lead < 0xE0 ? 2 : lead < 0xF0 ? 3 : lead < 0xF5 ? 4 : 0;
+  if (length == 0 || at + length > bytes.size()) return 0;
+  for (std::size_t next = 1; next < length; ++next)
+    if ((static_cast<unsigned char>(bytes[at + next]) & 0xC0) != 0x80) return 0;
+  return length;
+}
+
+/// Characters, as most terminals count columns for Latin text.
+std::size_t width(std::string_view text) {
+  return static_cast<std::size_t>(std::count_if(text.begin(), text.end(), [](char byte) { return (static_cast<unsigned char>(byte) & 0xC0) != 0x80; }));
+}
+
+} // namespace
+
+std::string quoted(std::string_view bytes) {
+  std::string out = "\"";
+  for (std::size_t at = 0; at < bytes.size();) {
+    const auto byte = static_cast<unsigned char>(bytes[at]);
+    const std::size_t length = utf8_length(bytes, at);
+    if (byte == '\n') {
+      out += "\\n";
+    } else if (byte == '"' || byte == '\\') {
+      out += '\\';
+      out += bytes[at];
+    } else if (length == 0 || byte < 0x20 || byte == 0x7f) {
+      out += fmt::format("\\x{:02x}", byte);
+    } else {
+      out += bytes.substr(at, length);
+    }
+    at += std::max<std::size_t>(length, 1);
+  }
+  return out + '"';
+}
+
+std::string table(const std::vector<std::vector<std::string>>& rows, const std::vector<bool>& right_aligned) {
+  std::vector<std::size_t> widths;
+  for (const auto& row : rows) {
+    widths.resize(std::max(widths.size(), row.size()), 0);
+    for (std::size_t column = 0; column < row.size(); ++column) widths[column] = std::max(widths[column], width(row[column]));
+  }
+  std::string out;
+  for (const auto& row : rows) {
+    std::string line = " ";
+    for (std::size_t column = 0; column < row.size(); ++column) {
+      const std::string padding(widths[column] - width(row[column]), ' ');
+      const bool right = column < right_aligned.size() && right_aligned[column];
+      line += ' ' + (right ? padding + row[column] : row[column] + padding) + ' ';
+    }
+    line.erase(line.find_last_not_of(' ') + 1);
+    out += line + '\n';
+  }
+  return out;
+}
+
+} // namespace mgpu

@@ -1,0 +1,212 @@
+#include "dispatch/dispatcher.hpp"
+
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cmath>
+#include <filesystem>
+#include <fstream>
+#include <map>
+#include <queue>
+#include <random>
+#include <set>
+
+namespace mgpu::dispatch {
+namespace {
+
+using Granted = std::map<int, std::vector<std::uint64_t>>;
+
+Granted pump(Dispatcher& dispatcher, double now_s) {
+  Granted granted;
+  dispatcher.pump(now_s, [&](int rank, const Lease& lease) { granted[rank].push_back(lease.batch); });
+  return granted;
+}
+
+TEST(Dispatcher, GivesEveryBatchExactlyOnce) {
+  for (const Schedule schedule : {Schedule::dynamic, Schedule::block, Schedule::cyclic}) {
+    const Plan plan(1000, 3, schedule, 4);
+    Dispatcher dispatcher(plan, {});
+    for (int rank = 0; rank < 4; ++rank) dispatcher.add_rank(rank);
+    std::set<std::uint64_t> seen;
+    for (double now = 0; !dispatcher.finished() && now < 10000; now += 1)
+      for (const auto& [rank, batches] : pump(dispatcher, now))
+        for (const std::uint64_t batch : batches) {
+          EXPECT_TRUE(seen.insert(batch).second);
+          EXPECT_TRUE(dispatcher.complete(rank, batch, now + 0.5));
+        }
+    EXPECT_EQ(seen.size(), plan.batches());
+    EXPECT_TRUE(dispatcher.finished());
+  }
+}
+
+TEST(Dispatcher, AnswersCountOnceAndOnlyFromTheHolder) {
+  const Plan plan(4, 1, Schedule::cyclic, 2);
+  Dispatcher dispatcher(plan, {});
+  dispatcher.add_rank(0);
+  dispatcher.add_rank(1);
+  pump(dispatcher, 0);
+  EXPECT_FALSE(dispatcher.complete(1, 0, 1)) << "batch 0 is rank 0's";
+  EXPECT_TRUE(dispatcher.complete(0, 0, 1));
+  EXPECT_FALSE(dispatcher.complete(0, 0, 1)) << "twice";
+  EXPECT_EQ(dispatcher.completed(), 1U);
+}
+
+TEST(Dispatcher, WorkOfALostRankGoesToOthers) {
+  for (const Schedule schedule : {Schedule::dynamic, Schedule::block, Schedule::cyclic}) {
+    const Plan plan(40, 1, schedule, 2);
+    Dispatcher dispatcher(plan, {});
+    dispatcher.add_rank(0);
+    dispatcher.add_rank(1);
+    const Granted first = pump(dispatcher, 0);
+    const std::vector<Lease> given_back = dispatcher.lose_rank(1);
+    ASSERT_FALSE(given_back.empty());
+    EXPECT_EQ(given_back.size(), first.at(1).size());
+    std::set<std::uint64_t> done;
+    for (const std::uint64_t batch : first.at(0)) {
+      EXPECT_TRUE(dispatcher.complete(0, batch, 1));
+      done.insert(batch);
+    }
+    for (double now = 1; !dispatcher.finished() && now < 100; now += 1)
+      for (const auto& [rank, batches] : pump(dispatcher, now)) {
+        EXPECT_EQ(rank, 0);
+        for (const std::uint64_t batch : batches) {
+          EXPECT_TRUE(dispatcher.complete(rank, batch, now));
+          done.insert(batch);
+        }
+      }
+    EXPECT_EQ(done.size(), 40U);
+  }
+}
+
+TEST(Dispatcher, OnlyWhatWasExecutingIsBlamed) {
+  const Plan plan(10, 1, Schedule::dynamic, 2);
+  Dispatcher dispatcher(plan, {});
+  dispatcher.add_rank(0);
+  pump(dispatcher, 0);
+  const std::vector<Lease> given_back = dispatcher.lose_rank(0);
+  ASSERT_GE(given_back.size(), 2U);
+  dispatcher.add_rank(1);
+  std::map<std::uint64_t, std::uint32_t> attempts;
+  dispatcher.pump(1, [&](int, const Lease& lease) { attempts[lease.batch] = lease.attempt; });
+  EXPECT_EQ(attempts.at(given_back[0].batch), 2U);
+  EXPECT_EQ(attempts.at(given_back[1].batch), 1U);
+}
+
+TEST(Dispatcher, LeasesHaveDeadlines) {
+  const Plan plan(10, 1, Schedule::dynamic, 2);
+  DispatcherOptions options;
+  options.batch_timeout_s = 5;
+  Dispatcher dispatcher(plan, options);
+  dispatcher.add_rank(0);
+  const Granted granted = pump(dispatcher, 100);
+  EXPECT_TRUE(dispatcher.overdue(104).empty());
+  EXPECT_EQ(dispatcher.overdue(106), std::vector<int>{0});
+  dispatcher.complete(0, granted.at(0).front(), 104); // the next one begins only now
+  EXPECT_TRUE(dispatcher.overdue(106).empty());
+}
+
+TEST(Dispatcher, StopsHandingOutAndDrains) {
+  const Plan plan(100, 1, Schedule::dynamic, 1);
+  Dispatcher dispatcher(plan, {});
+  dispatcher.add_rank(0);
+  const Granted granted = pump(dispatcher, 0);
+  dispatcher.stop();
+  EXPECT_FALSE(dispatcher.finished());
+  for (const std::uint64_t batch : granted.at(0)) dispatcher.complete(0, batch, 1);
+  EXPECT_TRUE(dispatcher.finished());
+  EXPECT_TRUE(pump(dispatcher, 2).empty());
+}
+
+TEST(Dispatcher, TinyBatchesTravelInLargeStrides) {
+  const Plan plan(100000, 1, Schedule::dynamic, 2);
+  Dispatcher dispatcher(plan, {});
+  dispatcher.add_rank(0);
+  dispatcher.add_rank(1);
+  double now = 0;
+  std::size_t largest = 0;
+  for (int round = 0; round < 200; ++round)
+    for (const auto& [rank, batches] : pump(dispatcher, now)) {
+      largest = std::max(largest, batches.size());
+      for (const std::uint64_t batch : batches) dispatcher.complete(rank, batch, now += 1e-6);
+    }
+  EXPECT_GT(largest, 100U);
+}
+
+/// Makespan of sleeping items on ranks that run what they hold in order, driven by the real dispatcher with virtual time.
+double simulate(const std::vector<double>& seconds, int ranks, bool costs_known) {
+  const auto path = std::filesystem::temp_directory_path() / ("mgpu_dispatcher_test_" + std::to_string(getpid()) + ".csv");
+  {
+    std::ofstream file(path);
+    file << (costs_known ? "path,cost\n" : "path,other\n");
+    for (const double second : seconds) file << "x," << second << "\n";
+  }
+  const manifest::Manifest manifest = manifest::Manifest::read(path.string());
+  std::filesystem::remove(path);
+  const Plan plan(manifest, 1, Schedule::dynamic, ranks);
+  Dispatcher dispatcher(plan, {});
+  std::vector<std::queue<std::uint64_t>> inbox(static_cast<std::size_t>(ranks));
+  using Event = std::pair<double, int>;
+  std::priority_queue<Event, std::vector<Event>, std::greater<>> finishing;
+  std::vector<bool> running(inbox.size(), false);
+  for (int rank = 0; rank < ranks; ++rank) dispatcher.add_rank(rank);
+  double now = 0;
+  const auto start = [&](int rank) {
+    auto& box = inbox[static_cast<std::size_t>(rank)];
+    if (running[static_cast<std::size_t>(rank)] || box.empty()) return;
+    running[static_cast<std::size_t>(rank)] = true;
+    finishing.emplace(now + seconds[box.front()], rank);
+  };
+  while (!dispatcher.finished()) {
+    for (const auto& [rank, batches] : pump(dispatcher, now)) {
+      for (const std::uint64_t batch : batches) inbox[static_cast<std::size_t>(rank)].push(batch);
+      start(rank);
+    }
+    if (finishing.empty()) break;
+    const auto [time, rank] = finishing.top();
+    finishing.pop();
+    now = time;
+    running[static_cast<std::size_t>(rank)] = false;
+    dispatcher.complete(rank, inbox[static_cast<std::size_t>(rank)].front(), now);
+    inbox[static_cast<std::size_t>(rank)].pop();
+    start(rank);
+  }
+  EXPECT_TRUE(dispatcher.finished());
+  return now;
+}
+
+/// Items of a heavy-tailed load: log-normal with the given mean.
+std::vector<double> log_normal(std::size_t count, double mean_s, double sigma, unsigned seed) {
+  std::mt19937 random(seed);
+  std::lognormal_distribution<double> draw(std::log(mean_s) - sigma * sigma / 2, sigma);
+  std::vector<double> seconds(count);
+  std::generate(seconds.begin(), seconds.end(), [&] { return draw(random); });
+  return seconds;
+}
+
+double lower_bound(const std::vector<double>& seconds, int ranks) {
+  double sum = 0, longest = 0;
+  for (const double second : seconds) {
+    sum += second;
+    longest = std::max(longest, second);
+  }
+  return std::max(sum / ranks, longest);
+}
+
+TEST(Dispatcher, KnownCostsReachTheLowerBound) {
+  for (const int ranks : {8, 32})
+    for (unsigned seed = 0; seed < 5; ++seed) {
+      const auto many = log_normal(2000, 0.01, 1.0, seed);
+      EXPECT_GE(lower_bound(many, ranks) / simulate(many, ranks, true), 0.98) << ranks << " ranks, seed " << seed;
+      const auto few = log_normal(200, 0.02, 1.5, seed);
+      EXPECT_GE(lower_bound(few, ranks) / simulate(few, ranks, true), 0.98) << ranks << " ranks, seed " << seed;
+    }
+}
+
+TEST(Dispatcher, UnknownCostsStayBalanced) {
+  const auto many = log_normal(2000, 0.01, 1.0, 3);
+  EXPECT_GE(lower_bound(many, 8) / simulate(many, 8, false), 0.93);
+}
+
+} // namespace
+} // namespace mgpu::dispatch
