@@ -9,6 +9,10 @@ if(CMAKE_CUDA_COMPILER)
 endif()
 set(Python_EXECUTABLE ${MGPU_PYTHON})
 
+# CMake 3.25's FindCUDAToolkit deprecates CUDA::nvToolsExt for projects that require 3.25, and fails where CUDA (13) has none.
+set(minimum_required ${CMAKE_MINIMUM_REQUIRED_VERSION})
+set(CMAKE_MINIMUM_REQUIRED_VERSION 3.24)
+
 # A LibTorch without CUDA needs no toolkit.
 find_path(MGPU_TORCH_CUDA_LIB libtorch_cuda.so HINTS ${Torch_DIR}/../../../lib PATH_SUFFIXES lib)
 if(MGPU_TORCH_CUDA_LIB)
@@ -22,6 +26,7 @@ set(CMAKE_SUPPRESS_DEVELOPER_WARNINGS ON)
 find_package(Torch REQUIRED QUIET)
 unset(CMAKE_SUPPRESS_DEVELOPER_WARNINGS)
 unset(CMAKE_MESSAGE_LOG_LEVEL)
+set(CMAKE_MINIMUM_REQUIRED_VERSION ${minimum_required})
 
 # LibTorch ships a copy of fmt's headers without its library; ours must win, or declarations and library differ in version.
 get_target_property(fmt_include fmt::fmt INTERFACE_INCLUDE_DIRECTORIES)
