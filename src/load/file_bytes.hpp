@@ -1,0 +1,22 @@
+#pragma once
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "mgpu/item.hpp"
+
+namespace mgpu::load {
+
+/// Contents of an item: its shipped bytes, or its file read into `buffer` (reused from call to call).
+/// The span stays valid until `buffer` or `item` changes. Throws Error with the reason: "no such file", "a folder, not a file",
+/// "permission denied", "empty file", "N bytes, limit M".
+std::span<const std::uint8_t> contents_of(const Item& item, std::uint64_t limit_bytes, std::vector<std::uint8_t>& buffer);
+
+/// The first bytes of a file as a reader would want them quoted in a reason: printable text, or hexadecimal.
+std::string quoted_start(std::span<const std::uint8_t> bytes);
+
+/// The reason an item that is not readable at all fails with, or "" where it is a regular non-empty file (or shipped bytes).
+std::string unreadable_reason(const Item& item, std::uint64_t limit_bytes);
+
+} // namespace mgpu::load

@@ -1,0 +1,39 @@
+#include "load/picture_decoder.hpp"
+
+#include <fmt/format.h>
+
+#include <cstring>
+#include <string_view>
+
+#include "load/file_bytes.hpp"
+#include "mgpu/error.hpp"
+
+namespace mgpu::load {
+
+void check_size(std::uint64_t width, std::uint64_t height, const LoadLimits& limits) {
+  if (width == 0 || height == 0) throw Error(fmt::format("{}x{} pixels: an empty picture", width, height));
+  if (width > limits.pixels / height) throw Error(fmt::format("{}x{} pixels, limit {}", width, height, limits.pixels));
+}
+
+std::unique_ptr<PictureDecoder> open_picture(std::span<const std::uint8_t> bytes, const LoadLimits& limits) {
+  const std::string_view start(reinterpret_cast<const char*>(bytes.data()), std::min<std::size_t>(bytes.size(), 16));
+  using namespace std::string_view_literals;
+  if (start.starts_with("\xff\xd8\xff"sv)) return open_jpeg(bytes, limits);
+  if (start.starts_with("\x89PNG\r\n\x1a\n"sv)) return open_png(bytes, limits);
+  if (start.starts_with("RIFF"sv) && start.substr(std::min<std::size_t>(8, start.size())).starts_with("WEBP"sv))
+    return open_webp(bytes, limits);
+  if (start.starts_with("GIF87a"sv) || start.starts_with("GIF89a"sv)) return open_gif(bytes, limits);
+  if (start.starts_with("II*\0"sv) || start.starts_with("MM\0*"sv) || start.starts_with("II+\0"sv) || start.starts_with("MM\0+"sv))
+    return open_tiff(bytes, limits);
+  if (start.starts_with("BM"sv) && bytes.size() >= 26) return open_bmp(bytes, limits);
+  throw Error("not a picture: " + quoted_start(bytes) + ", which is no JPEG, PNG, WebP, TIFF, GIF or BMP");
+}
+
+PixelBuffer::PixelBuffer(int width, int height)
+    : stride_(static_cast<std::size_t>(width) * 4), bytes_(stride_ * static_cast<std::size_t>(height) + row_slack) {}
+
+void PixelBuffer::emit(const Window& window, RowSink& sink) {
+  for (int y = window.y0; y < window.y1; ++y) sink.row(row(y) + static_cast<std::size_t>(window.x0) * 4);
+}
+
+} // namespace mgpu::load

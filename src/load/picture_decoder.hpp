@@ -1,0 +1,95 @@
+#pragma once
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <vector>
+
+#include "mgpu/load.hpp"
+
+namespace mgpu::load {
+
+/// Part of a picture in pixels, end exclusive.
+struct Window {
+  int x0 = 0, y0 = 0, x1 = 0, y1 = 0;
+  int width() const { return x1 - x0; }
+  int height() const { return y1 - y0; }
+};
+
+/// Bytes that must be readable after the last pixel of a row, so that vector code may load past it.
+inline constexpr int row_slack = 64;
+
+/// Receives decoded rows from top to bottom.
+class RowSink {
+ public:
+  virtual ~RowSink() = default;
+  /// One row of the window: 4 bytes a pixel (red, green, blue, anything), `row_slack` readable bytes after the last. Must not throw.
+  virtual void row(const std::uint8_t* rgbx) = 0;
+};
+
+/// One encoded picture whose header has been read. Width and height are as stored, before `orientation` is applied.
+class PictureDecoder {
+ public:
+  virtual ~PictureDecoder() = default;
+  int width() const { return width_; }
+  int height() const { return height_; }
+  int orientation() const { return orientation_; } ///< EXIF 1..8
+
+  /// Lets the decoder deliver 1/denominator of the size for the largest denominator ≤ `most` it has; returns it. Width and height
+  /// become ceil(size / denominator). 1 where the format has no such thing.
+  virtual int reduce(int most) {
+    (void)most;
+    return 1;
+  }
+  /// Decodes the window, row by row, as Pillow's convert("RGB") would give it. Call once. Throws Error with the reason.
+  virtual void decode(const Window& window, RowSink& sink) = 0;
+
+ protected:
+  int width_ = 0, height_ = 0, orientation_ = 1;
+};
+
+/// Reads the header of a picture whose kind is found from its first bytes. `bytes` must outlive the decoder; one decoder at a
+/// time per thread (libjpeg's state is kept between pictures). Throws Error: not a picture, unusable header, more pixels than the limit.
+std::unique_ptr<PictureDecoder> open_picture(std::span<const std::uint8_t> bytes, const LoadLimits& limits);
+
+/// Throws Error "WxH pixels, limit N" (also for empty pictures).
+void check_size(std::uint64_t width, std::uint64_t height, const LoadLimits& limits);
+
+std::unique_ptr<PictureDecoder> open_jpeg(std::span<const std::uint8_t> bytes, const LoadLimits& limits);
+std::unique_ptr<PictureDecoder> open_png(std::span<const std::uint8_t> bytes, const LoadLimits& limits);
+std::unique_ptr<PictureDecoder> open_webp(std::span<const std::uint8_t> bytes, const LoadLimits& limits);
+std::unique_ptr<PictureDecoder> open_tiff(std::span<const std::uint8_t> bytes, const LoadLimits& limits);
+std::unique_ptr<PictureDecoder> open_bmp(std::span<const std::uint8_t> bytes, const LoadLimits& limits);
+std::unique_ptr<PictureDecoder> open_gif(std::span<const std::uint8_t> bytes, const LoadLimits& limits);
+
+/// Rows of a whole RGBX picture in memory, for formats that cannot be decoded in part.
+class PixelBuffer {
+ public:
+  PixelBuffer(int width, int height);
+  std::uint8_t* row(int y) { return bytes_.data() + static_cast<std::size_t>(y) * stride_; }
+  /// Hands the window's rows to the sink.
+  void emit(const Window& window, RowSink& sink);
+
+ private:
+  std::size_t stride_;
+  std::vector<std::uint8_t> bytes_;
+};
+
+/// Writes one RGBX pixel.
+inline void put_pixel(std::uint8_t* rgbx, std::uint8_t red, std::uint8_t green, std::uint8_t blue) {
+  rgbx[0] = red;
+  rgbx[1] = green;
+  rgbx[2] = blue;
+  rgbx[3] = 255;
+}
+
+/// Pillow's CMYK → RGB (ink amounts, 255 = full ink).
+inline void put_cmyk(std::uint8_t* rgbx, int cyan, int magenta, int yellow, int black) {
+  const int light = 255 - black;
+  const auto mix = [light](int ink) {
+    const int product = ink * light + 128;
+    return static_cast<std::uint8_t>(light - ((product + (product >> 8)) >> 8));
+  };
+  put_pixel(rgbx, mix(cyan), mix(magenta), mix(yellow));
+}
+
+} // namespace mgpu::load
