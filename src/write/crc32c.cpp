@@ -1,0 +1,45 @@
+#include "write/crc32c.hpp"
+
+#include <array>
+
+namespace mgpu::write {
+
+namespace {
+
+constexpr std::uint32_t polynomial = 0x82F63B78u; // reflected
+constexpr std::size_t step_bytes = 8;
+using Tables = std::array<std::array<std::uint32_t, 256>, step_bytes>;
+
+/// tables[k][b]: the CRC of byte b followed by k zero bytes, so that eight bytes are taken in one step.
+constexpr Tables make_tables() {
+  Tables tables{};
+  for (std::uint32_t byte = 0; byte < 256; ++byte) {
+    std::uint32_t crc = byte;
+    for (int bit = 0; bit < 8; ++bit) crc = (crc >> 1) ^ ((crc & 1) ? polynomial : 0);
+    tables[0][byte] = crc;
+  }
+  for (std::size_t k = 1; k < step_bytes; ++k)
+    for (std::size_t byte = 0; byte < 256; ++byte)
+      tables[k][byte] = (tables[k - 1][byte] >> 8) ^ tables[0][tables[k - 1][byte] & 0xFF];
+  return tables;
+}
+constexpr Tables tables = make_tables();
+
+} // namespace
+
+std::uint32_t crc32c(wire::View bytes, std::uint32_t crc) {
+  crc = ~crc;
+  const std::byte* at = bytes.data();
+  std::size_t left = bytes.size();
+  for (; left >= step_bytes; left -= step_bytes, at += step_bytes) {
+    std::uint64_t word;
+    std::memcpy(&word, at, sizeof word);
+    word ^= crc;
+    crc = 0;
+    for (std::size_t k = 0; k < step_bytes; ++k) crc ^= tables[step_bytes - 1 - k][(word >> (8 * k)) & 0xFF];
+  }
+  for (; left > 0; --left, ++at) crc = (crc >> 8) ^ tables[0][(crc ^ static_cast<std::uint32_t>(*at)) & 0xFF];
+  return ~crc;
+}
+
+} // namespace mgpu::write

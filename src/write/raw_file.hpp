@@ -1,0 +1,85 @@
+#pragma once
+// Plain bytes into a file: every return checked, full disks told apart, small neighbours merged.
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "wire/bytes.hpp"
+
+namespace mgpu::write {
+
+/// The error for a failed call on `path`. A full disk, quota or file size limit gives ExitCode::stopped and says how much room
+/// is needed.
+Error file_error(const std::string& path, const char* call, int error_number, std::uint64_t needed_bytes);
+
+/// "1.5 GB".
+std::string shown_bytes(std::uint64_t bytes);
+
+/// fsync of the folder that holds `path`, so that a new or renamed name is on the disk.
+void sync_folder_of(const std::string& path);
+
+/// One open file; symbolic links are never followed.
+class RawFile {
+ public:
+  enum class Mode : std::uint8_t {
+    create, ///< must not exist
+    modify, ///< must exist
+    read,   ///< must exist
+  };
+  RawFile(const std::string& path, Mode mode);
+  ~RawFile();
+  RawFile(const RawFile&) = delete;
+  RawFile& operator=(const RawFile&) = delete;
+
+  void write_at(std::uint64_t offset, wire::View bytes);
+  /// Writes `pieces` one after another from `offset` on.
+  void write_at(std::uint64_t offset, std::vector<wire::View> pieces);
+  /// Reads exactly `size` bytes; throws Error when there are fewer.
+  void read_at(std::uint64_t offset, std::byte* out, std::size_t size) const;
+  /// Data on the disk (fdatasync), if anything was written since the last time.
+  void sync_data();
+  /// Everything on the disk (fsync).
+  void sync_all();
+  void resize(std::uint64_t size);
+  std::uint64_t size() const;
+  /// Takes the file for this process; false if another has it. Ends with the object.
+  bool lock();
+  /// What a full disk's message says is still to be written.
+  void set_needed_bytes(std::uint64_t bytes) { needed_bytes_ = bytes; }
+  std::uint64_t needed_bytes() const { return needed_bytes_; }
+  const std::string& path() const { return path_; }
+
+ private:
+  [[noreturn]] void fail(const char* call, int error_number) const;
+  [[noreturn]] void fail_write(const char* call, int error_number, std::uint64_t left_bytes) const;
+  std::string path_;
+  int fd_;
+  bool dirty_ = false;
+  std::uint64_t needed_bytes_ = 0;
+};
+
+/// Collects small writes, in any order, and hands them to the file sorted and merged. What is written twice ends as it was
+/// written last.
+class RowStage {
+ public:
+  static constexpr std::size_t stage_bytes = 4u << 20;  ///< held at most
+  static constexpr std::size_t direct_bytes = 1u << 20; ///< writes from this size on are not copied
+
+  explicit RowStage(RawFile& file) : file_(file) {}
+  void write_at(std::uint64_t offset, wire::View bytes);
+  void flush();
+
+ private:
+  struct Piece {
+    std::uint64_t offset = 0;
+    std::size_t begin = 0, size = 0; ///< in arena_
+  };
+  bool sort_pieces();
+  wire::View bytes_of(const Piece& piece) const { return wire::View(arena_).subspan(piece.begin, piece.size); }
+
+  RawFile& file_;
+  wire::Buffer arena_;
+  std::vector<Piece> pieces_;
+};
+
+} // namespace mgpu::write

@@ -1,0 +1,54 @@
+#include "write/strings.hpp"
+
+#include <algorithm>
+#include <array>
+
+#include "mgpu/error.hpp"
+
+namespace mgpu::write {
+
+StringDataset::StringDataset(const h5::Id& group, const std::string& name, std::uint64_t rows)
+    : type_(h5::utf8_string()), dataset_(h5::create_contiguous(group, name, type_, {rows})), rows_(rows) {}
+
+void StringDataset::push(std::string_view text) {
+  begins_.push_back(text_.size());
+  for (std::size_t nul; (nul = text.find('\0')) != std::string_view::npos; text.remove_prefix(nul + 1))
+    text_.append(text.substr(0, nul)).append("\xef\xbf\xbd");
+  text_.append(text).push_back('\0');
+  if (begins_.size() >= block_rows || text_.size() >= block_bytes) flush();
+}
+
+void StringDataset::flush() {
+  if (begins_.empty()) return;
+  std::vector<const char*> pointers;
+  pointers.reserve(begins_.size());
+  for (const std::size_t begin : begins_) pointers.push_back(text_.data() + begin);
+  h5::write_rows(dataset_, type_, written_, pointers.size(), pointers.data());
+  written_ += pointers.size();
+  begins_.clear();
+  text_.clear();
+}
+
+void StringDataset::close() {
+  flush();
+  if (written_ != rows_)
+    throw Error("HDF5: a string dataset got " + std::to_string(written_) + " of its " + std::to_string(rows_) + " rows");
+  dataset_.close();
+}
+
+std::vector<std::string> item_dataset_names(const std::vector<std::string>& columns) {
+  constexpr std::array<std::string_view, 7> taken{"path", "status", "error", "attempts", "rank", "seconds", "flags"};
+  std::vector<std::string> names;
+  for (const std::string& column : columns) {
+    std::string name = column;
+    for (char& c : name)
+      if (c == '/' || c == '\0') c = '_';
+    if (name == "." || name == "..") name = "_";
+    if (std::find(taken.begin(), taken.end(), name) != taken.end()) name = "manifest_" + name;
+    while (std::find(names.begin(), names.end(), name) != names.end()) name += '_';
+    names.push_back(name);
+  }
+  return names;
+}
+
+} // namespace mgpu::write
