@@ -42,7 +42,7 @@ void Conductor::begin() {
       throw usage_error(fmt::format("rank {} on {} runs another build of mgpu_worker than rank 0; install one build everywhere", rank,
                                     facts[static_cast<std::size_t>(rank)].join.host));
   const comm::Locality locality = comm::find_locality(facts);
-  bindings_ = comm::bind(facts, setup_.binding, locality);
+  bindings_ = comm::bind_devices(facts, setup_.binding, locality);
   const bool gpu = bindings_[0].device >= 0;
 
   plan_.emplace(setup_.manifest, choose_batch_size(setup_, gpu), setup_.schedule, roster_.size());

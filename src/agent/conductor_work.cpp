@@ -6,6 +6,7 @@
 #include "agent/conductor.hpp"
 #include "agent/report.hpp"
 #include "support/clock.hpp"
+#include "support/text.hpp"
 #include "write/read_file.hpp"
 
 namespace mgpu::agent {
@@ -87,7 +88,7 @@ void Conductor::on_results(int rank, wire::View block, const std::shared_ptr<voi
   if (!dispatcher_->complete(rank, result.batch, now_s())) return; // a late or second answer: the first one counts
   gatherer_->count(result, [&](const gather::FailedItem& failed) {
     if (gatherer_->failed() < max_reasons_shown && progress_)
-      progress_->say(fmt::format("rank {}: item {} {}: {}", rank, failed.item, quoted(setup_.manifest.path(failed.item)), failed.reason));
+      progress_->say(fmt::format("rank {}: item {} {}: {}", rank, failed.item, show_path(setup_.manifest.path(failed.item)), failed.reason));
   });
   if (!writer_) writer_ = std::make_unique<write::Writer>(file_.get());
   writer_->put({rank, block, owner});
@@ -131,10 +132,7 @@ void Conductor::finish() {
   else if (outcome_.failed > 0)
     outcome_.code = ExitCode::items_failed;
   print_table(setup_, outcome_, footer.ranks);
-  if (footer.complete) {
-    const auto results = write::open_results(setup_.output);
-    finish_job(*setup_.job, setup_.config, *results);
-  }
+  if (footer.complete) finish_job(*setup_.job, setup_.config, write::ReadFile(setup_.output));
   write_summary(setup_, outcome_, footer);
   phase_ = Phase::done;
 }

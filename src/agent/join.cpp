@@ -6,7 +6,7 @@
 #include <algorithm>
 #include <cstdlib>
 
-#include "write/read_file.hpp"
+#include "write/hdf5_version.hpp"
 
 namespace mgpu::agent {
 

@@ -26,7 +26,7 @@ std::string first_items(const RunSetup& setup, const dispatch::Assignment& assig
   if (assignment.items > assignment.first_items.size()) text += " …";
   if (!assignment.first_items.empty()) {
     const std::string path(setup.manifest.path(assignment.first_items.front()));
-    text += "  " + quoted(path.substr(path.find_last_of('/') + 1));
+    text += "  " + show_path(path.substr(path.find_last_of('/') + 1));
   }
   return text;
 }

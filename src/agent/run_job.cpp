@@ -99,7 +99,7 @@ RunSetup prepare_run(const std::string& job_name, const Job& job, const cli::Res
 }
 
 bool already_complete(const RunSetup& setup) {
-  return setup.config.get<bool>("resume") && fs::exists(setup.output) && write::is_complete(setup.output);
+  return setup.config.get<bool>("resume") && fs::exists(setup.output) && write::ReadFile(setup.output).complete();
 }
 
 } // namespace mgpu::agent

@@ -83,7 +83,7 @@ Locality find_locality(const std::vector<RankFacts>& ranks) {
   return locality;
 }
 
-std::vector<Binding> bind(const std::vector<RankFacts>& ranks, const BindingOptions& options, const Locality& locality) {
+std::vector<Binding> bind_devices(const std::vector<RankFacts>& ranks, const BindingOptions& options, const Locality& locality) {
   std::vector<Binding> bindings(ranks.size());
   std::set<std::string> cpu_hosts, gpu_hosts;
   for (std::size_t rank = 0; rank < ranks.size(); ++rank) {

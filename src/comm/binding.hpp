@@ -36,6 +36,6 @@ struct Locality {
 Locality find_locality(const std::vector<RankFacts>& ranks);
 
 /// Throws usage_error in one line: no such device, more ranks than GPUs, GPU and CPU ranks mixed.
-std::vector<Binding> bind(const std::vector<RankFacts>& ranks, const BindingOptions& options, const Locality& locality);
+std::vector<Binding> bind_devices(const std::vector<RankFacts>& ranks, const BindingOptions& options, const Locality& locality);
 
 } // namespace mgpu::comm

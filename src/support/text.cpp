@@ -25,7 +25,7 @@ std::size_t width(std::string_view text) {
 
 } // namespace
 
-std::string quoted(std::string_view bytes) {
+std::string show_path(std::string_view bytes) {
   std::string out = "\"";
   for (std::size_t at = 0; at < bytes.size();) {
     const auto byte = static_cast<unsigned char>(bytes[at]);

@@ -1,0 +1,9 @@
+#pragma once
+#include <string>
+
+namespace mgpu::write {
+
+/// "1.10.8": of the library in use.
+std::string hdf5_version();
+
+} // namespace mgpu::write

@@ -1,0 +1,144 @@
+#pragma once
+// A worker that lives in its agent: opens at once, gives an empty (or one-column) result for each item after the seconds that
+// the item's column "sleep" says. Lets the agents' side run, and be measured, without LibTorch.
+#include <deque>
+#include <string>
+#include <thread>
+
+#include "agent/worker_link.hpp"
+#include "mgpu/version.hpp"
+#include "support/clock.hpp"
+#include "wire/batch_result.hpp"
+
+namespace mgpu::agent {
+
+class FakeWorker final : public WorkerLink {
+ public:
+  struct Behaviour {
+    bool with_column = false;   ///< a float64 column "double_index" = 2 × item index
+    std::int64_t dies_after = -1; ///< batches after which it is gone; -1: never
+    bool hangs = false;         ///< takes grants, never answers
+  };
+  FakeWorker() { say_hello(); }
+  explicit FakeWorker(const Behaviour& behaviour) : behaviour_(behaviour) { say_hello(); }
+
+  void post(wire::Type type, wire::View payload) override {
+    if (end_) return;
+    if (type == wire::Type::configure) answer_configure();
+    if (type == wire::Type::grant) {
+      auto grant = wire::decode<wire::Grant>(payload);
+      for (wire::BatchRange& range : grant.batches) work_.push_back(std::move(range));
+    }
+    if (type == wire::Type::finish) finishing_ = true;
+  }
+  void flush() override {}
+
+  bool poll(const OnWorkerFrame& handle) override {
+    bool any = false;
+    while (!out_.empty()) {
+      auto [type, bytes] = std::move(out_.front());
+      out_.pop_front();
+      handle(type, wire::View(bytes), nullptr);
+      any = true;
+    }
+    while (!end_ && !behaviour_.hangs && !work_.empty() && run_front(handle)) any = true;
+    if (finishing_ && work_.empty() && !end_) {
+      wire::Buffer bytes;
+      wire::Stats stats;
+      stats.items = items_;
+      stats.batches = batches_;
+      stats.busy_s = busy_s_;
+      stats.wall_s = busy_s_;
+      wire::encode(stats, bytes);
+      handle(wire::Type::stats, wire::View(bytes), nullptr);
+      end_ = "";
+      any = true;
+    }
+    return any;
+  }
+  void wait(std::chrono::microseconds timeout) override { std::this_thread::sleep_for(timeout); }
+  std::optional<std::string> ended() override { return end_; }
+  void kill() override { end_ = "killed"; }
+
+ private:
+  template <typename Message>
+  void say(wire::Type type, const Message& message) {
+    wire::Buffer bytes;
+    wire::encode(message, bytes);
+    out_.emplace_back(type, std::move(bytes));
+  }
+  void say_hello() {
+    wire::Hello hello;
+    hello.versions.mgpu = std::string(version);
+    hello.device_note = "a fake worker";
+    say(wire::Type::hello, hello);
+  }
+  void answer_configure() {
+    wire::Opened opened;
+    opened.device = "cpu";
+    if (behaviour_.with_column) opened.columns.push_back({"double_index", DType::float64, Layout::fixed, {}});
+    say(wire::Type::opened, opened);
+  }
+
+  /// Ends the oldest batch if its time has come.
+  bool run_front(const OnWorkerFrame& handle) {
+    const wire::BatchRange& range = work_.front();
+    if (due_s_ == 0) {
+      double seconds = 0;
+      for (const Item& item : range.items)
+        if (const auto sleep = item.column("sleep"); !sleep.empty()) seconds += std::stod(std::string(sleep));
+      began_s_ = seconds > 0 ? now_s() : 1;
+      due_s_ = began_s_ + seconds;
+      if (seconds > 0) return false;
+    } else if (now_s() < due_s_) {
+      return false;
+    }
+    if (behaviour_.dies_after >= 0 && static_cast<std::int64_t>(batches_) >= behaviour_.dies_after) {
+      end_ = "killed by signal 9 (Killed)";
+      return false;
+    }
+    busy_s_ += due_s_ - began_s_;
+    due_s_ = 0;
+    send_result(range, handle);
+    items_ += range.items.size();
+    ++batches_;
+    work_.pop_front();
+    return true;
+  }
+
+  void send_result(const wire::BatchRange& range, const OnWorkerFrame& handle) {
+    const std::size_t rows = range.items.size();
+    status_.assign(rows, static_cast<std::uint8_t>(Status::ok));
+    flags_.assign(rows, flag_none);
+    seconds_.assign(rows, 0.0F);
+    wire::BatchResult result;
+    result.batch = range.batch;
+    result.first = range.first;
+    result.attempt = range.attempt;
+    result.status = status_;
+    result.flags = flags_;
+    result.seconds = seconds_;
+    values_.clear();
+    if (behaviour_.with_column) {
+      for (const Item& item : range.items) values_.push_back(2.0 * static_cast<double>(item.index));
+      result.columns.push_back({0, {}, std::as_bytes(std::span(values_))});
+    }
+    const std::size_t size = wire::encoded_size(result);
+    const std::shared_ptr<void> block(std::aligned_alloc(wire::block_alignment, size), [](void* pointer) { std::free(pointer); });
+    wire::encode(result, static_cast<std::byte*>(block.get()));
+    handle(wire::Type::results, {static_cast<std::byte*>(block.get()), size}, block);
+  }
+
+  Behaviour behaviour_;
+  std::deque<std::pair<wire::Type, wire::Buffer>> out_;
+  std::deque<wire::BatchRange> work_;
+  std::vector<std::uint8_t> status_, flags_;
+  std::vector<float> seconds_;
+  std::vector<double> values_;
+  bool finishing_ = false;
+  std::uint64_t items_ = 0, batches_ = 0;
+  double due_s_ = 0, began_s_ = 0, busy_s_ = 0;
+  std::optional<std::string> end_;
+};
+
+} // namespace mgpu::agent

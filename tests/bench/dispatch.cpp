@@ -1,0 +1,61 @@
+// Under mpirun: items handed out, leased, answered and recorded by the real agents, with workers that do nothing or sleep.
+//   bench_dispatch TABLE.csv OUT.h5 BATCH     prints one JSON line: seconds from first grant to last result, start-up, memory
+#include <fmt/format.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include <string>
+
+#include "agent/conductor.hpp"
+#include "agent/fake_worker.hpp"
+#include "agent/join.hpp"
+#include "agent/router.hpp"
+#include "comm/environment.hpp"
+
+namespace {
+
+using namespace mgpu;
+
+class SleepJob final : public Job {
+ public:
+  std::string summary() const override { return "sleep"; }
+  std::string examples() const override { return ""; }
+};
+
+} // namespace
+
+int main(int argc, char** argv) {
+  if (argc != 4) {
+    fmt::print(stderr, "usage: bench_dispatch TABLE.csv OUT.h5 BATCH\n");
+    return 2;
+  }
+  const comm::LauncherFacts facts = comm::LauncherFacts::read();
+  const double begin = now_s();
+  comm::Environment environment(facts);
+  agent::FakeWorker worker;
+  comm::Messenger& messenger = environment.messenger();
+  const wire::Join join = agent::describe_rank(facts, environment);
+  if (messenger.rank() != 0) return agent::Router(messenger, worker, {}).run(join);
+
+  const SleepJob job;
+  agent::RunSetup setup;
+  setup.job_name = "sleep";
+  setup.job = &job;
+  setup.output = argv[2];
+  setup.batch_size = static_cast<std::uint32_t>(std::stoul(argv[3]));
+  setup.progress = "none";
+  setup.item_timeout_s = 3600; // deadlines on
+  setup.binding.devices = "cpu";
+  const double read_begin = now_s();
+  setup.manifest = manifest::Manifest::read(argv[1]);
+  const double read_s = now_s() - read_begin;
+  if (setup.manifest.column("sleep")) setup.item_columns = {"sleep"};
+  agent::Conductor conductor(setup, messenger, worker);
+  const agent::Outcome outcome = conductor.run(join);
+  conductor.dismiss();
+  rusage usage{};
+  getrusage(RUSAGE_SELF, &usage);
+  fmt::print("BENCH {{\"items\": {}, \"seconds\": {:.6f}, \"read_s\": {:.3f}, \"start_s\": {:.3f}, \"rank0_peak_mb\": {:.1f}}}\n", outcome.done,
+             outcome.run_s, read_s, read_begin - begin + read_s + outcome.open_s, static_cast<double>(usage.ru_maxrss) / 1000);
+  return 0;
+}
