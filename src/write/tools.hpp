@@ -1,14 +1,17 @@
 #pragma once
+// What users do with a result file without HDF5 tools. Both throw usage_error when `path` is missing or no result file.
 #include <iosfwd>
 #include <string>
 #include <string_view>
 
 namespace mgpu::write {
 
-/// Prints what a result file holds. Throws usage_error when it is missing or not one of ours.
+/// Prints what a file holds, for people: run, model, counts, columns, ranks, the first failures and what to do about them.
 void inspect(const std::string& path, std::ostream& out);
 
-/// Prints its rows; `format` is csv or jsonl.
+/// Writes one row an item: path, manifest columns, status, error, attempts, rank, seconds and every result. `format`: "csv"
+/// (RFC 4180, bytes of paths as they are; arrays as JSON in one field) or "jsonl" (bytes that are not UTF-8 as \udcXX, which
+/// Python's json.loads and os.fsencode turn back). Fields are named as in the file, results as results.NAME where a name is taken.
 void export_rows(const std::string& path, std::string_view format, std::ostream& out);
 
 } // namespace mgpu::write

@@ -1,0 +1,124 @@
+#include <fmt/chrono.h>
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+#include <ctime>
+#include <ostream>
+
+#include "manifest/text.hpp"
+#include "write/ranks.hpp"
+#include "write/raw_file.hpp"
+#include "write/read_file.hpp"
+#include "write/tools.hpp"
+
+namespace mgpu::write {
+
+namespace {
+
+constexpr std::size_t failures_shown = 5;
+
+std::optional<std::time_t> parse_time(const std::string& text) {
+  std::tm parts{};
+  if (::strptime(text.c_str(), "%Y-%m-%dT%H:%M:%S", &parts) == nullptr) return std::nullopt;
+  return ::timegm(&parts);
+}
+
+struct Counts {
+  std::uint64_t ok = 0, failed = 0, pending = 0, not_finite = 0;
+};
+
+Counts count_items(const ReadFile& file) {
+  Counts counts;
+  for (const Status status : file.status())
+    ++(status == Status::ok ? counts.ok : status == Status::failed ? counts.failed : counts.pending);
+  for (const std::uint8_t flags : file.item_numbers<std::uint8_t>("flags", H5T_STD_U8LE, 0, file.size()))
+    counts.not_finite += (flags & flag_not_finite) != 0;
+  return counts;
+}
+
+void print_run(const ReadFile& file, const Counts& counts, std::ostream& out) {
+  const auto line = [&](const char* name, const std::string& value) {
+    if (!value.empty()) out << fmt::format("{:<10} {}\n", name, value);
+  };
+  line("file", file.path());
+  line("schema", file.text("schema"));
+  line("job", file.text("job"));
+  line("command", file.text("command"));
+  line("version", file.text("version"));
+  line("model", file.text("model"));
+  line("sha256", file.text("model_sha256"));
+  line("ranks", std::to_string(file.number("world_size")));
+  line("started", file.text("started"));
+  line("finished", file.text("finished"));
+  line("complete", file.complete() ? "yes" : "no");
+  line("items", fmt::format("{}: {} ok, {} failed, {} pending", file.size(), counts.ok, counts.failed, counts.pending));
+  if (counts.not_finite > 0) line("flags", fmt::format("{} items with NaN or infinite results", counts.not_finite));
+  const auto began = parse_time(file.text("started")), ended = parse_time(file.text("finished"));
+  if (began && ended) {
+    const double seconds = std::max(1.0, std::difftime(*ended, *began)); // both are whole seconds
+    line("speed", fmt::format("{:.4g} items/s over {:.0f} s", static_cast<double>(counts.ok + counts.failed) / seconds, seconds));
+  }
+}
+
+void print_columns(const ReadFile& file, std::ostream& out) {
+  out << "\nresults\n";
+  for (const ColumnSpec& column : file.columns()) {
+    std::string shape = column.layout == Layout::ragged ? "n" : std::to_string(file.size());
+    for (const std::uint64_t extent : column.row_shape) shape += fmt::format(", {}", extent);
+    const std::string_view type = column.layout == Layout::text ? "string" : name_of(column.type);
+    out << fmt::format("  {:<24} {:<8} [{}]{}\n", column.name, type, shape, column.layout == Layout::ragged ? " a row" : "");
+  }
+  if (file.columns().empty()) out << "  none\n";
+  if (const auto names = file.manifest_columns(); !names.empty()) out << "from the manifest: " << manifest::listed(names) << '\n';
+}
+
+void print_ranks(const ReadFile& file, std::ostream& out) {
+  const std::vector<RankRow> ranks = read_ranks(file.file());
+  if (ranks.empty()) return;
+  out << fmt::format("\n{:>5}  {:<16} {:<24} {:>10} {:>8} {:>10} {:>7} {:>13}\n", "rank", "host", "device", "items", "failed",
+                     "items/s", "busy %", "data wait %");
+  for (const RankRow& rank : ranks) {
+    const double wall_s = std::max(rank.wall_s, 1e-9);
+    const auto percent = [&](double seconds) { return rank.wall_s > 0 ? 100 * seconds / wall_s : 0; };
+    out << fmt::format("{:>5}  {:<16} {:<24} {:>10} {:>8} {:>10.4g} {:>7.1f} {:>13.1f}\n", rank.rank, rank.host, rank.device,
+                       rank.items, rank.failed, rank.wall_s > 0 ? static_cast<double>(rank.items) / wall_s : 0,
+                       percent(rank.busy_s), percent(rank.load_wait_s));
+  }
+}
+
+void print_failures(const ReadFile& file, const Counts& counts, std::ostream& out) {
+  if (counts.failed == 0) return;
+  const std::vector<Status> status = file.status();
+  const auto paths = file.item_text("path"), errors = file.item_text("error");
+  out << "\nfirst failures\n";
+  std::size_t shown_count = 0;
+  for (std::uint64_t item = 0; item < status.size() && shown_count < failures_shown; ++item) {
+    if (status[item] != Status::failed) continue;
+    ++shown_count;
+    out << fmt::format("  {:>8}  {}: {}\n", item, paths ? manifest::shown(paths->read(item, 1).at(0)) : "?",
+                       errors ? errors->read(item, 1).at(0) : "(reasons are put in when the run is finished)");
+  }
+  if (counts.failed > shown_count) out << fmt::format("  … and {} more\n", counts.failed - shown_count);
+}
+
+void print_advice(const ReadFile& file, const Counts& counts, std::ostream& out) {
+  if (!file.complete())
+    out << "\nThis run was not finished; the same command with --resume goes on with what is pending.\n";
+  else if (counts.failed > 0)
+    out << fmt::format("\nFailed rows hold NaN, 0 or \"\". All reasons: mgpu_run export {} --format csv\n", file.path());
+}
+
+} // namespace
+
+void inspect(const std::string& path, std::ostream& out) {
+  const ReadFile file(path);
+  const Counts counts = count_items(file);
+  print_run(file, counts, out);
+  print_columns(file, out);
+  print_ranks(file, out);
+  print_failures(file, counts, out);
+  print_advice(file, counts, out);
+}
+
+} // namespace mgpu::write
