@@ -90,7 +90,10 @@ class Work {
   /// A made-up row for the trial run that fixes the output columns before any work; default: zeros of row_spec. A job without
   /// row_spec returns a short sample here, or an undefined tensor to skip the trial. `variant` 0 and 1 should differ in length.
   virtual torch::Tensor trial_row(int variant) const;
-  /// Turns one item into sample.input. Thread-safe. Throws Error with the reason the item cannot be used.
+  /// Class names, for the agent's Job::finish and for reading the result file; called after open.
+  virtual std::vector<std::string> labels() const { return {}; }
+  /// Turns one item into sample.input. Thread-safe. Throws Error with the reason the item cannot be used. A given row holds what an
+  /// earlier batch left there: every element must be written.
   virtual void prepare(const Item& item, Sample& sample) = 0;
   /// Runs the batch on the device. Called under torch::InferenceMode.
   virtual void run(const Batch& batch, Outputs& outputs) = 0;

@@ -1,0 +1,35 @@
+#pragma once
+#include <torch/torch.h>
+
+#include <chrono>
+#include <cstddef>
+#include <string>
+#include <vector>
+
+#include "mgpu/work.hpp"
+#include "wire/messages.hpp"
+
+namespace mgpu {
+
+/// A batch tensor on the host with views of its rows, made once and used again and again.
+struct InputBuffer {
+  torch::Tensor whole;             ///< [capacity, …]
+  std::vector<torch::Tensor> rows; ///< [capacity]
+};
+
+/// One granted batch on its way from grant to result.
+struct LoadedBatch {
+  wire::BatchRange range;
+  torch::Tensor input;             ///< [B, …] on the host; undefined when the job prepares no tensors or no row is left
+  torch::Tensor lengths;           ///< [B] int64 on the host; undefined with a RowSpec
+  std::vector<Sample> samples;     ///< [B]
+  std::vector<std::string> errors; ///< [B] "" or why the row failed
+  std::vector<float> seconds;      ///< [B] loading; the engine adds the run's share
+  InputBuffer* buffer = nullptr;   ///< with a RowSpec, what `input` is a view of
+  std::chrono::steady_clock::time_point granted;
+
+  std::size_t rows() const { return range.items.size(); }
+  bool ok(std::size_t row) const { return errors[row].empty(); }
+};
+
+} // namespace mgpu

@@ -1,0 +1,246 @@
+#include "batch/prefetch.hpp"
+
+#include <c10/util/ParallelGuard.h>
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cstring>
+
+#include "mgpu/error.hpp"
+
+namespace mgpu {
+
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+double seconds(Clock::duration time) { return std::chrono::duration<double>(time).count(); }
+
+/// Quick rows are claimed several at a time so that the lock is taken once for about this long.
+constexpr double claim_s = 100e-6;
+constexpr std::size_t most_rows_a_claim = 64;
+constexpr int first_loader_thread = 2; ///< thread id in the trace
+
+} // namespace
+
+Prefetch::Prefetch(Work& work, Settings settings, TraceEvents& trace) : work_(work), settings_(std::move(settings)), trace_(trace) {
+  if (settings_.row_spec) {
+    std::vector<std::int64_t> shape = settings_.row_spec->shape;
+    shape.insert(shape.begin(), settings_.batch_size);
+    for (std::size_t i = 0; i < std::max<std::size_t>(settings_.buffers, 2); ++i) {
+      auto buffer = std::make_unique<InputBuffer>();
+      buffer->whole = settings_.allocate(shape, settings_.row_spec->type);
+      buffer->rows = buffer->whole.unbind(0);
+      free_buffers_.push_back(buffer.get());
+      buffers_.push_back(std::move(buffer));
+    }
+  }
+  for (int i = 0; i < std::max(settings_.threads, 1); ++i) threads_.emplace_back([this, i] { loader(i); });
+}
+
+Prefetch::~Prefetch() {
+  stop();
+  for (std::thread& thread : threads_) thread.join();
+}
+
+void Prefetch::add(wire::BatchRange range) {
+  const std::size_t rows = range.items.size();
+  if (rows == 0 || rows > static_cast<std::size_t>(settings_.batch_size))
+    throw Error(fmt::format("batch {} has {} items, the batch size is {}", range.batch, rows, settings_.batch_size));
+  {
+    const std::lock_guard lock(mutex_);
+    auto entry = std::make_unique<Entry>();
+    entry->batch = fresh_batch();
+    entry->batch->range = std::move(range);
+    entry->batch->granted = Clock::now();
+    entries_.push_back(std::move(entry));
+  }
+  if (rows > 1)
+    work_ready_.notify_all();
+  else
+    work_ready_.notify_one();
+}
+
+void Prefetch::close() {
+  {
+    const std::lock_guard lock(mutex_);
+    closed_ = true;
+  }
+  batch_ready_.notify_all();
+}
+
+void Prefetch::stop() {
+  {
+    const std::lock_guard lock(mutex_);
+    stopped_ = true;
+  }
+  work_ready_.notify_all();
+  batch_ready_.notify_all();
+}
+
+std::unique_ptr<LoadedBatch> Prefetch::fresh_batch() {
+  if (spare_.empty()) return std::make_unique<LoadedBatch>();
+  auto batch = std::move(spare_.back());
+  spare_.pop_back();
+  return batch;
+}
+
+// --- loaders -----------------------------------------------------------------------------------------------------------------
+
+bool Prefetch::claimable() const {
+  if (next_claim_ >= entries_.size()) return false;
+  return entries_[next_claim_]->started || !settings_.row_spec || !free_buffers_.empty();
+}
+
+void Prefetch::start(Entry& entry) {
+  LoadedBatch& batch = *entry.batch;
+  const std::size_t rows = batch.rows();
+  batch.samples.resize(rows);
+  batch.errors.assign(rows, "");
+  batch.seconds.assign(rows, 0.0f);
+  entry.started = true;
+  if (!settings_.row_spec) return;
+  batch.buffer = free_buffers_.back();
+  free_buffers_.pop_back();
+  batch.input = rows == batch.buffer->rows.size() ? batch.buffer->whole
+                                                  : batch.buffer->whole.narrow(0, 0, static_cast<std::int64_t>(rows));
+  for (std::size_t row = 0; row < rows; ++row) batch.samples[row].input = batch.buffer->rows[row];
+}
+
+Prefetch::Claim Prefetch::claim(double row_s) {
+  Entry& entry = *entries_[next_claim_];
+  if (!entry.started) start(entry);
+  const std::size_t rows = entry.batch->rows();
+  // How many rows a loader takes changes only who prepares them, never what comes out.
+  const double wanted = row_s > 0 ? claim_s / row_s : 1;
+  const std::size_t fair = std::max<std::size_t>(1, (rows - entry.claimed) / threads_.size());
+  const std::size_t count = std::clamp<std::size_t>(static_cast<std::size_t>(std::min(wanted, 1e6)), 1,
+                                                    std::min(fair, most_rows_a_claim));
+  const Claim claim{&entry, entry.claimed, std::min(rows, entry.claimed + count)};
+  entry.claimed = claim.end;
+  if (claim.end == rows) ++next_claim_;
+  return claim;
+}
+
+void Prefetch::loader(int index) {
+  const c10::ParallelGuard sequential(true); // loaders are the parallelism: no intra-op threads inside prepare
+  const int trace_thread = first_loader_thread + index;
+  trace_.name_thread(trace_thread, fmt::format("loader {}", index));
+  double row_s = 1; // of the last claim; starts as if rows were slow
+  std::unique_lock lock(mutex_);
+  for (;;) {
+    work_ready_.wait(lock, [&] { return stopped_ || claimable(); });
+    if (stopped_) return;
+    const Claim mine = claim(row_s);
+    lock.unlock();
+    LoadedBatch& batch = *mine.entry->batch;
+    const auto begin = Clock::now();
+    for (std::size_t row = mine.begin; row < mine.end; ++row) prepare_row(batch, row);
+    const auto end = Clock::now();
+    row_s = seconds(end - begin) / static_cast<double>(mine.end - mine.begin);
+    load_ns_ += std::chrono::duration_cast<std::chrono::nanoseconds>(end - begin).count();
+    trace_.span("load", trace_thread, batch.range.batch, begin, end);
+
+    lock.lock();
+    mine.entry->done += mine.end - mine.begin;
+    if (mine.entry->done < batch.rows()) continue;
+    if (!settings_.row_spec) {
+      lock.unlock();
+      try {
+        Collated collated = collate(batch.samples, batch.errors, settings_.allocate);
+        batch.input = std::move(collated.input);
+        batch.lengths = std::move(collated.lengths);
+      } catch (const std::exception& error) {
+        for (std::string& reason : batch.errors)
+          if (reason.empty()) reason = std::string("no memory to collect the batch: ") + error.what();
+      }
+      for (Sample& sample : batch.samples) sample.input = torch::Tensor();
+      lock.lock();
+    }
+    mine.entry->loaded = true;
+    if (!entries_.empty() && entries_.front().get() == mine.entry) batch_ready_.notify_one();
+  }
+}
+
+void Prefetch::load_row(LoadedBatch& batch, std::size_t row) {
+  Sample& sample = batch.samples[row];
+  const void* place = settings_.row_spec ? sample.input.const_data_ptr() : nullptr;
+  work_.prepare(batch.range.items[row], sample);
+  if (!settings_.row_spec || (sample.input.defined() && sample.input.const_data_ptr() == place)) return;
+  // The job made a tensor of its own instead of filling the row.
+  torch::Tensor& target = batch.buffer->rows[row];
+  if (!sample.input.defined() || sample.input.sizes() != target.sizes() || sample.input.scalar_type() != target.scalar_type())
+    throw Error("prepared in another shape or type than the job declares");
+  target.copy_(sample.input);
+}
+
+void Prefetch::prepare_row(LoadedBatch& batch, std::size_t row) {
+  const auto begin = Clock::now();
+  std::string& reason = batch.errors[row];
+  try {
+    load_row(batch, row);
+  } catch (const std::exception& error) {
+    reason = error.what();
+    if (reason.empty()) reason = "could not be prepared";
+  } catch (...) {
+    reason = "could not be prepared: unknown exception";
+  }
+  if (!reason.empty() && settings_.row_spec) {
+    torch::Tensor& target = batch.buffer->rows[row];
+    std::memset(target.mutable_data_ptr(), 0, target.nbytes());
+  }
+  batch.seconds[row] = static_cast<float>(seconds(Clock::now() - begin));
+}
+
+// --- the consumer ------------------------------------------------------------------------------------------------------------
+
+std::unique_ptr<LoadedBatch> Prefetch::pop_front() {
+  auto batch = std::move(entries_.front()->batch);
+  entries_.pop_front();
+  --next_claim_; // a loaded batch is wholly claimed, so the cursor stands behind it
+  return batch;
+}
+
+std::unique_ptr<LoadedBatch> Prefetch::take() {
+  std::unique_lock lock(mutex_);
+  const auto begin = Clock::now();
+  batch_ready_.wait(lock, [&] {
+    return stopped_ || (!entries_.empty() && entries_.front()->loaded) || (entries_.empty() && closed_);
+  });
+  const auto end = Clock::now();
+  if (stopped_ || entries_.empty()) {
+    waits_.for_grant_s += seconds(end - begin);
+    return nullptr;
+  }
+  const auto granted = std::clamp(entries_.front()->batch->granted, begin, end);
+  waits_.for_grant_s += seconds(granted - begin);
+  waits_.for_data_s += seconds(end - granted);
+  return pop_front();
+}
+
+std::unique_ptr<LoadedBatch> Prefetch::try_take() {
+  const std::lock_guard lock(mutex_);
+  if (stopped_ || entries_.empty() || !entries_.front()->loaded) return nullptr;
+  return pop_front();
+}
+
+void Prefetch::recycle(std::unique_ptr<LoadedBatch> batch) {
+  for (Sample& sample : batch->samples) sample.extra.reset();
+  batch->input = torch::Tensor();
+  batch->lengths = torch::Tensor();
+  batch->range.items.clear();
+  InputBuffer* buffer = std::exchange(batch->buffer, nullptr);
+  {
+    const std::lock_guard lock(mutex_);
+    if (buffer != nullptr) free_buffers_.push_back(buffer);
+    if (spare_.size() < settings_.buffers + 2) spare_.push_back(std::move(batch));
+  }
+  if (buffer != nullptr) work_ready_.notify_all();
+}
+
+Prefetch::Waits Prefetch::waits() const {
+  const std::lock_guard lock(mutex_);
+  return waits_;
+}
+
+} // namespace mgpu

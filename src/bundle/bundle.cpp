@@ -1,0 +1,101 @@
+#include "mgpu/bundle.hpp"
+
+#include <fmt/format.h>
+
+#include <filesystem>
+#include <fstream>
+
+#include "bundle/specs.hpp"
+#include "bundle/json_reader.hpp"
+
+namespace mgpu {
+
+namespace {
+
+namespace fs = std::filesystem;
+
+nlohmann::json parse_file(const std::string& path) {
+  std::ifstream file(path);
+  if (!file) throw usage_error(fmt::format("{}: no such file; a bundle is a folder with a bundle.json", path));
+  try {
+    return nlohmann::json::parse(file);
+  } catch (const nlohmann::json::parse_error& error) {
+    throw usage_error(fmt::format("{}: not valid JSON at byte {}", path, error.byte));
+  }
+}
+
+std::vector<std::string> read_lines(const std::string& path) {
+  std::ifstream file(path);
+  if (!file) throw usage_error(fmt::format("labels: {} cannot be read", path));
+  std::vector<std::string> lines;
+  for (std::string line; std::getline(file, line);) {
+    if (!line.empty() && line.back() == '\r') line.pop_back();
+    lines.push_back(line);
+  }
+  while (!lines.empty() && lines.back().empty()) lines.pop_back();
+  if (lines.empty()) throw usage_error(fmt::format("labels: {} is empty", path));
+  return lines;
+}
+
+std::vector<std::string> read_labels(const JsonReader& json, const std::string& folder) {
+  std::vector<std::string> labels;
+  if (json.has("labels") && json.at("labels").is_string()) return read_lines(fs::path(folder) / json.at("labels").get<std::string>());
+  json.read("labels", labels);
+  return labels;
+}
+
+Bundle read_folder(const std::string& folder) {
+  const std::string file = fs::path(folder) / "bundle.json";
+  Bundle bundle;
+  bundle.folder = folder;
+  bundle.json = parse_file(file);
+  const JsonReader json(bundle.json, file + ": ");
+  json.allow({"schema", "model", "models", "image", "audio", "outputs", "labels", "task", "vocabulary", "blank", "frame_seconds",
+              "decode", "batch"});
+  std::string schema, model;
+  json.read("schema", schema);
+  if (schema != "mgpu-bundle/1") json.fail("schema", fmt::format("\"mgpu-bundle/1\" is expected, not \"{}\"", schema));
+  json.read("model", model);
+  if (model.empty() && !json.has("models")) json.fail("model", "the name of the model file is expected");
+  if (!model.empty()) bundle.model = fs::path(folder) / model;
+  if (json.has("image") && json.has("audio")) json.fail("audio", "a bundle has either image or audio");
+  if (json.has("image")) bundle.image = read_image_spec(JsonReader(json.at("image"), json.inner("image")));
+  if (json.has("audio")) bundle.audio = read_audio_spec(JsonReader(json.at("audio"), json.inner("audio")));
+  json.read("outputs", bundle.outputs);
+  json.read("task", bundle.task);
+  bundle.labels = read_labels(json, folder);
+  return bundle;
+}
+
+Bundle from_flags(const std::string& path, const Config& config) {
+  Bundle bundle;
+  bundle.model = path;
+  bundle.json = nlohmann::json::object();
+  const bool image = flags_describe_image(config), audio = flags_describe_audio(config);
+  if (image && audio) throw usage_error("--image-size and --sample-rate exclude each other: the model takes pictures or sound");
+  if (!image && !audio && (config.has("image-size") || config.has("sample-rate")))
+    throw usage_error(fmt::format("{} has no bundle.json beside it: say what it takes, --image-size N (pictures) or --sample-rate HZ (sound)",
+                                  path));
+  if (image) bundle.image.emplace();
+  if (audio) bundle.audio.emplace();
+  return bundle;
+}
+
+} // namespace
+
+Bundle Bundle::open(const std::string& path, const Config& config) {
+  std::error_code ignored;
+  if (!fs::exists(path, ignored)) throw usage_error(fmt::format("{}: no such file or folder (--model)", path));
+  const bool is_json = fs::path(path).filename() == "bundle.json";
+  const std::string folder = is_json ? fs::path(path).parent_path().string() : path;
+  Bundle bundle = is_json || fs::is_directory(path, ignored) ? read_folder(folder.empty() ? "." : folder) : from_flags(path, config);
+  if (!bundle.image && flags_describe_image(config)) throw usage_error("--image-size: the bundle declares no image input");
+  if (!bundle.audio && flags_describe_audio(config)) throw usage_error("--sample-rate: the bundle declares no audio input");
+  if (bundle.image) apply_image_flags(*bundle.image, config);
+  if (bundle.audio) apply_audio_flags(*bundle.audio, config);
+  if (const auto names = split_list(flag_text(config, "outputs")); !names.empty()) bundle.outputs = names;
+  if (const auto file = flag_text(config, "labels"); !file.empty()) bundle.labels = read_lines(file);
+  return bundle;
+}
+
+} // namespace mgpu

@@ -1,0 +1,32 @@
+#include "mgpu/model.hpp"
+
+#include "model/aoti_model.hpp"
+#include "model/package.hpp"
+#include "model/torchscript_model.hpp"
+
+namespace mgpu {
+
+std::unique_ptr<Model> Model::open(const std::string& path, const RankContext& context) {
+  const Package package = inspect_package(path);
+  context.progress("reading the network", 0.1);
+  std::unique_ptr<Model> model;
+  if (package.kind == PackageKind::aotinductor)
+    model = std::make_unique<AotiModel>(path, package.model_name, context);
+  else
+    model = std::make_unique<TorchScriptModel>(path, context);
+  context.progress("network ready", 0.9);
+  return model;
+}
+
+std::vector<torch::Tensor> Model::run(const std::vector<torch::Tensor>& inputs) {
+  std::vector<torch::Tensor> tensors;
+  for (ModelOutput& output : call(inputs)) {
+    if (output.ragged)
+      tensors.insert(tensors.end(), output.rows.begin(), output.rows.end());
+    else
+      tensors.push_back(std::move(output.tensor));
+  }
+  return tensors;
+}
+
+} // namespace mgpu

@@ -1,0 +1,16 @@
+#pragma once
+#include <exception>
+#include <string>
+
+namespace mgpu {
+
+/// The first meaningful line of an exception: LibTorch's span pages of stack and TorchScript source around one telling line.
+std::string reason_of(const std::exception& error);
+
+/// True when the device or host ran out of memory. TorchScript's interpreter turns exceptions into texts, so texts are looked at too.
+bool is_out_of_memory(const std::exception& error);
+
+/// True when the GPU itself has failed (an illegal address, a lost device): nothing in this process can use it again.
+bool is_device_lost(const std::exception& error);
+
+} // namespace mgpu

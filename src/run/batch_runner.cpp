@@ -1,0 +1,176 @@
+#include "run/batch_runner.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "model/reason.hpp"
+#include "run/schema.hpp"
+
+namespace mgpu {
+
+namespace {
+
+void fail_rows(LoadedBatch& batch, std::size_t begin, std::size_t end, const std::string& reason) {
+  for (std::size_t row = begin; row < end; ++row)
+    if (batch.errors[row].empty()) batch.errors[row] = reason;
+}
+
+} // namespace
+
+// --- trial -------------------------------------------------------------------------------------------------------------------
+
+void BatchRunner::trial(const std::optional<RowSpec>& row_spec, std::int64_t batch_size) {
+  for (int variant = 0; variant < (row_spec ? 1 : 2); ++variant) {
+    const torch::Tensor row = work_.trial_row(variant);
+    if (!row.defined()) return;
+    try {
+      run_trial(row, !row_spec, batch_size);
+    } catch (const std::exception& error) {
+      throw usage_error(fmt::format("a trial batch of {} rows failed: {}", batch_size, reason_of(error)));
+    }
+  }
+}
+
+void BatchRunner::run_trial(const torch::Tensor& row, bool with_lengths, std::int64_t batch_size) {
+  auto shape = row.sizes().vec();
+  shape.insert(shape.begin(), batch_size);
+  torch::Tensor input = lane_.host_tensor(shape, row.scalar_type());
+  input.copy_(row.unsqueeze(0).expand(shape));
+  const torch::Tensor lengths = with_lengths ? torch::full({batch_size}, row.size(-1), torch::kInt64) : torch::Tensor();
+
+  const Item nothing;
+  const std::any no_extra;
+  const auto rows = static_cast<std::size_t>(batch_size);
+  const Uploaded uploaded = lane_.upload(input, lengths);
+  lane_.await(uploaded);
+  Batch batch;
+  batch.input = uploaded.input;
+  batch.lengths = uploaded.lengths;
+  batch.items.assign(rows, &nothing);
+  batch.extra.assign(rows, &no_extra);
+  batch.ok.assign(rows, true);
+  Outputs outputs;
+  work_.run(batch, outputs);
+  if (known_) {
+    match(columns_, outputs, batch_size);
+  } else {
+    columns_ = columns_of(outputs, batch_size);
+    known_ = true;
+  }
+  to_host(outputs, 0, rows);
+  lane_.finish(lane_.mark());
+}
+
+// --- batches -----------------------------------------------------------------------------------------------------------------
+
+RanBatch BatchRunner::run(std::unique_ptr<LoadedBatch> batch, Uploaded uploaded) {
+  RanBatch ran;
+  ran.begin = std::chrono::steady_clock::now();
+  ran.batch = std::move(batch);
+  ran.uploaded = std::move(uploaded);
+  lane_.await(ran.uploaded);
+  run_rows(ran, 0, ran.batch->rows());
+  ran.mark = lane_.mark();
+  return ran;
+}
+
+void BatchRunner::run_rows(RanBatch& ran, std::size_t begin, std::size_t end) {
+  LoadedBatch& batch = *ran.batch;
+  const auto first = batch.errors.begin() + static_cast<std::ptrdiff_t>(begin);
+  const auto last = batch.errors.begin() + static_cast<std::ptrdiff_t>(end);
+  if (std::none_of(first, last, [](const std::string& error) { return error.empty(); })) return;
+
+  std::string reason;
+  try {
+    attempt(ran, begin, end);
+    return;
+  } catch (const SchemaError& error) {
+    fail_rows(batch, begin, end, error.what());
+    return;
+  } catch (const std::exception& error) {
+    if (is_device_lost(error)) throw;
+    reason = reason_of(error);
+    if (is_out_of_memory(error)) {
+      reason = "does not fit into memory even alone: " + reason;
+      lane_.free_cache();
+    }
+  } catch (...) {
+    reason = "the job threw an unknown exception";
+  }
+  if (end - begin == 1) {
+    fail_rows(batch, begin, end, reason);
+    return;
+  }
+  const std::size_t middle = begin + (end - begin) / 2;
+  run_rows(ran, begin, middle);
+  run_rows(ran, middle, end);
+}
+
+void BatchRunner::attempt(RanBatch& ran, std::size_t begin, std::size_t end) {
+  Outputs outputs;
+  work_.run(view(ran, begin, end), outputs);
+  const auto rows = static_cast<std::int64_t>(end - begin);
+  if (!known_) {
+    columns_ = columns_of(outputs, rows);
+    known_ = true;
+  }
+  ran.pieces.push_back(to_host(outputs, begin, end));
+  for (auto& [row, reason] : outputs.failures) {
+    if (row < 0 || row >= rows) throw SchemaError(fmt::format("the job failed row {} of a batch of {}", row, rows));
+    std::string& error = ran.batch->errors[begin + static_cast<std::size_t>(row)];
+    if (error.empty()) error = reason.empty() ? "failed by the job" : std::move(reason);
+  }
+}
+
+Batch BatchRunner::view(const RanBatch& ran, std::size_t begin, std::size_t end) const {
+  const LoadedBatch& loaded = *ran.batch;
+  const bool whole = begin == 0 && end == loaded.rows();
+  const auto part = [&](const torch::Tensor& tensor) {
+    return whole || !tensor.defined() ? tensor
+                                      : tensor.narrow(0, static_cast<std::int64_t>(begin), static_cast<std::int64_t>(end - begin));
+  };
+  Batch batch;
+  batch.input = part(ran.uploaded.input);
+  batch.lengths = part(ran.uploaded.lengths);
+  batch.items.reserve(end - begin);
+  batch.extra.reserve(end - begin);
+  batch.ok.reserve(end - begin);
+  for (std::size_t row = begin; row < end; ++row) {
+    batch.items.push_back(&loaded.range.items[row]);
+    batch.extra.push_back(&loaded.samples[row].extra);
+    batch.ok.push_back(loaded.ok(row));
+  }
+  return batch;
+}
+
+std::vector<torch::Tensor> BatchRunner::rows_to_host(const std::vector<torch::Tensor>& rows) {
+  std::vector<torch::Tensor> host;
+  if (!lane_.overlaps() || rows.empty()) {
+    for (const torch::Tensor& row : rows) host.push_back(lane_.fetch(row));
+    return host;
+  }
+  // One copy instead of one a row.
+  const torch::Tensor whole = lane_.fetch(torch::cat(rows));
+  std::int64_t begin = 0;
+  for (const torch::Tensor& row : rows) {
+    host.push_back(whole.narrow(0, begin, row.size(0)));
+    begin += row.size(0);
+  }
+  return host;
+}
+
+Piece BatchRunner::to_host(Outputs& outputs, std::size_t begin, std::size_t end) {
+  Piece piece{begin, end, {}};
+  for (const std::size_t place : match(columns_, outputs, static_cast<std::int64_t>(end - begin))) {
+    Outputs::Column& column = outputs.columns[place];
+    Piece::Column host;
+    if (column.fixed.defined()) host.fixed = lane_.fetch(column.fixed);
+    host.ragged = rows_to_host(column.ragged);
+    host.text = std::move(column.text);
+    piece.columns.push_back(std::move(host));
+  }
+  return piece;
+}
+
+} // namespace mgpu

@@ -1,0 +1,28 @@
+#include "run/lane.hpp"
+
+#include "run/schema.hpp"
+
+namespace mgpu {
+
+namespace {
+
+class CpuLane : public Lane {
+ public:
+  torch::Tensor host_tensor(at::IntArrayRef shape, torch::ScalarType type) override { return torch::empty(shape, type); }
+  Uploaded upload(const torch::Tensor& input, const torch::Tensor& lengths) override { return {input, lengths, nullptr}; }
+  void await(const Uploaded&) override {}
+  torch::Tensor fetch(const torch::Tensor& value) override { return value.to(stored_type(value.scalar_type())).contiguous(); }
+  Mark mark() override { return nullptr; }
+  void finish(const Mark&) override {}
+  void free_cache() override {}
+  bool overlaps() const override { return false; }
+};
+
+} // namespace
+
+std::unique_ptr<Lane> Lane::open(torch::Device device) {
+  if (device.is_cuda()) return open_cuda_lane(device);
+  return std::make_unique<CpuLane>();
+}
+
+} // namespace mgpu

@@ -1,0 +1,218 @@
+#include "run/session.hpp"
+
+#include <ATen/Parallel.h>
+#include <fmt/format.h>
+#include <pthread.h>
+
+#include <deque>
+
+#include "model/reason.hpp"
+#include "run/devices.hpp"
+#include "run/setup.hpp"
+
+namespace mgpu {
+
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+constexpr int run_thread = 1; ///< thread id in the trace
+/// Quick batches are announced together; a batch of this length is announced before the next begins.
+constexpr double quick_batch_s = 200e-6;
+constexpr std::size_t most_announced_together = 64;
+
+double seconds(Clock::duration time) { return std::chrono::duration<double>(time).count(); }
+
+} // namespace
+
+Session::Session(wire::Configure configure, MakeWork make_work, wire::Channel& channel, wire::SharedMemory& ring,
+                 std::function<void()> ended)
+    : configure_(std::move(configure)),
+      make_work_(std::move(make_work)),
+      channel_(channel),
+      ended_(std::move(ended)),
+      trace_(configure_.trace != 0, configure_.rank,
+             [this](std::string_view piece) { channel_.send(wire::Type::trace, std::as_bytes(std::span(piece))); }),
+      sender_(channel, ring) {
+  use_cores(configure_.cores); // before any thread is made: they inherit it
+  thread_ = std::thread([this] { thread_main(); });
+}
+
+Session::~Session() {
+  {
+    const std::lock_guard lock(mutex_);
+    abandoned_ = true;
+    if (prefetch_ != nullptr) prefetch_->stop();
+  }
+  thread_.join();
+}
+
+// --- the caller's thread -----------------------------------------------------------------------------------------------------
+
+void Session::add(wire::Grant grant) {
+  const std::lock_guard lock(mutex_);
+  for (wire::BatchRange& range : grant.batches) {
+    if (prefetch_ != nullptr)
+      prefetch_->add(std::move(range));
+    else
+      early_.push_back(std::move(range));
+  }
+}
+
+void Session::finish() {
+  const std::lock_guard lock(mutex_);
+  finished_ = true;
+  if (prefetch_ != nullptr) prefetch_->close();
+}
+
+// --- the run thread ----------------------------------------------------------------------------------------------------------
+
+void Session::thread_main() {
+  const c10::InferenceMode inference;
+  try {
+    open();
+    if (wait_for_loaders()) run_batches();
+    trace_.flush();
+    send_stats();
+    exit_code_ = 0;
+  } catch (const std::exception& error) {
+    const auto* known = dynamic_cast<const Error*>(&error);
+    exit_code_ = static_cast<int>(known != nullptr ? known->code() : ExitCode::failed);
+    try {
+      channel_.send(wire::Type::failure, wire::Failure{exit_code_, reason_of(error)});
+    } catch (const std::exception&) {
+      // The agent is gone: nobody is left to tell.
+    }
+  }
+  ended_();
+}
+
+void Session::open() {
+  const auto begin = Clock::now();
+  context_ = make_context(configure_);
+  context_.progress = [this](std::string_view stage, double fraction) {
+    channel_.send(wire::Type::progress, wire::Progress{std::string(stage), fraction, resident_bytes()});
+  };
+  trace_.name_thread(run_thread, "run");
+  set_math(context_);
+  lane_ = Lane::open(context_.device);
+  work_ = make_work_(configure_.job);
+  work_->open(context_);
+  context_.progress("trial run", 0.95);
+  runner_ = std::make_unique<BatchRunner>(*work_, *lane_);
+  runner_->trial(work_->row_spec(), context_.batch_size);
+  trace_.span("open", run_thread, 0, begin, Clock::now());
+  announce(seconds(Clock::now() - begin));
+}
+
+void Session::announce(double seconds) {
+  wire::Opened opened;
+  opened.seconds = seconds;
+  opened.memory_bytes = resident_bytes();
+  opened.columns = runner_->columns();
+  opened.device = "cpu";
+  opened.labels = work_->labels();
+  if (context_.device.is_cuda()) {
+    std::string note;
+    for (const wire::Device& device : list_devices(note)) {
+      if (device.index != context_.device.index()) continue;
+      opened.device = fmt::format("cuda:{} {}", device.index, device.name);
+      opened.uuid = device.uuid;
+    }
+  }
+  announced_ = runner_->columns_known();
+  channel_.send(wire::Type::opened, opened);
+}
+
+bool Session::wait_for_loaders() {
+  Prefetch::Settings settings;
+  settings.threads = context_.loaders;
+  settings.batch_size = context_.batch_size;
+  settings.buffers = static_cast<std::size_t>(std::max(configure_.batches_in_flight, 1)) + (lane_->overlaps() ? 2 : 1);
+  settings.row_spec = work_->row_spec();
+  settings.allocate = [this](at::IntArrayRef shape, torch::ScalarType type) { return lane_->host_tensor(shape, type); };
+  auto prefetch = std::make_unique<Prefetch>(*work_, std::move(settings), trace_);
+  const std::lock_guard lock(mutex_);
+  prefetch_ = std::move(prefetch);
+  for (wire::BatchRange& range : early_) prefetch_->add(std::move(range));
+  early_.clear();
+  if (finished_) prefetch_->close();
+  return !abandoned_;
+}
+
+Uploaded Session::upload(const LoadedBatch& batch) {
+  const auto begin = Clock::now();
+  Uploaded uploaded = lane_->upload(batch.input, batch.lengths);
+  if (lane_->overlaps()) trace_.span("upload", run_thread, batch.range.batch, begin, Clock::now());
+  return uploaded;
+}
+
+/// Three batches are under way at once on a GPU: one being copied to it, one running, one being copied back. On a CPU, one.
+void Session::run_batches() {
+  struct Next {
+    std::unique_ptr<LoadedBatch> batch;
+    Uploaded uploaded;
+  };
+  std::optional<Next> next;
+  std::deque<RanBatch> running;
+  const auto settle_all = [&](std::size_t but) {
+    while (running.size() > but) {
+      settle(std::move(running.front()));
+      running.pop_front();
+    }
+  };
+  const auto stage = [&](std::unique_ptr<LoadedBatch> batch) {
+    if (batch == nullptr) return;
+    Uploaded uploaded = upload(*batch);
+    next = Next{std::move(batch), std::move(uploaded)};
+  };
+  for (;;) {
+    if (!next) stage(prefetch_->try_take());
+    if (!next) { // nothing is ready: first bring home what is under way
+      settle_all(0);
+      sender_.flush();
+      stage(prefetch_->take());
+      if (!next) return;
+    }
+    Next current = std::move(*next);
+    next.reset();
+    if (lane_->overlaps()) stage(prefetch_->try_take());
+    if (batches_++ == 0) first_batch_ = Clock::now();
+    running.push_back(runner_->run(std::move(current.batch), std::move(current.uploaded)));
+    settle_all(lane_->overlaps() ? 1 : 0);
+  }
+}
+
+void Session::settle(RanBatch ran) {
+  lane_->finish(ran.mark);
+  const auto end = Clock::now();
+  const auto begin = std::max(ran.begin, last_settled_); // batches queue up on a device: time is counted once
+  last_settled_ = end;
+  const double run_s = seconds(end - begin);
+  busy_s_ += run_s;
+  trace_.span("run", run_thread, ran.batch->range.batch, begin, end);
+  if (!announced_ && runner_->columns_known()) announce(0);
+  sender_.add(ran, runner_->columns(), run_s);
+  if (run_s > quick_batch_s || sender_.pending() >= most_announced_together) sender_.flush();
+  trace_.span("result", run_thread, ran.batch->range.batch, end, Clock::now());
+  prefetch_->recycle(std::move(ran.batch));
+}
+
+void Session::send_stats() {
+  wire::Stats stats;
+  stats.items = sender_.items();
+  stats.failed = sender_.failed();
+  stats.batches = batches_;
+  stats.busy_s = busy_s_;
+  stats.write_wait_s = sender_.wait_s();
+  stats.memory_bytes = peak_resident_bytes();
+  if (prefetch_ != nullptr) {
+    stats.load_wait_s = prefetch_->waits().for_data_s;
+    stats.grant_wait_s = prefetch_->waits().for_grant_s;
+    stats.load_s = prefetch_->load_s();
+  }
+  if (batches_ > 0) stats.wall_s = seconds(last_settled_ - first_batch_);
+  channel_.send(wire::Type::stats, stats);
+}
+
+} // namespace mgpu

@@ -1,0 +1,74 @@
+#pragma once
+#include <condition_variable>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <thread>
+
+#include "batch/prefetch.hpp"
+#include "batch/trace_events.hpp"
+#include "mgpu/work.hpp"
+#include "run/batch_runner.hpp"
+#include "run/lane.hpp"
+#include "run/result_sender.hpp"
+#include "wire/channel.hpp"
+#include "wire/messages.hpp"
+#include "wire/ring.hpp"
+
+namespace mgpu {
+
+using MakeWork = std::function<std::unique_ptr<Work>(const std::string& job)>;
+
+/// One configured run in a worker: opens the job, then turns grants into results on a thread of its own, until finished.
+///
+/// Threads: the caller's feeds grants, releases and finish; the run thread opens the model, tries it out, and runs batches in the
+/// order granted; loader threads prepare. None of them spins.
+class Session {
+ public:
+  /// Starts the run thread. `ended` is called once, from that thread, as its last act.
+  Session(wire::Configure configure, MakeWork make_work, wire::Channel& channel, wire::SharedMemory& ring, std::function<void()> ended);
+  /// Gives up what is not finished and joins the threads.
+  ~Session();
+
+  void add(wire::Grant grant);
+  void finish();
+  void release(wire::SharedRange range) { sender_.release(range); }
+  /// How the session ended: 0 after a drained finish, else the code of the Failure it has sent. Valid once `ended` was called.
+  int exit_code() const { return exit_code_; }
+
+ private:
+  void thread_main();
+  void open();
+  void announce(double seconds);
+  bool wait_for_loaders();
+  void run_batches();
+  Uploaded upload(const LoadedBatch& batch);
+  void settle(RanBatch ran);
+  void send_stats();
+
+  wire::Configure configure_;
+  MakeWork make_work_;
+  wire::Channel& channel_;
+  std::function<void()> ended_;
+  TraceEvents trace_;
+  ResultSender sender_;
+  RankContext context_;
+  std::unique_ptr<Work> work_;
+  std::unique_ptr<Lane> lane_;
+  std::unique_ptr<BatchRunner> runner_;
+
+  std::mutex mutex_;                   ///< guards what grants meet while the model is still being opened
+  std::unique_ptr<Prefetch> prefetch_; ///< made when the model is open; not replaced afterwards
+  std::vector<wire::BatchRange> early_;
+  bool finished_ = false, abandoned_ = false;
+
+  bool announced_ = false;
+  double busy_s_ = 0;
+  std::uint64_t batches_ = 0;
+  std::chrono::steady_clock::time_point first_batch_, last_settled_;
+  int exit_code_ = 1;
+  std::thread thread_;
+};
+
+} // namespace mgpu

@@ -1,0 +1,20 @@
+#pragma once
+// From a Configure message to a rank's context, and the process-wide settings that follow from it.
+#include <cstdint>
+#include <vector>
+
+#include "mgpu/work.hpp"
+#include "wire/messages.hpp"
+
+namespace mgpu {
+
+/// Throws usage_error on an unknown dtype or a bad configuration.
+RankContext make_context(const wire::Configure& configure);
+
+/// Restricts the calling thread, and those it makes, to these cores; leaves it as it is when empty or not allowed.
+void use_cores(const std::vector<std::int32_t>& cores);
+
+/// Threads of the calling (run) thread's operators, and what makes results reproducible. Call in the thread that runs the model.
+void set_math(const RankContext& context);
+
+} // namespace mgpu

@@ -1,0 +1,81 @@
+#include "run/worker.hpp"
+
+#include <fmt/format.h>
+#include <poll.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+
+#include "run/devices.hpp"
+
+namespace mgpu {
+
+namespace {
+/// Frames and the session's end wake the main thread; the limit only guards against a lost wake-up.
+constexpr int longest_sleep_ms = 60'000;
+} // namespace
+
+Worker::Worker(wire::Channel& channel, wire::SharedMemory& ring, MakeWork make_work, std::function<void()> agent_gone)
+    : channel_(channel),
+      ring_(ring),
+      make_work_(std::move(make_work)),
+      agent_gone_(std::move(agent_gone)),
+      ended_fd_(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) {
+  if (ended_fd_ < 0) throw Error(fmt::format("eventfd: {}", std::strerror(errno)));
+}
+
+Worker::~Worker() {
+  session_.reset(); // its thread writes to the descriptor
+  close(ended_fd_);
+}
+
+int Worker::run() {
+  wire::Hello hello;
+  hello.pid = getpid();
+  hello.versions = worker_versions();
+  hello.devices = list_devices(hello.device_note);
+  channel_.send(wire::Type::hello, hello);
+  for (;;) {
+    channel_.receive([this](wire::Type type, wire::View payload) { handle(type, payload); });
+    if (ended_) return session_->exit_code();
+    if (finished_ && session_ == nullptr) return 0;
+    if (channel_.closed()) {
+      agent_gone_();
+      return static_cast<int>(ExitCode::failed);
+    }
+    wait();
+  }
+}
+
+void Worker::wait() {
+  pollfd waiters[] = {{channel_.fd(), POLLIN, 0}, {ended_fd_, POLLIN, 0}};
+  poll(waiters, 2, longest_sleep_ms);
+  ended_ = (waiters[1].revents & POLLIN) != 0;
+}
+
+void Worker::handle(wire::Type type, wire::View payload) {
+  if (type == wire::Type::configure) {
+    if (session_ != nullptr) throw Error("the worker was configured twice");
+    session_ = std::make_unique<Session>(wire::decode<wire::Configure>(payload), make_work_, channel_, ring_, [fd = ended_fd_] {
+      const std::uint64_t one = 1;
+      [[maybe_unused]] const ssize_t written = write(fd, &one, sizeof one);
+    });
+    return;
+  }
+  if (type == wire::Type::finish) {
+    finished_ = true;
+    if (session_ != nullptr) session_->finish();
+    return;
+  }
+  if (session_ == nullptr) throw Error("the worker got work before its configuration");
+  if (type == wire::Type::grant)
+    session_->add(wire::decode<wire::Grant>(payload));
+  else if (type == wire::Type::release)
+    session_->release(wire::decode<wire::SharedRange>(payload));
+  else
+    throw Error(fmt::format("the worker got a message of type {}, which is not for it", static_cast<std::uint32_t>(type)));
+}
+
+} // namespace mgpu

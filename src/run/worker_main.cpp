@@ -1,0 +1,69 @@
+// mgpu_worker: owns a rank's device. Started by its agent, never by hand, and never speaks MPI.
+#include <ATen/Parallel.h>
+#include <fmt/format.h>
+#include <signal.h>
+#include <sys/prctl.h>
+#include <unistd.h>
+
+#include <charconv>
+#include <cstdio>
+#include <map>
+#include <string>
+#include <string_view>
+
+#include "model/reason.hpp"
+#include "run/job_list.hpp"
+#include "run/worker.hpp"
+
+namespace {
+
+using namespace mgpu;
+
+/// `--socket FD --ring FD`: descriptors inherited from the agent.
+std::map<std::string_view, int> parse_descriptors(int argc, char** argv) {
+  std::map<std::string_view, int> descriptors;
+  for (int i = 1; i + 1 < argc; i += 2) {
+    const std::string_view value = argv[i + 1];
+    int descriptor = -1;
+    const auto [end, problem] = std::from_chars(value.data(), value.data() + value.size(), descriptor);
+    if (problem == std::errc() && end == value.data() + value.size()) descriptors[argv[i]] = descriptor;
+  }
+  if (!descriptors.contains("--socket") || !descriptors.contains("--ring"))
+    throw usage_error("mgpu_worker is started by mgpu_run; usage: mgpu_worker --socket FD --ring FD");
+  return descriptors;
+}
+
+std::unique_ptr<Work> make_work(const std::string& job) {
+  for (const WorkEntry& entry : work_list())
+    if (entry.name == job) return std::unique_ptr<Work>(entry.make());
+  throw usage_error(fmt::format("this worker has no job '{}'", job));
+}
+
+int run_worker(int argc, char** argv) {
+  const auto descriptors = parse_descriptors(argc, argv);
+  wire::Channel channel(descriptors.at("--socket"));
+  wire::SharedMemory ring = wire::SharedMemory::map(descriptors.at("--ring"));
+  // Without its agent a worker is of no use: end at once, whatever its threads are doing.
+  Worker worker(channel, ring, make_work, [] { _exit(static_cast<int>(ExitCode::failed)); });
+  return worker.run();
+}
+
+} // namespace
+
+int main(int argc, char** argv) {
+  prctl(PR_SET_PDEATHSIG, SIGKILL);
+  signal(SIGPIPE, SIG_IGN);
+  signal(SIGINT, SIG_IGN); // Ctrl-C reaches the whole group; the agent decides what is finished first
+  at::set_num_interop_threads(1);
+  int code = static_cast<int>(ExitCode::failed);
+  try {
+    code = run_worker(argc, argv);
+  } catch (const Error& error) {
+    fmt::print(stderr, "mgpu_worker: {}\n", error.what());
+    code = static_cast<int>(error.code());
+  } catch (const std::exception& error) {
+    fmt::print(stderr, "mgpu_worker: {}\n", reason_of(error));
+  }
+  std::fflush(nullptr);
+  _exit(code); // the libraries' own teardown takes long and has crashed programs after their work was done
+}
