@@ -30,6 +30,7 @@ std::vector<Lease> Dispatcher::lose_rank(int rank) {
     active_[index(rank)] = false;
     --active_count_;
   }
+  ++lost_count_;
   if (plan_.schedule() != Schedule::dynamic) queues_[index(rank)].adopted = true;
   const std::vector<Lease> leases = leases_.end_all(rank);
   for (auto lease = leases.rbegin(); lease != leases.rend(); ++lease) returned_.push_front(*lease);
@@ -77,7 +78,8 @@ std::uint32_t Dispatcher::credit(int rank) const {
 }
 
 void Dispatcher::pump(double now_s, const std::function<void(int, const Lease&)>& grant) {
-  if (stopped_ || waiting_ == 0) return;
+  if (stopped_ || waiting_ == 0 || active_count_ == 0) return;
+  if (first_pump_s_ < 0) first_pump_s_ = now_s;
   if (plan_.costs_known() && plan_.schedule() == Schedule::dynamic)
     pump_by_cost(now_s, grant);
   else
@@ -93,7 +95,7 @@ void Dispatcher::pump_by_count(double now_s, const std::function<void(int, const
     if (plan_.schedule() == Schedule::dynamic) {
       // Towards the end a rank holds no more than its share of what is left (guided self-scheduling: Polychronopoulos and
       // Kuck 1987), down to one: a batch waiting behind a long one on a busy rank is a batch an idle rank could run.
-      const std::uint64_t share = left / static_cast<std::uint64_t>(active_count_);
+      const std::uint64_t share = left / static_cast<std::uint64_t>(plan_.ranks() - lost_count_);
       room = std::min<std::uint64_t>(room, std::max<std::uint64_t>(1, share));
     }
     // Small batches are topped up in strides, so that one message carries many.
@@ -112,6 +114,7 @@ double Dispatcher::expected_finish_s(int rank, double now_s) const {
 void Dispatcher::pump_by_cost(double now_s, const std::function<void(int, const Lease&)>& grant) {
   // Longest first, each to the rank expected to be free first, and only as far ahead as that rank's credit: what list
   // scheduling would decide, decided a little before the rank is idle.
+  const bool latecomers = active_count_ + lost_count_ < plan_.ranks() && now_s - first_pump_s_ < options_.latecomer_s;
   Lease lease;
   while (waiting_ > 0) {
     int chosen = -1;
@@ -124,7 +127,7 @@ void Dispatcher::pump_by_cost(double now_s, const std::function<void(int, const 
         chosen = rank;
       }
     }
-    if (chosen < 0 || leases_.count(chosen) >= credit(chosen) || !take(chosen, now_s, lease)) return;
+    if (chosen < 0 || leases_.count(chosen) >= (latecomers ? 1 : credit(chosen)) || !take(chosen, now_s, lease)) return;
     grant(chosen, lease);
   }
 }

@@ -17,6 +17,8 @@ struct DispatcherOptions {
   /// travel in large messages and long ones are handed out late.
   std::uint32_t most_credit = 512;
   double credit_s = 0.01;
+  /// How long ranks that have not opened yet are counted on: until then nobody takes long batches ahead for which they are due.
+  double latecomer_s = 2;
   double batch_timeout_s = 0; ///< a lease older than this at the front is overdue; 0: never
 };
 
@@ -66,7 +68,8 @@ class Dispatcher {
   std::vector<double> batch_s_; ///< by rank: smoothed time a batch takes, 0: none seen
   double seconds_done_ = 0, cost_done_ = 0; ///< of completed batches: their ratio turns costs into seconds
   std::uint64_t completed_ = 0, waiting_ = 0;
-  int active_count_ = 0;
+  int active_count_ = 0, lost_count_ = 0;
+  double first_pump_s_ = -1;
   bool stopped_ = false;
 };
 

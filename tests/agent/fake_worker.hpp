@@ -18,13 +18,14 @@ class FakeWorker final : public WorkerLink {
     bool with_column = false;   ///< a float64 column "double_index" = 2 × item index
     std::int64_t dies_after = -1; ///< batches after which it is gone; -1: never
     bool hangs = false;         ///< takes grants, never answers
+    double opens_at_unix_s = 0; ///< opens only then, so that all ranks of a bench begin together
   };
   FakeWorker() { say_hello(); }
   explicit FakeWorker(const Behaviour& behaviour) : behaviour_(behaviour) { say_hello(); }
 
   void post(wire::Type type, wire::View payload) override {
     if (end_) return;
-    if (type == wire::Type::configure) answer_configure();
+    if (type == wire::Type::configure) configured_ = true;
     if (type == wire::Type::grant) {
       auto grant = wire::decode<wire::Grant>(payload);
       for (wire::BatchRange& range : grant.batches) work_.push_back(std::move(range));
@@ -35,6 +36,8 @@ class FakeWorker final : public WorkerLink {
 
   bool poll(const OnWorkerFrame& handle) override {
     bool any = false;
+    if (configured_ && !opened_ && std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch()).count() >= behaviour_.opens_at_unix_s)
+      answer_configure();
     while (!out_.empty()) {
       auto [type, bytes] = std::move(out_.front());
       out_.pop_front();
@@ -56,7 +59,11 @@ class FakeWorker final : public WorkerLink {
     }
     return any;
   }
-  void wait(std::chrono::microseconds timeout) override { std::this_thread::sleep_for(timeout); }
+  void wait(std::chrono::microseconds timeout) override {
+    std::chrono::duration<double> pause = timeout;
+    if (due_s_ > 1) pause = std::min(pause, std::chrono::duration<double>(std::max(due_s_ - now_s(), 0.0)));
+    std::this_thread::sleep_for(pause);
+  }
   std::optional<std::string> ended() override { return end_; }
   void kill() override { end_ = "killed"; }
 
@@ -74,6 +81,7 @@ class FakeWorker final : public WorkerLink {
     say(wire::Type::hello, hello);
   }
   void answer_configure() {
+    opened_ = true;
     wire::Opened opened;
     opened.device = "cpu";
     if (behaviour_.with_column) opened.columns.push_back({"double_index", DType::float64, Layout::fixed, {}});
@@ -135,7 +143,7 @@ class FakeWorker final : public WorkerLink {
   std::vector<std::uint8_t> status_, flags_;
   std::vector<float> seconds_;
   std::vector<double> values_;
-  bool finishing_ = false;
+  bool configured_ = false, opened_ = false, finishing_ = false;
   std::uint64_t items_ = 0, batches_ = 0;
   double due_s_ = 0, began_s_ = 0, busy_s_ = 0;
   std::optional<std::string> end_;

@@ -1,5 +1,6 @@
 // Under mpirun: items handed out, leased, answered and recorded by the real agents, with workers that do nothing or sleep.
-//   bench_dispatch TABLE.csv OUT.h5 BATCH     prints one JSON line: seconds from first grant to last result, start-up, memory
+//   bench_dispatch TABLE.csv OUT.h5 BATCH [UNIX_SECONDS]     prints one JSON line: seconds from first grant to last result,
+//   start-up, memory. With UNIX_SECONDS all ranks open at that time, so that none has a head start.
 #include <fmt/format.h>
 #include <sys/resource.h>
 #include <unistd.h>
@@ -25,14 +26,16 @@ class SleepJob final : public Job {
 } // namespace
 
 int main(int argc, char** argv) {
-  if (argc != 4) {
-    fmt::print(stderr, "usage: bench_dispatch TABLE.csv OUT.h5 BATCH\n");
+  if (argc < 4) {
+    fmt::print(stderr, "usage: bench_dispatch TABLE.csv OUT.h5 BATCH [UNIX_SECONDS]\n");
     return 2;
   }
   const comm::LauncherFacts facts = comm::LauncherFacts::read();
   const double begin = now_s();
   comm::Environment environment(facts);
-  agent::FakeWorker worker;
+  agent::FakeWorker::Behaviour behaviour;
+  if (argc > 4) behaviour.opens_at_unix_s = std::stod(argv[4]);
+  agent::FakeWorker worker(behaviour);
   comm::Messenger& messenger = environment.messenger();
   const wire::Join join = agent::describe_rank(facts, environment);
   if (messenger.rank() != 0) return agent::Router(messenger, worker, {}).run(join);

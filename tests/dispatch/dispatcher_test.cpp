@@ -203,6 +203,19 @@ TEST(Dispatcher, KnownCostsReachTheLowerBound) {
     }
 }
 
+TEST(Dispatcher, LongBatchesWaitForRanksThatOpenALittleLater) {
+  const auto path = std::filesystem::temp_directory_path() / ("mgpu_latecomer_test_" + std::to_string(getpid()) + ".csv");
+  std::ofstream(path) << "path,cost\na,9\nb,8\nc,7\nd,6\n";
+  const manifest::Manifest manifest = manifest::Manifest::read(path.string());
+  std::filesystem::remove(path);
+  const Plan plan(manifest, 1, Schedule::dynamic, 2);
+  Dispatcher dispatcher(plan, {});
+  dispatcher.add_rank(0);
+  EXPECT_EQ(pump(dispatcher, 0).at(0).size(), 1U);
+  dispatcher.add_rank(1);
+  EXPECT_EQ(pump(dispatcher, 0.1).at(1).front(), 1U) << "the second longest";
+}
+
 TEST(Dispatcher, UnknownCostsStayBalanced) {
   const auto many = log_normal(2000, 0.01, 1.0, 3);
   EXPECT_GE(lower_bound(many, 8) / simulate(many, 8, false), 0.93);
