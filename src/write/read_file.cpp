@@ -121,6 +121,7 @@ void ReadFile::read_columns() {
     column.row_shape = tail(h5::shape_of(dataset));
     if (H5Tis_variable_str(type.get()) > 0) {
       column.layout = Layout::text;
+      column.type = DType::uint8;
     } else if (const auto known = h5::dtype_of(type)) {
       column.type = *known;
     } else {
