@@ -67,7 +67,7 @@ class Pipeline final : public RowSink {
 
   void row(const std::uint8_t* rgbx) override {
     if (spec_.channels == 1) rgbx = grey(rgbx);
-    kernels_.horizontal(rgbx, scratch_.horizontal.source_begin(), scratch_.horizontal, ring_row(source_row_));
+    kernels_.horizontal(rgbx, scratch_.horizontal, ring_row(source_row_));
     ++source_row_;
     for (; output_ < scratch_.vertical.count() && scratch_.vertical.start(output_) + ring_rows_ <= source_row_; ++output_) write_row();
   }

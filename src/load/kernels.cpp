@@ -14,10 +14,10 @@ constexpr std::int32_t half = 1 << (coefficient_bits - 1);
 
 std::uint8_t to_byte(std::int32_t sum) { return static_cast<std::uint8_t>(std::clamp(sum >> coefficient_bits, 0, 255)); }
 
-void horizontal_portable(const std::uint8_t* row, int first, const Axis& axis, std::uint8_t* out) {
+void horizontal_portable(const std::uint8_t* row, const Axis& axis, std::uint8_t* out) {
   const int taps = axis.taps();
   for (int i = 0; i < axis.count(); ++i, out += 4) {
-    const std::uint8_t* pixel = row + static_cast<std::ptrdiff_t>(axis.start(i) - first) * 4;
+    const std::uint8_t* pixel = row + static_cast<std::ptrdiff_t>(axis.start(i) - axis.source_begin()) * 4;
     const std::int32_t* coefficients = axis.coefficients(i);
     std::int32_t red = half, green = half, blue = half;
     for (int k = 0; k < taps; ++k, pixel += 4) {
@@ -76,7 +76,7 @@ MGPU_AVX2 inline __m256i joined(__m256i low, __m256i high) {
 }
 
 /// Two output pixels (one in each 128-bit half) of `groups` × 4 taps.
-MGPU_AVX2 inline __m256i two_pixels(const std::uint8_t* a, const std::uint8_t* b, const std::int16_t* packed, int groups) {
+MGPU_AVX2 inline __attribute__((always_inline)) __m256i two_pixels(const std::uint8_t* a, const std::uint8_t* b, const std::int16_t* packed, int groups) {
   const __m256i taps01 = _mm256_broadcastsi128_si256(_mm_setr_epi8(0, -1, 4, -1, 1, -1, 5, -1, 2, -1, 6, -1, 3, -1, 7, -1));
   const __m256i taps23 = _mm256_broadcastsi128_si256(_mm_setr_epi8(8, -1, 12, -1, 9, -1, 13, -1, 10, -1, 14, -1, 11, -1, 15, -1));
   __m256i low = _mm256_setzero_si256(), high = low;
@@ -94,18 +94,25 @@ MGPU_AVX2 inline __m256i two_pixels(const std::uint8_t* a, const std::uint8_t* b
   return joined(low, high);
 }
 
-MGPU_AVX2 void horizontal_avx2(const std::uint8_t* row, int first, const Axis& axis, std::uint8_t* out) {
-  const int groups = axis.packed_groups(), last = axis.count() - 1;
+MGPU_AVX2 inline __attribute__((always_inline)) void horizontal_groups(const std::uint8_t* row, const Axis& axis, int groups,
+                                                                       std::uint8_t* out) {
   const std::int16_t* packed = axis.packed().data();
-  const auto source = [&](int i) { return row + static_cast<std::ptrdiff_t>(axis.start(std::min(i, last)) - first) * 4; };
-  for (int i = 0; i <= last; i += 4, packed += groups * 128, out += 16) {
-    const __m256i even = two_pixels(source(i), source(i + 2), packed, groups);
-    const __m256i odd = two_pixels(source(i + 1), source(i + 3), packed + 64, groups);
+  const std::int32_t* offset = axis.offsets().data();
+  const std::int32_t* const end = offset + axis.offsets().size();
+  for (; offset != end; offset += 4, packed += groups * 128, out += 16) {
+    const __m256i even = two_pixels(row + offset[0], row + offset[2], packed, groups);
+    const __m256i odd = two_pixels(row + offset[1], row + offset[3], packed + 64, groups);
     const __m256i words = _mm256_packs_epi32(even, odd);
     const __m256i bytes = _mm256_packus_epi16(words, words);
     const __m128i pixels = _mm_unpacklo_epi64(_mm256_castsi256_si128(bytes), _mm256_extracti128_si256(bytes, 1));
     _mm_storeu_si128(reinterpret_cast<__m128i*>(out), pixels);
   }
+}
+
+MGPU_AVX2 void horizontal_avx2(const std::uint8_t* row, const Axis& axis, std::uint8_t* out) {
+  // 4 taps are the common case: pictures up to twice the wanted size.
+  if (axis.packed_groups() == 1) return horizontal_groups(row, axis, 1, out);
+  horizontal_groups(row, axis, axis.packed_groups(), out);
 }
 
 MGPU_AVX2 void vertical_avx2(const std::uint8_t* const* rows, const std::int32_t* coefficients, int taps, int size_bytes,

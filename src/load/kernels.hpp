@@ -9,8 +9,8 @@ namespace mgpu::load {
 /// one subtraction, each rounded, without fused multiply-add.
 struct Kernels {
   /// One row: `axis.count()` RGBX pixels (rounded up to a multiple of 4 in `out`) from the RGBX pixels at `row`, whose first is
-  /// source pixel `first`. Reads up to row_slack bytes beyond the last source pixel.
-  void (*horizontal)(const std::uint8_t* row, int first, const Axis& axis, std::uint8_t* out);
+  /// source pixel axis.source_begin(). Reads up to row_slack bytes beyond the last source pixel.
+  void (*horizontal)(const std::uint8_t* row, const Axis& axis, std::uint8_t* out);
   /// `size_bytes` (a multiple of 32) of one output row from `taps` rows.
   void (*vertical)(const std::uint8_t* const* rows, const std::int32_t* coefficients, int taps, int size_bytes, std::uint8_t* out);
   /// count pixels of RGBX to `channels` rows of floats: value · factor[c] − offset[c].

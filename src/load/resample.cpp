@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <utility>
 
 namespace mgpu::load {
 namespace {
@@ -59,13 +60,18 @@ void Axis::compute_filtered() {
   const double filter_scale = request_.antialias ? std::max(scale, 1.0) : 1.0;
   const double support = (cubic ? 2.0 : 1.0) * filter_scale;
   const double inverse = 1.0 / filter_scale;
-  taps_ = std::min(static_cast<int>(std::ceil(support)) * 2 + 1, request_.in_size);
+  const auto range = [&](int i) {
+    const double center = request_.begin + (request_.first_out + i + 0.5) * scale;
+    const int begin = std::max(static_cast<int>(center - support + 0.5), 0);
+    return std::pair(begin, std::max(std::min(static_cast<int>(center + support + 0.5), request_.in_size), begin));
+  };
+  taps_ = 1;
+  for (int i = 0; i < request_.count; ++i) taps_ = std::max(taps_, range(i).second - range(i).first);
   coefficients_.assign(static_cast<std::size_t>(request_.count) * static_cast<std::size_t>(taps_), 0);
   weights_.resize(static_cast<std::size_t>(taps_));
   for (int i = 0; i < request_.count; ++i) {
     const double center = request_.begin + (request_.first_out + i + 0.5) * scale;
-    const int begin = std::max(static_cast<int>(center - support + 0.5), 0);
-    const int end = std::min(static_cast<int>(center + support + 0.5), request_.in_size);
+    const auto [begin, end] = range(i);
     double sum = 0;
     for (int k = 0; k < end - begin; ++k) {
       const double x = (k + begin - center + 0.5) * inverse;
@@ -78,7 +84,7 @@ void Axis::compute_filtered() {
       if (sum != 0.0) weight /= sum;
       coefficients[k] = static_cast<std::int32_t>(weight < 0 ? -0.5 + weight * one : 0.5 + weight * one);
     }
-    starts_[static_cast<std::size_t>(i)] = begin;
+    starts_[static_cast<std::size_t>(i)] = std::min(begin, request_.in_size - 1);
   }
 }
 
@@ -105,6 +111,8 @@ void Axis::pack() {
   // each pair of taps four times (red, green, blue, unused) for the first output, then for the second.
   packed_groups_ = (taps_ + 3) / 4;
   const int blocks = (request_.count + 3) / 4;
+  offsets_.assign(static_cast<std::size_t>(blocks) * 4, 0);
+  for (int i = 0; i < request_.count; ++i) offsets_[static_cast<std::size_t>(i)] = (start(i) - source_begin_) * 4;
   packed_.assign(static_cast<std::size_t>(blocks) * static_cast<std::size_t>(packed_groups_) * 128, 0);
   std::int16_t* to = packed_.data();
   for (int block = 0; block < blocks; ++block)

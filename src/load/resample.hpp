@@ -39,6 +39,8 @@ class Axis {
   int source_end() const { return source_end_; }
   /// Coefficients as 16-bit halves in the order of the vector kernel (kernels.cpp); empty unless asked for by `pack`.
   const std::vector<std::int16_t>& packed() const { return packed_; }
+  /// Byte offsets in a row of RGBX pixels that begins with source_begin, count() rounded up to a multiple of 4; set by `pack`.
+  const std::vector<std::int32_t>& offsets() const { return offsets_; }
   int packed_groups() const { return packed_groups_; } ///< groups of 4 taps
   void pack();
 
@@ -54,6 +56,7 @@ class Axis {
   std::vector<std::int32_t> coefficients_;
   std::vector<double> weights_; ///< scratch
   std::vector<std::int16_t> packed_;
+  std::vector<std::int32_t> offsets_;
 };
 
 } // namespace mgpu::load
