@@ -37,7 +37,8 @@ file(CREATE_LINK ${fmt_include}/fmt ${CMAKE_BINARY_DIR}/fmt_first/fmt SYMBOLIC)
 add_library(mgpu_torch INTERFACE IMPORTED GLOBAL)
 set_target_properties(mgpu_torch PROPERTIES
   INTERFACE_INCLUDE_DIRECTORIES ${CMAKE_BINARY_DIR}/fmt_first
-  INTERFACE_LINK_LIBRARIES "${TORCH_LIBRARIES}")
+  # The wheel's libtorch.so exports a std::filesystem of its own, some of whose functions crash: the compiler's must be found first.
+  INTERFACE_LINK_LIBRARIES "stdc++;${TORCH_LIBRARIES}")
 if(MGPU_TORCH_CUDA_LIB)
   set_property(TARGET mgpu_torch APPEND PROPERTY INTERFACE_COMPILE_DEFINITIONS MGPU_HAS_CUDA)
 endif()

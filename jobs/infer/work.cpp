@@ -1,0 +1,42 @@
+// The worker's side of `infer`: items in, the model's outputs out; for classifiers the best classes as well.
+#include <algorithm>
+#include <optional>
+
+#include "mgpu/network.hpp"
+#include "mgpu/work.hpp"
+
+namespace {
+
+class InferWork final : public mgpu::Work {
+ public:
+  void open(const mgpu::RankContext& context) override {
+    network_.emplace(context);
+    topk_ = context.config.get<std::int64_t>("topk");
+    const auto& bundle = network_->bundle();
+    if (topk_ == 0 && (!bundle.labels.empty() || bundle.task == "classification")) topk_ = 1;
+  }
+
+  std::optional<mgpu::RowSpec> row_spec() const override { return network_->feeder().row_spec(); }
+
+  torch::Tensor trial_row(int variant) const override {
+    return row_spec() ? Work::trial_row(variant) : network_->feeder().trial_row(variant);
+  }
+
+  std::vector<std::string> labels() const override { return network_->bundle().labels; }
+
+  void prepare(const mgpu::Item& item, mgpu::Sample& sample) override { network_->feeder().prepare(item, sample); }
+
+  void run(const mgpu::Batch& batch, mgpu::Outputs& outputs) override {
+    const auto results = network_->call(batch);
+    network_->add_outputs(batch, results, outputs);
+    if (topk_ > 0) mgpu::add_classes(results.at(0).tensor, topk_, outputs);
+  }
+
+ private:
+  std::optional<mgpu::Network> network_;
+  std::int64_t topk_ = 0;
+};
+
+} // namespace
+
+MGPU_WORK(infer, InferWork)

@@ -1,0 +1,165 @@
+#include "batch/prefetch.hpp"
+
+#include <gmock/gmock.h>
+
+#include <future>
+#include <set>
+
+#include "mgpu/error.hpp"
+
+namespace mgpu {
+namespace {
+
+using testing::HasSubstr;
+using std::chrono::milliseconds;
+
+/// Rows hold their item's index; items named "bad" throw, items named "slow" take a while.
+class CountingWork : public Work {
+ public:
+  explicit CountingWork(bool fixed) : fixed_(fixed) {}
+  void open(const RankContext&) override {}
+  std::optional<RowSpec> row_spec() const override {
+    return fixed_ ? std::optional(RowSpec{{2}, torch::kFloat32}) : std::nullopt;
+  }
+  void prepare(const Item& item, Sample& sample) override {
+    if (item.path == "slow") std::this_thread::sleep_for(milliseconds(20));
+    const int under_way = ++rows_;
+    if (fixed_)
+      sample.input.fill_(static_cast<double>(item.index));
+    else
+      sample.input = torch::full({1 + static_cast<std::int64_t>(item.index % 3)}, static_cast<double>(item.index));
+    sample.extra = under_way;
+    if (item.path == "bad") throw Error("this item is bad");
+  }
+  void run(const Batch&, Outputs&) override {}
+  std::atomic<int> rows_{0};
+
+ private:
+  bool fixed_;
+};
+
+torch::Tensor allocate(at::IntArrayRef shape, torch::ScalarType type) { return torch::full(shape, -1, type); }
+
+wire::BatchRange range(std::uint64_t batch, std::size_t rows, const std::string& path = "good") {
+  wire::BatchRange range{batch, batch * 4, 1, {}};
+  for (std::size_t row = 0; row < rows; ++row) {
+    Item item;
+    item.index = range.first + row;
+    item.path = path;
+    range.items.push_back(item);
+  }
+  return range;
+}
+
+class PrefetchTest : public testing::TestWithParam<int> {
+ protected:
+  Prefetch::Settings settings(const Work& work, std::size_t buffers = 3) {
+    return {GetParam(), 4, buffers, work.row_spec(), allocate};
+  }
+  TraceEvents trace_{false, 0, [](std::string_view) {}};
+};
+
+TEST_P(PrefetchTest, GivesBatchesInTheOrderAdded) {
+  CountingWork work(true);
+  Prefetch prefetch(work, settings(work), trace_);
+  for (std::uint64_t batch = 0; batch < 50; ++batch) prefetch.add(range(batch, batch % 4 + 1, batch % 7 == 0 ? "slow" : "good"));
+  prefetch.close();
+  for (std::uint64_t batch = 0; batch < 50; ++batch) {
+    auto loaded = prefetch.take();
+    ASSERT_NE(loaded, nullptr);
+    EXPECT_EQ(loaded->range.batch, batch);
+    ASSERT_EQ(loaded->input.size(0), static_cast<std::int64_t>(batch % 4 + 1));
+    for (std::size_t row = 0; row < loaded->rows(); ++row)
+      EXPECT_EQ(loaded->input[static_cast<std::int64_t>(row)][1].item<float>(), static_cast<float>(batch * 4 + row));
+    prefetch.recycle(std::move(loaded));
+  }
+  EXPECT_EQ(prefetch.take(), nullptr);
+}
+
+TEST_P(PrefetchTest, AFailedRowIsZeroEvenInAUsedBuffer) {
+  CountingWork work(true);
+  Prefetch prefetch(work, settings(work, 1), trace_);
+  for (int round = 0; round < 5; ++round) {
+    prefetch.add(range(1, 4));
+    prefetch.recycle(prefetch.take());
+    prefetch.add(range(2, 4, "bad"));
+    auto loaded = prefetch.take();
+    EXPECT_FALSE(loaded->ok(3));
+    EXPECT_EQ(loaded->errors[3], "this item is bad");
+    EXPECT_TRUE(torch::equal(loaded->input, torch::zeros({4, 2})));
+    prefetch.recycle(std::move(loaded));
+  }
+}
+
+TEST_P(PrefetchTest, LoadsNoFurtherThanItHasBuffers) {
+  CountingWork work(true);
+  Prefetch prefetch(work, settings(work, 2), trace_);
+  for (std::uint64_t batch = 0; batch < 10; ++batch) prefetch.add(range(batch, 4));
+  auto first = prefetch.take(), second = prefetch.take();
+  std::this_thread::sleep_for(milliseconds(50));
+  EXPECT_EQ(work.rows_, 8);
+  prefetch.recycle(std::move(first));
+  EXPECT_NE(prefetch.take(), nullptr);
+  EXPECT_LE(work.rows_, 12);
+}
+
+TEST_P(PrefetchTest, PadsRowsOfDifferentLength) {
+  CountingWork work(false);
+  Prefetch prefetch(work, settings(work), trace_);
+  prefetch.add(range(0, 3));
+  const auto loaded = prefetch.take();
+  EXPECT_TRUE(torch::equal(loaded->input, torch::tensor({{0., 0., 0.}, {1., 1., 0.}, {2., 2., 2.}}).to(torch::kFloat32)));
+  EXPECT_TRUE(torch::equal(loaded->lengths, torch::tensor({1, 2, 3}, torch::kInt64)));
+  EXPECT_TRUE(loaded->samples[0].extra.has_value());
+}
+
+TEST_P(PrefetchTest, StopWakesAWaitingConsumer) {
+  CountingWork work(true);
+  Prefetch prefetch(work, settings(work), trace_);
+  auto taken = std::async(std::launch::async, [&] { return prefetch.take(); });
+  EXPECT_EQ(taken.wait_for(milliseconds(30)), std::future_status::timeout);
+  prefetch.stop();
+  ASSERT_EQ(taken.wait_for(milliseconds(5000)), std::future_status::ready);
+  EXPECT_EQ(taken.get(), nullptr);
+}
+
+TEST_P(PrefetchTest, TellsWaitingForDataFromWaitingForGrants) {
+  CountingWork work(true);
+  Prefetch prefetch(work, settings(work), trace_);
+  auto later = std::async(std::launch::async, [&] {
+    std::this_thread::sleep_for(milliseconds(60));
+    prefetch.add(range(0, 1, "slow"));
+  });
+  prefetch.recycle(prefetch.take());
+  EXPECT_GE(prefetch.waits().for_grant_s, 0.05);
+  EXPECT_GE(prefetch.waits().for_data_s, 0.015);
+  EXPECT_GE(prefetch.load_s(), 0.015);
+}
+
+TEST_P(PrefetchTest, RefusesABatchThatCannotBe) {
+  CountingWork work(true);
+  Prefetch prefetch(work, settings(work), trace_);
+  EXPECT_THROW(prefetch.add(range(0, 0)), Error);
+  EXPECT_THROW(prefetch.add(range(0, 5)), Error);
+}
+
+INSTANTIATE_TEST_SUITE_P(Loaders, PrefetchTest, testing::Values(1, 2, 5));
+
+TEST(Prefetch, AJobMayAnswerWithATensorOfItsOwn) {
+  class OwnTensor : public CountingWork {
+   public:
+    OwnTensor() : CountingWork(true) {}
+    void prepare(const Item& item, Sample& sample) override {
+      sample.input = item.index == 0 ? torch::full({2}, 5.0f) : torch::full({3}, 5.0f);
+    }
+  } work;
+  TraceEvents trace{false, 0, [](std::string_view) {}};
+  Prefetch prefetch(work, {1, 4, 2, work.row_spec(), allocate}, trace);
+  prefetch.add(range(0, 2));
+  const auto loaded = prefetch.take();
+  EXPECT_TRUE(torch::equal(loaded->input[0], torch::full({2}, 5.0f)));
+  EXPECT_THAT(loaded->errors[1], HasSubstr("another shape"));
+}
+
+} // namespace
+} // namespace mgpu
