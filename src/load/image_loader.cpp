@@ -1,5 +1,6 @@
 #include <algorithm>
 #include <cstring>
+#include <utility>
 #include <vector>
 
 #include "load/file_bytes.hpp"
@@ -139,6 +140,13 @@ int allowed_reduction(const ImageSpec& spec, const Placement& placement, int wid
   return std::max(1, std::min(across, down));
 }
 
+/// Resize of one axis. A reduced picture is a fraction of a pixel longer than size / reduction, at its stored end: the range that
+/// is stretched leaves that out.
+AxisRequest stretched(int reduced, int size, int reduction, bool flipped, int resized, const ImageSpec& spec) {
+  const double length = static_cast<double>(size) / reduction, begin = flipped ? reduced - length : 0;
+  return {reduced, begin, begin + length, resized, 0, 0, spec.interpolation, spec.antialias};
+}
+
 } // namespace
 } // namespace load
 
@@ -178,16 +186,16 @@ void ImageLoader::load(const Item& item, void* out) const {
   const ImageSpec& spec = impl_->spec;
   Scratch& memory = scratch();
   const auto decoder = open_picture(contents_of(item, impl_->limits.file_bytes, memory.file), impl_->limits);
-  const bool turned = swaps_axes(decoder->orientation());
-  const int width = turned ? decoder->height() : decoder->width(), height = turned ? decoder->width() : decoder->height();
+  const OrientationSteps steps = steps_of(decoder->orientation());
+  int width = decoder->width(), height = decoder->height();
+  if (steps.transpose) std::swap(width, height);
   const Placement placement = place(spec, width, height);
   const int reduction = decoder->reduce(allowed_reduction(spec, placement, width, height));
+  int reduced_width = decoder->width(), reduced_height = decoder->height();
+  if (steps.transpose) std::swap(reduced_width, reduced_height);
 
-  // A reduced picture is a fraction of a pixel larger than size / reduction: the range that is stretched says so.
-  AxisRequest across{turned ? decoder->height() : decoder->width(), 0, static_cast<double>(width) / reduction,
-                     placement.resized_width, 0, 0, spec.interpolation, spec.antialias};
-  AxisRequest down{turned ? decoder->width() : decoder->height(), 0, static_cast<double>(height) / reduction,
-                   placement.resized_height, 0, 0, spec.interpolation, spec.antialias};
+  AxisRequest across = stretched(reduced_width, width, reduction, steps.flip_x, placement.resized_width, spec);
+  AxisRequest down = stretched(reduced_height, height, reduction, steps.flip_y, placement.resized_height, spec);
   Pipeline::visible(placement.left, placement.resized_width, spec.width, across);
   Pipeline::visible(placement.top, placement.resized_height, spec.height, down);
   memory.horizontal.prepare(across);
@@ -227,10 +235,10 @@ Picture decode_picture(const Item& item, int channels, const LoadLimits& limits)
   using namespace load;
   if (channels != 1 && channels != 3) throw usage_error("a picture has 1 or 3 channels");
   const auto decoder = open_picture(contents_of(item, limits.file_bytes, scratch().file), limits);
-  const bool turned = swaps_axes(decoder->orientation());
   Picture picture;
-  picture.width = turned ? decoder->height() : decoder->width();
-  picture.height = turned ? decoder->width() : decoder->height();
+  picture.width = decoder->width();
+  picture.height = decoder->height();
+  if (steps_of(decoder->orientation()).transpose) std::swap(picture.width, picture.height);
   picture.channels = channels;
   picture.pixels.resize(static_cast<std::size_t>(picture.width) * static_cast<std::size_t>(picture.height) *
                         static_cast<std::size_t>(channels));

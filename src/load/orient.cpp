@@ -6,24 +6,6 @@
 namespace mgpu::load {
 namespace {
 
-/// EXIF orientation as steps that take the stored picture to the seen one: first transpose, then mirror.
-struct Steps {
-  bool transpose, flip_x, flip_y;
-};
-
-Steps steps_of(int orientation) {
-  switch (orientation) {
-    case 2: return {false, true, false};
-    case 3: return {false, true, true};
-    case 4: return {false, false, true};
-    case 5: return {true, false, false};
-    case 6: return {true, true, false};
-    case 7: return {true, true, true};
-    case 8: return {true, false, true};
-    default: return {false, false, false};
-  }
-}
-
 /// The stored pixels of a window, to be read in another order.
 class Collected final : public RowSink {
  public:
@@ -45,8 +27,21 @@ class Collected final : public RowSink {
 
 } // namespace
 
+OrientationSteps steps_of(int orientation) {
+  switch (orientation) {
+    case 2: return {false, true, false};
+    case 3: return {false, true, true};
+    case 4: return {false, false, true};
+    case 5: return {true, false, false};
+    case 6: return {true, true, false};
+    case 7: return {true, true, true};
+    case 8: return {true, false, true};
+    default: return {false, false, false};
+  }
+}
+
 void decode_oriented(PictureDecoder& decoder, const Window& window, RowSink& sink) {
-  const Steps steps = steps_of(decoder.orientation());
+  const OrientationSteps steps = steps_of(decoder.orientation());
   if (!steps.transpose && !steps.flip_x && !steps.flip_y) return decoder.decode(window, sink);
 
   const int seen_width = steps.transpose ? decoder.height() : decoder.width();

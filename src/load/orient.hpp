@@ -3,8 +3,13 @@
 
 namespace mgpu::load {
 
-/// Whether an EXIF orientation exchanges width and height.
-inline bool swaps_axes(int orientation) { return orientation >= 5; }
+/// EXIF orientation as steps that take the stored picture to the seen one: first transpose, then mirror.
+struct OrientationSteps {
+  bool transpose, flip_x, flip_y;
+};
+
+/// Steps of orientation 1..8.
+OrientationSteps steps_of(int orientation);
 
 /// Decodes a window given in oriented pixels (the picture as it is meant to be seen) and hands its rows to the sink.
 void decode_oriented(PictureDecoder& decoder, const Window& window, RowSink& sink);

@@ -50,7 +50,7 @@ TEST(Recording, AgreesWithSoundfileAndTorchaudio) {
       EXPECT_GE(signal_to_noise(ours, theirs.values), 50);
     } else {
       ASSERT_EQ(ours.size(), theirs.values.size());
-      EXPECT_LE(most_apart(ours, theirs.values), 2e-6);
+      EXPECT_LE(most_apart(ours, theirs.values), 1e-5); // torchaudio computes its kernel in single precision
     }
   }
 }
@@ -121,8 +121,14 @@ TEST(LogMel, AgreesWithFasterWhisper) {
     spec.mels = std::stoi(row[0]), spec.n_fft = std::stoi(row[1]), spec.hop = std::stoi(row[2]);
     const Npy<float> samples(references() + row[3]), theirs(references() + row[4]);
     const auto ours = log_mel(samples.values.data(), static_cast<std::int64_t>(samples.values.size()), spec);
-    ASSERT_EQ(ours.size(), theirs.values.size());
-    EXPECT_LE(most_apart(ours, theirs.values), 1e-4);
+    // An odd n_fft leaves the reference one frame short of samples / hop.
+    const auto frames = static_cast<std::size_t>(theirs.shape.at(1)), all = ours.size() / static_cast<std::size_t>(spec.mels);
+    ASSERT_EQ(all, samples.values.size() / static_cast<std::size_t>(spec.hop));
+    ASSERT_LE(all - frames, static_cast<std::size_t>(spec.n_fft % 2));
+    double most = 0;
+    for (std::size_t i = 0; i < theirs.values.size(); ++i)
+      most = std::max<double>(most, std::fabs(ours[i / frames * all + i % frames] - theirs.values[i]));
+    EXPECT_LE(most, 1e-4);
   }
 }
 

