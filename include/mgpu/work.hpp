@@ -92,8 +92,8 @@ class Work {
   virtual torch::Tensor trial_row(int variant) const;
   /// Class names, for the agent's Job::finish and for reading the result file; called after open.
   virtual std::vector<std::string> labels() const { return {}; }
-  /// Turns one item into sample.input. Thread-safe. Throws Error with the reason the item cannot be used. A given row holds what an
-  /// earlier batch left there: every element must be written.
+  /// Turns one item into sample.input. Thread-safe, under torch::InferenceMode. Throws Error with the reason the item cannot be
+  /// used. A given row holds what an earlier batch left there: every element must be written.
   virtual void prepare(const Item& item, Sample& sample) = 0;
   /// Runs the batch on the device. Called under torch::InferenceMode.
   virtual void run(const Batch& batch, Outputs& outputs) = 0;

@@ -1,0 +1,129 @@
+#include "mgpu/bundle.hpp"
+
+#include <gmock/gmock.h>
+
+#include <filesystem>
+#include <fstream>
+
+namespace mgpu {
+namespace {
+
+using testing::AllOf;
+using testing::ElementsAre;
+using testing::HasSubstr;
+
+constexpr const char* digits = R"({"schema": "mgpu-bundle/1", "model": "model.pt",
+  "image": {"size": [8, 6], "resize": "exact", "channels": 1, "mean": [0.5], "std": 0.25, "interpolation": "bicubic", "antialias": false},
+  "outputs": ["logits"], "labels": ["zero", "one"], "task": "classification", "x-note": "ours"})";
+
+class BundleTest : public testing::Test {
+ protected:
+  void SetUp() override { std::filesystem::create_directories(folder_); }
+  void TearDown() override { std::filesystem::remove_all(folder_); }
+
+  Bundle open(const std::string& json, const Config& flags = Config()) {
+    std::ofstream(folder_ / "bundle.json") << json;
+    return Bundle::open(folder_, flags);
+  }
+  std::string refusal(const std::string& json, const Config& flags = Config()) {
+    try {
+      open(json, flags);
+    } catch (const Error& error) {
+      EXPECT_EQ(error.code(), ExitCode::usage);
+      return error.what();
+    }
+    ADD_FAILURE() << "accepted: " << json;
+    return "";
+  }
+  /// A bundle with one more key, at the top or in "image".
+  static std::string with(const std::string& pointer, const nlohmann::json& value) {
+    auto json = nlohmann::json::parse(digits);
+    json[nlohmann::json::json_pointer(pointer)] = value;
+    return json.dump();
+  }
+
+  std::filesystem::path folder_ = std::filesystem::temp_directory_path() / "mgpu_bundle_test";
+};
+
+TEST_F(BundleTest, ReadsAFolder) {
+  const Bundle bundle = open(digits);
+  EXPECT_EQ(bundle.model, (folder_ / "model.pt").string());
+  ASSERT_TRUE(bundle.image);
+  EXPECT_EQ(bundle.image->height, 8);
+  EXPECT_EQ(bundle.image->width, 6);
+  EXPECT_EQ(bundle.image->resize, Resize::exact);
+  EXPECT_EQ(bundle.image->interpolation, Interpolation::bicubic);
+  EXPECT_FALSE(bundle.image->antialias);
+  EXPECT_THAT(bundle.image->mean, ElementsAre(0.5));
+  EXPECT_THAT(bundle.image->std, ElementsAre(0.25));
+  EXPECT_FALSE(bundle.audio);
+  EXPECT_THAT(bundle.outputs, ElementsAre("logits"));
+  EXPECT_THAT(bundle.labels, ElementsAre("zero", "one"));
+  EXPECT_EQ(bundle.task, "classification");
+  EXPECT_EQ(bundle.json["x-note"], "ours");
+  EXPECT_EQ(Bundle::open(folder_ / "bundle.json", Config()).model, bundle.model);
+}
+
+TEST_F(BundleTest, ReadsAudio) {
+  const Bundle bundle = open(R"({"schema": "mgpu-bundle/1", "model": "m.pt",
+    "audio": {"sample_rate": 8000, "seconds": null, "features": "log_mel", "mels": 40}})");
+  ASSERT_TRUE(bundle.audio);
+  EXPECT_EQ(bundle.audio->sample_rate, 8000);
+  EXPECT_FALSE(bundle.audio->seconds);
+  EXPECT_EQ(bundle.audio->features, AudioFeatures::log_mel);
+  EXPECT_EQ(bundle.audio->mels, 40);
+}
+
+TEST_F(BundleTest, ATypoIsAnErrorThatNamesTheKey) {
+  EXPECT_THAT(refusal(with("/lables", 1)), AllOf(HasSubstr("bundle.json"), HasSubstr("lables is not a known key")));
+  EXPECT_THAT(refusal(with("/image/siz", 1)), HasSubstr("image.siz is not a known key"));
+  EXPECT_THAT(refusal(with("/image/resize", "longer")), AllOf(HasSubstr("image.resize"), HasSubstr("'longer' is not one of")));
+  EXPECT_THAT(refusal(with("/image/size", "big")), HasSubstr("image.size: a list of numbers is expected"));
+  EXPECT_THAT(refusal(with("/image/size", {1, 2, 3})), HasSubstr("image.size: [height, width]"));
+  EXPECT_THAT(refusal(with("/image/size", {0, 5})), HasSubstr("image.size"));
+  EXPECT_THAT(refusal(with("/image/channels", 2)), HasSubstr("image.channels"));
+  EXPECT_THAT(refusal(with("/image/std", 0)), HasSubstr("std"));
+  EXPECT_THAT(refusal(with("/image/mean", {1, 2})), HasSubstr("2 numbers for 1 channels"));
+  EXPECT_THAT(refusal(with("/schema", "mgpu-bundle/2")), HasSubstr("mgpu-bundle/1"));
+  EXPECT_THAT(refusal(with("/labels", "none.txt")), HasSubstr("none.txt cannot be read"));
+  EXPECT_THAT(refusal(with("/audio", nlohmann::json::object())), HasSubstr("either image or audio"));
+  EXPECT_THAT(refusal("[1, 2"), HasSubstr("not valid JSON"));
+  EXPECT_THAT(refusal("[1, 2]"), HasSubstr("an object"));
+}
+
+TEST_F(BundleTest, LabelsMayBeAFileBesideIt) {
+  std::ofstream(folder_ / "names.txt") << "cat\r\ndog\n\n";
+  EXPECT_THAT(open(with("/labels", "names.txt")).labels, ElementsAre("cat", "dog"));
+}
+
+TEST_F(BundleTest, FlagsOverrideWhereTheyAreGiven) {
+  std::ofstream(folder_ / "mine.txt") << "a\nb\n";
+  const Config flags({{"image-size", "32,16"}, {"resize", ""}, {"resize-to", 0}, {"channels", 3}, {"mean", "0.1, 0.2,0.3"}, {"scale", 0.0},
+                      {"outputs", "scores"}, {"labels", (folder_ / "mine.txt").string()}, {"sample-rate", 0}});
+  const Bundle bundle = open(digits, flags);
+  EXPECT_EQ(bundle.image->height, 32);
+  EXPECT_EQ(bundle.image->width, 16);
+  EXPECT_EQ(bundle.image->resize, Resize::exact);
+  EXPECT_THAT(bundle.image->mean, ElementsAre(0.1, 0.2, 0.3));
+  EXPECT_THAT(bundle.image->std, ElementsAre(0.25, 0.25, 0.25));
+  EXPECT_EQ(bundle.image->scale, 1.0 / 255.0);
+  EXPECT_THAT(bundle.outputs, ElementsAre("scores"));
+  EXPECT_THAT(bundle.labels, ElementsAre("a", "b"));
+}
+
+TEST_F(BundleTest, ABareModelNeedsAFlagThatSaysWhatItTakes) {
+  const std::string file = folder_ / "net.pt";
+  std::ofstream(file) << "x";
+  const auto open_bare = [&](nlohmann::json flags) { return Bundle::open(file, Config(std::move(flags))); };
+  EXPECT_EQ(open_bare({{"image-size", "224"}, {"sample-rate", 0}}).image->width, 224);
+  EXPECT_EQ(open_bare({{"image-size", ""}, {"sample-rate", 16000}, {"audio-seconds", 1.5}}).audio->seconds, 1.5);
+  EXPECT_THROW(open_bare({{"image-size", ""}, {"sample-rate", 0}}), Error);
+  EXPECT_THROW(open_bare({{"image-size", "224"}, {"sample-rate", 8000}}), Error);
+  EXPECT_THROW(open_bare({{"image-size", "wide"}}), Error);
+  EXPECT_THROW(open_bare({{"image-size", "1,2,3"}}), Error);
+  EXPECT_THROW(open_bare({{"image-size", "0"}}), Error);
+  EXPECT_THROW(Bundle::open(folder_ / "none.pt", Config()), Error);
+}
+
+} // namespace
+} // namespace mgpu
