@@ -141,28 +141,35 @@ bool RawFile::lock() {
   return errno != EWOULDBLOCK; // a file system without locks cannot say; it must not stop the run
 }
 
-void RowStage::write_at(std::uint64_t offset, wire::View bytes) {
+void RowStage::write_at(std::uint64_t offset, wire::View bytes, const std::shared_ptr<void>& owner) {
   if (bytes.empty()) return;
   if (bytes.size() >= direct_bytes) {
     flush(); // what is written first must not end up on top
     file_.write_at(offset, bytes);
     return;
   }
-  if (arena_.size() + bytes.size() > stage_bytes) flush();
-  if (arena_.capacity() == 0) arena_.reserve(stage_bytes);
-  const std::size_t begin = arena_.size();
-  arena_.insert(arena_.end(), bytes.begin(), bytes.end());
-  if (!pieces_.empty() && pieces_.back().offset + pieces_.back().size == offset)
-    pieces_.back().size += bytes.size(); // its neighbour in the file and in the arena
+  if (pieces_.size() >= most_pieces || owned_ >= owned_bytes || arena_.size() + bytes.size() > stage_bytes) flush();
+  if (owner) {
+    if (owners_.empty() || owners_.back() != owner) owners_.push_back(owner);
+    owned_ += bytes.size();
+  } else {
+    if (arena_.capacity() == 0) arena_.reserve(stage_bytes);
+    arena_.insert(arena_.end(), bytes.begin(), bytes.end());
+    bytes = wire::View(arena_).last(bytes.size());
+  }
+  Piece* last = pieces_.empty() ? nullptr : &pieces_.back();
+  if (last != nullptr && last->end() == offset && last->bytes.data() + last->bytes.size() == bytes.data())
+    last->bytes = {last->bytes.data(), last->bytes.size() + bytes.size()}; // its neighbour in the file and in memory
   else
-    pieces_.push_back({offset, begin, bytes.size()});
+    pieces_.push_back({offset, bytes});
 }
 
 bool RowStage::sort_pieces() {
+  const auto before = [](const Piece& a, const Piece& b) { return a.offset < b.offset; };
   std::vector<Piece> sorted = pieces_;
-  std::sort(sorted.begin(), sorted.end(), [](const Piece& a, const Piece& b) { return a.offset < b.offset; });
+  if (!std::is_sorted(sorted.begin(), sorted.end(), before)) std::sort(sorted.begin(), sorted.end(), before);
   for (std::size_t i = 1; i < sorted.size(); ++i)
-    if (sorted[i - 1].offset + sorted[i - 1].size > sorted[i].offset) return false;
+    if (sorted[i - 1].end() > sorted[i].offset) return false;
   pieces_ = std::move(sorted);
   return true;
 }
@@ -171,15 +178,17 @@ void RowStage::flush() {
   // Pieces that overlap are written in the order in which they came, so that the last one stays.
   const bool sorted = sort_pieces();
   for (std::size_t i = 0; i < pieces_.size();) {
-    std::vector<wire::View> run{bytes_of(pieces_[i])};
+    std::vector<wire::View> run{pieces_[i].bytes};
     std::size_t next = i + 1;
-    for (; sorted && next < pieces_.size() && pieces_[next - 1].offset + pieces_[next - 1].size == pieces_[next].offset; ++next)
-      run.push_back(bytes_of(pieces_[next]));
+    for (; sorted && next < pieces_.size() && pieces_[next - 1].end() == pieces_[next].offset; ++next)
+      run.push_back(pieces_[next].bytes);
     file_.write_at(pieces_[i].offset, std::move(run));
     i = next;
   }
   pieces_.clear();
   arena_.clear();
+  owners_.clear();
+  owned_ = 0;
 }
 
 } // namespace mgpu::write

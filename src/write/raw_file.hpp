@@ -1,6 +1,7 @@
 #pragma once
 // Plain bytes into a file: every return checked, full disks told apart, small neighbours merged.
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -62,24 +63,29 @@ class RawFile {
 /// written last.
 class RowStage {
  public:
-  static constexpr std::size_t stage_bytes = 4u << 20;  ///< held at most
-  static constexpr std::size_t direct_bytes = 1u << 20; ///< writes from this size on are not copied
+  static constexpr std::size_t stage_bytes = 1u << 20;    ///< copied bytes held at most: they stay in a core's cache
+  static constexpr std::size_t direct_bytes = 256u << 10; ///< writes from this size on are not held
+  static constexpr std::size_t most_pieces = 4096;        ///< held at most
+  static constexpr std::size_t owned_bytes = 8u << 20;    ///< bytes of others held at most
 
   explicit RowStage(RawFile& file) : file_(file) {}
-  void write_at(std::uint64_t offset, wire::View bytes);
+  /// With an `owner`, who keeps `bytes` alive, they are not copied; else they are only read during the call.
+  void write_at(std::uint64_t offset, wire::View bytes, const std::shared_ptr<void>& owner = nullptr);
   void flush();
 
  private:
   struct Piece {
     std::uint64_t offset = 0;
-    std::size_t begin = 0, size = 0; ///< in arena_
+    wire::View bytes;
+    std::uint64_t end() const { return offset + bytes.size(); }
   };
   bool sort_pieces();
-  wire::View bytes_of(const Piece& piece) const { return wire::View(arena_).subspan(piece.begin, piece.size); }
 
   RawFile& file_;
-  wire::Buffer arena_;
+  wire::Buffer arena_; ///< never grows beyond what was reserved: pieces point into it
   std::vector<Piece> pieces_;
+  std::vector<std::shared_ptr<void>> owners_;
+  std::size_t owned_ = 0;
 };
 
 } // namespace mgpu::write

@@ -98,7 +98,7 @@ class RunningFile final : public ResultFile {
   }
 
   void set_columns(const std::vector<ColumnSpec>& columns) override;
-  void put(const wire::BatchResult& result, std::int32_t rank) override;
+  void put(const wire::BatchResult& result, std::int32_t rank, const std::shared_ptr<void>& owner) override;
   void commit() override;
   void finish(const Footer& footer) override;
 
@@ -109,7 +109,7 @@ class RunningFile final : public ResultFile {
   };
 
   void begin_file(const manifest::Manifest& manifest, const Header& header);
-  void check_fits(const wire::BatchResult& result, std::int32_t rank) const;
+  void check_fits(const wire::BatchResult& result, std::int32_t rank);
   void spool(const wire::BatchResult& result, std::int32_t rank);
   void estimate_needs();
   void assemble_all(const Footer& footer);
@@ -126,6 +126,7 @@ class RunningFile final : public ResultFile {
   std::vector<Fixed> fixed_;
   std::vector<RaggedCounts> ragged_;
   std::uint64_t fixed_bytes_ = 0; ///< of all fixed columns
+  std::vector<bool> seen_;        ///< scratch of check_fits
   bool has_columns_ = false, name_synced_ = false, changed_ = true;
 };
 
@@ -195,7 +196,7 @@ void RunningFile::set_columns(const std::vector<ColumnSpec>& columns) {
   has_columns_ = true;
 }
 
-void RunningFile::check_fits(const wire::BatchResult& result, std::int32_t rank) const {
+void RunningFile::check_fits(const wire::BatchResult& result, std::int32_t rank) {
   const auto refuse = [&](const std::string& why) {
     Error error(fmt::format("rank {} sent a result that does not fit the file: {}", rank, why));
     error.rank = rank;
@@ -203,12 +204,12 @@ void RunningFile::check_fits(const wire::BatchResult& result, std::int32_t rank)
   };
   if (result.first > items_.size() || result.rows() > items_.size() - result.first)
     refuse(fmt::format("rows {} + {} of {}", result.first, result.rows(), items_.size()));
-  std::vector<bool> seen(columns_.size());
+  seen_.assign(columns_.size(), false);
   std::size_t seen_count = 0;
   for (const wire::ColumnData& column : result.columns) {
-    if (column.column >= columns_.size() || seen[column.column])
+    if (column.column >= columns_.size() || seen_[column.column])
       refuse(fmt::format("column {} of {}", column.column, columns_.size()));
-    seen[column.column] = true;
+    seen_[column.column] = true;
     ++seen_count;
     const ColumnSpec& spec = columns_[column.column];
     std::uint64_t expected = result.rows() * spec.row_bytes();
@@ -225,12 +226,12 @@ void RunningFile::check_fits(const wire::BatchResult& result, std::int32_t rank)
     refuse(fmt::format("{} of {} columns", seen_count, columns_.size()));
 }
 
-void RunningFile::put(const wire::BatchResult& result, std::int32_t rank) {
+void RunningFile::put(const wire::BatchResult& result, std::int32_t rank, const std::shared_ptr<void>& owner) {
   check_fits(result, rank);
   for (const wire::ColumnData& column : result.columns) {
     if (columns_[column.column].layout != Layout::fixed) continue;
     const auto place = std::find_if(fixed_.begin(), fixed_.end(), [&](const Fixed& f) { return f.column == column.column; });
-    stage_->write_at(place->offset + result.first * place->row_bytes, column.data);
+    stage_->write_at(place->offset + result.first * place->row_bytes, column.data, owner);
   }
   spool(result, rank);
   for (std::size_t row = 0; row < result.rows(); ++row)
@@ -240,6 +241,10 @@ void RunningFile::put(const wire::BatchResult& result, std::int32_t rank) {
 }
 
 void RunningFile::spool(const wire::BatchResult& result, std::int32_t rank) {
+  if (fixed_.size() == columns_.size() && result.errors.empty()) { // nothing to spool: the usual case, kept cheap
+    index_.clear(result.first, result.rows());
+    return;
+  }
   wire::BatchResult rest = result;
   std::erase_if(rest.columns, [&](const wire::ColumnData& column) { return columns_[column.column].layout == Layout::fixed; });
   for (RaggedCounts& column : ragged_) {

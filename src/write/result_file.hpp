@@ -27,7 +27,7 @@ struct RankRow {
 };
 
 struct Footer {
-  std::string finished;   ///< ISO 8601 UTC
+  std::string finished;     ///< ISO 8601 UTC
   std::string model_sha256; ///< hashed while the run went on
   bool complete = true;
   std::vector<RankRow> ranks;
@@ -47,8 +47,9 @@ class ResultFile {
 
   /// The output columns; once, before the first put with columns.
   virtual void set_columns(const std::vector<ColumnSpec>& columns) = 0;
-  /// Stores one batch that `rank` did. A batch that was already stored is stored again (same bytes).
-  virtual void put(const wire::BatchResult& result, std::int32_t rank) = 0;
+  /// Stores one batch that `rank` did; of an item's results the latest stays. With an `owner`, who keeps the result's bytes alive,
+  /// small rows are not copied but held until they are written together, at the next commit() at the latest.
+  virtual void put(const wire::BatchResult& result, std::int32_t rank, const std::shared_ptr<void>& owner = nullptr) = 0;
   /// Group commit: rows are on the disk (fdatasync) before the statuses that speak of them. Throws Error when the disk is full.
   virtual void commit() = 0;
   /// Fills rows not ok, writes ragged columns, errors, /ranks and attributes; fsync, rename to PATH, fsync of the folder.

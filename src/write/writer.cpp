@@ -114,7 +114,7 @@ void Writer::Impl::process(std::deque<Task>& tasks) {
       file->set_columns(*task.columns);
       continue;
     }
-    file->put(wire::decode_batch_result(task.block.bytes), task.block.rank);
+    file->put(wire::decode_batch_result(task.block.bytes), task.block.rank, task.block.owner);
     queued_bytes -= task.block.bytes.size();
     if (!uncommitted) oldest_uncommitted = Clock::now();
     uncommitted = true;

@@ -33,7 +33,7 @@ bool wait_until(const std::function<bool()>& done) {
 /// What the thread does to a file, seen from outside.
 struct FakeFile : ResultFile {
   void set_columns(const std::vector<ColumnSpec>&) override { ++columns; }
-  void put(const wire::BatchResult& result, std::int32_t) override {
+  void put(const wire::BatchResult& result, std::int32_t, const std::shared_ptr<void>&) override {
     if (delay > 0ms) std::this_thread::sleep_for(delay);
     if (result.first == fail_at) throw Error("no room", ExitCode::stopped);
     ++puts;
