@@ -1,0 +1,50 @@
+"""Runs the benchmarks: `./dev bench [NAME…]`. Each prints both sides of one run and the ratio; none is a test.
+
+  decode     pictures and log-mel on one core, beside Pillow + torchvision, decode_jpeg + v2 and faster-whisper
+  write      fixed rows in bulk beside a raw write; 4 KB rows one by one beside h5py
+  dispatch   empty items beside mpi4py.futures; a million items; heavy-tailed sleeping items beside the lower bound
+  infer      ResNet-18 and a tiny network on 2 ranks, beside our own forward-only rate and DataLoader scripts
+  start      launch to first result beside torchrun; N ranks opening a model beside one
+  idle       what 8 idle ranks cost
+"""
+
+import os
+import pathlib
+import subprocess
+import sys
+
+import bench_dispatch
+import bench_idle
+import bench_infer
+import bench_start
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+
+
+def program(name):
+    """Builds a bench program (they are not part of a normal build) and runs it."""
+    subprocess.run(["cmake", "--build", str(ROOT / "build/dev"), "--target", name], check=True, stdout=subprocess.DEVNULL)
+    subprocess.run([next((ROOT / "build/dev").rglob(name))], check=True)
+
+
+BENCHES = {
+    "decode": lambda: program("bench_decode"),
+    "write": lambda: program("bench_write"),
+    "dispatch": bench_dispatch.main,
+    "infer": bench_infer.main,
+    "start": bench_start.main,
+    "idle": bench_idle.main,
+}
+
+
+def main(names):
+    unknown = set(names) - set(BENCHES)
+    if unknown:
+        sys.exit(f"there is no bench {', '.join(sorted(unknown))}; there are {', '.join(BENCHES)}")
+    for name in names or BENCHES:
+        print(f"\n== {name}   (load average {os.getloadavg()[0]:.2f})", flush=True)
+        BENCHES[name]()
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
