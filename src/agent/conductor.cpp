@@ -33,8 +33,22 @@ Outcome Conductor::run(const wire::Join& own_join) {
   roster_.at(0).join = own_join;
   if (!setup_.trace.empty()) trace_ = std::make_unique<TraceFile>(setup_.trace);
   if (!setup_.log_dir.empty()) logs_ = std::make_unique<RankLogs>(setup_.log_dir);
-  serve(0, [this] { return phase_ == Phase::done; });
+  try {
+    serve(0, [this] { return phase_ == Phase::done; });
+  } catch (...) {
+    discard_unused_output();
+    throw;
+  }
   return outcome_;
+}
+
+void Conductor::discard_unused_output() noexcept {
+  if (gatherer_ && gatherer_->done() > 0) return;
+  const bool made = writer_ != nullptr || file_.valid();
+  writer_.reset();
+  if (file_.valid()) file_.wait();
+  file_ = {};
+  if (made) write::ResultFile::discard(setup_.output);
 }
 
 void Conductor::serve(double limit_s, const std::function<bool()>& until) {

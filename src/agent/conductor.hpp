@@ -70,6 +70,7 @@ class Conductor {
   void fail_batch(int rank, const dispatch::Lease& lease);
   void drain();
   void finish();
+  void discard_unused_output() noexcept; ///< a run that failed before its first result leaves nothing behind
 
   const RunSetup& setup_;
   comm::Messenger& messenger_;

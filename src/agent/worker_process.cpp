@@ -26,6 +26,24 @@ namespace {
 constexpr int child_socket = 3;
 constexpr int child_ring = 4;
 
+/// A process group of its own: what mpirun or a terminal sends to the rank's group is for the agent, which decides what the
+/// worker finishes first.
+class SpawnAttributes {
+ public:
+  SpawnAttributes() {
+    posix_spawnattr_init(&attributes_);
+    posix_spawnattr_setflags(&attributes_, POSIX_SPAWN_SETPGROUP);
+    posix_spawnattr_setpgroup(&attributes_, 0);
+  }
+  ~SpawnAttributes() { posix_spawnattr_destroy(&attributes_); }
+  SpawnAttributes(const SpawnAttributes&) = delete;
+  SpawnAttributes& operator=(const SpawnAttributes&) = delete;
+  const posix_spawnattr_t* get() const { return &attributes_; }
+
+ private:
+  posix_spawnattr_t attributes_{};
+};
+
 class SpawnActions {
  public:
   SpawnActions() { posix_spawn_file_actions_init(&actions_); }
@@ -50,7 +68,8 @@ pid_t spawn(const std::string& program, int socket, int ring) {
                                  const_cast<char*>(socket_number.c_str()), const_cast<char*>("--ring"),
                                  const_cast<char*>(ring_number.c_str()), nullptr};
   pid_t pid = -1;
-  const int code = posix_spawn(&pid, program.c_str(), actions.get(), nullptr, arguments.data(), environ);
+  const SpawnAttributes attributes;
+  const int code = posix_spawn(&pid, program.c_str(), actions.get(), attributes.get(), arguments.data(), environ);
   if (code != 0) throw Error(fmt::format("cannot start the worker {}: {}", program, std::strerror(code)));
   return pid;
 }

@@ -150,6 +150,9 @@ void RunningFile::begin_file(const manifest::Manifest& manifest, const Header& h
   StringDataset paths(items, "path", manifest.size());
   for (std::uint64_t i = 0; i < manifest.size(); ++i) paths.push(manifest.path(i));
   paths.close();
+  StringDataset errors(items, "error", manifest.size()); // most stay "": written now, while models open, not at the end
+  for (std::uint64_t i = 0; i < manifest.size(); ++i) errors.push({});
+  errors.close();
   const std::vector<std::string> names = item_dataset_names(manifest.column_names());
   for (std::size_t c = 0; c < names.size(); ++c) {
     StringDataset column(items, names[c], manifest.size());
@@ -355,6 +358,11 @@ void ResultFile::check(const std::string& path, bool overwrite) {
   if (is_there(partial_of(path)))
     throw usage_error(fmt::format("output {}: an unfinished run left {}; --resume goes on with it, --overwrite begins anew", name,
                                   manifest::shown(partial_of(path))));
+}
+
+void ResultFile::discard(const std::string& path) noexcept {
+  ::unlink(partial_of(path).c_str());
+  ::unlink(spool_of(path).c_str());
 }
 
 std::unique_ptr<ResultFile> ResultFile::create(const std::string& path, const manifest::Manifest& manifest,

@@ -43,6 +43,8 @@ class ResultFile {
   /// Throws usage_error if `path` exists (unless `overwrite`), or its folder is missing or not writable.
   static void check(const std::string& path, bool overwrite);
   static std::unique_ptr<ResultFile> create(const std::string& path, const manifest::Manifest& manifest, const Header& header);
+  /// Removes PATH.partial and PATH.spool of a run that ended before it had any result.
+  static void discard(const std::string& path) noexcept;
   virtual ~ResultFile() = default;
 
   /// The output columns; once, before the first put with columns.

@@ -87,7 +87,7 @@ def test_each_bad_item_costs_its_own_row(ranks, tmp_path, bundle, bad_pictures):
 
 def test_a_folder_with_strange_names_is_walked(tmp_path, bundle, bad_pictures):
     folder, items = bad_pictures
-    inside = sorted(name for name, _ in items if name.startswith(os.fsencode(folder)) and b"missing" not in name and b"folder" not in name.split(b"/")[-1])
+    inside = sorted(name for name, _ in items if name.startswith(os.fsencode(folder)) and b"missing" not in name)
     output = tmp_path / "out.h5"
     done = mgpu_run("infer", "--model", bundle, "--input", folder, "--output", output)
     assert done.code == 3, done.err
