@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <vector>
 
 #if defined(__x86_64__)
 #include <immintrin.h>
@@ -69,6 +70,7 @@ constexpr Kernels portable{horizontal_portable, vertical_portable, normalise_por
 #if defined(__x86_64__)
 #define MGPU_AVX2 __attribute__((target("avx2")))
 
+// AVX-512 was tried and gave nothing: the loops wait for rows that libjpeg has just written, not for arithmetic.
 // pmaddwd multiplies 16-bit numbers, coefficients have 24: each is split into c = high · 2^15 + low, and so is the sum.
 MGPU_AVX2 inline __m256i joined(__m256i low, __m256i high) {
   const __m256i sum = _mm256_add_epi32(_mm256_add_epi32(low, _mm256_set1_epi32(half)), _mm256_slli_epi32(high, 15));
@@ -87,9 +89,9 @@ MGPU_AVX2 inline __attribute__((always_inline)) __m256i two_pixels(const std::ui
     const __m256i p01 = _mm256_shuffle_epi8(pixels, taps01), p23 = _mm256_shuffle_epi8(pixels, taps23);
     const auto* c = reinterpret_cast<const __m256i*>(packed);
     low = _mm256_add_epi32(low, _mm256_madd_epi16(p01, _mm256_loadu_si256(c)));
-    low = _mm256_add_epi32(low, _mm256_madd_epi16(p23, _mm256_loadu_si256(c + 1)));
-    high = _mm256_add_epi32(high, _mm256_madd_epi16(p01, _mm256_loadu_si256(c + 2)));
-    high = _mm256_add_epi32(high, _mm256_madd_epi16(p23, _mm256_loadu_si256(c + 3)));
+    low = _mm256_add_epi32(low, _mm256_madd_epi16(p23, _mm256_loadu_si256(c + 2)));
+    high = _mm256_add_epi32(high, _mm256_madd_epi16(p01, _mm256_loadu_si256(c + 4)));
+    high = _mm256_add_epi32(high, _mm256_madd_epi16(p23, _mm256_loadu_si256(c + 6)));
   }
   return joined(low, high);
 }
@@ -100,11 +102,11 @@ MGPU_AVX2 inline __attribute__((always_inline)) void horizontal_groups(const std
   const std::int32_t* offset = axis.offsets().data();
   const std::int32_t* const end = offset + axis.offsets().size();
   for (; offset != end; offset += 4, packed += groups * 128, out += 16) {
-    const __m256i even = two_pixels(row + offset[0], row + offset[2], packed, groups);
-    const __m256i odd = two_pixels(row + offset[1], row + offset[3], packed + 64, groups);
-    const __m256i words = _mm256_packs_epi32(even, odd);
-    const __m256i bytes = _mm256_packus_epi16(words, words);
-    const __m128i pixels = _mm_unpacklo_epi64(_mm256_castsi256_si128(bytes), _mm256_extracti128_si256(bytes, 1));
+    const __m256i first = two_pixels(row + offset[0], row + offset[1], packed, groups);
+    const __m256i second = two_pixels(row + offset[2], row + offset[3], packed + 16, groups);
+    const __m256i words = _mm256_packs_epi32(first, second);
+    const __m256i bytes = _mm256_packus_epi16(words, words); // pixels 0 and 2, then 1 and 3
+    const __m128i pixels = _mm_unpacklo_epi32(_mm256_castsi256_si128(bytes), _mm256_extracti128_si256(bytes, 1));
     _mm_storeu_si128(reinterpret_cast<__m128i*>(out), pixels);
   }
 }
@@ -115,18 +117,27 @@ MGPU_AVX2 void horizontal_avx2(const std::uint8_t* row, const Axis& axis, std::u
   horizontal_groups(row, axis, axis.packed_groups(), out);
 }
 
+/// Coefficients k and k + 1 of a column, halves side by side as pmaddwd takes them; past the last one stands 0.
+struct CoefficientPair {
+  CoefficientPair(const std::int32_t* coefficients, int k, int taps) : second(k + 1 < taps ? k + 1 : k) {
+    const std::int32_t c0 = coefficients[k], c1 = second > k ? coefficients[second] : 0;
+    low = (c0 & 0x7fff) | (c1 & 0x7fff) << 16;
+    high = ((c0 >> 15) & 0xffff) | static_cast<std::int32_t>(static_cast<std::uint32_t>(c1 >> 15) << 16);
+  }
+  int second;
+  std::int32_t low, high;
+};
+
 MGPU_AVX2 void vertical_avx2(const std::uint8_t* const* rows, const std::int32_t* coefficients, int taps, int size_bytes,
                              std::uint8_t* out) {
   const __m256i zero = _mm256_setzero_si256();
   for (int at = 0; at < size_bytes; at += 32) {
     __m256i low[4] = {zero, zero, zero, zero}, high[4] = {zero, zero, zero, zero};
     for (int k = 0; k < taps; k += 2) {
-      const bool paired = k + 1 < taps;
-      const std::int32_t c0 = coefficients[k], c1 = paired ? coefficients[k + 1] : 0;
-      const __m256i lows = _mm256_set1_epi32((c0 & 0x7fff) | (c1 & 0x7fff) << 16);
-      const __m256i highs = _mm256_set1_epi32(((c0 >> 15) & 0xffff) | static_cast<std::int32_t>(static_cast<std::uint32_t>(c1 >> 15) << 16));
+      const CoefficientPair pair(coefficients, k, taps);
+      const __m256i lows = _mm256_set1_epi32(pair.low), highs = _mm256_set1_epi32(pair.high);
       const __m256i a = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(rows[k] + at));
-      const __m256i b = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(rows[paired ? k + 1 : k] + at));
+      const __m256i b = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(rows[pair.second] + at));
       const __m256i near = _mm256_unpacklo_epi8(a, b), far = _mm256_unpackhi_epi8(a, b);
       const __m256i pairs[4] = {_mm256_unpacklo_epi8(near, zero), _mm256_unpackhi_epi8(near, zero),
                                 _mm256_unpacklo_epi8(far, zero), _mm256_unpackhi_epi8(far, zero)};
@@ -174,14 +185,17 @@ constexpr Kernels avx2{horizontal_avx2, vertical_avx2, normalise_avx2, pack_rgb_
 
 } // namespace
 
-const Kernels& portable_kernels() { return portable; }
+std::vector<const Kernels*> all_kernels() {
+  std::vector<const Kernels*> all{&portable};
+#if defined(__x86_64__)
+  if (__builtin_cpu_supports("avx2") != 0) all.push_back(&avx2);
+#endif
+  return all;
+}
 
 const Kernels& kernels() {
-#if defined(__x86_64__)
-  static const bool has_avx2 = __builtin_cpu_supports("avx2") != 0;
-  if (has_avx2) return avx2;
-#endif
-  return portable;
+  static const Kernels& best = *all_kernels().back();
+  return best;
 }
 
 } // namespace mgpu::load

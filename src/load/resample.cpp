@@ -107,8 +107,8 @@ void Axis::shift_into_source() {
 void Axis::pack() {
   if (is_packed_) return;
   is_packed_ = true;
-  // Per 4 outputs and 4 taps: for outputs (0, 2) then (1, 3), the low halves of taps 0 1, of taps 2 3, the high halves of 0 1, of 2 3;
-  // each pair of taps four times (red, green, blue, unused) for the first output, then for the second.
+  // Per 4 outputs and 4 taps: the low halves of taps 0 1 for each output, of taps 2 3, the high halves of 0 1, of 2 3; each pair of
+  // taps four times (red, green, blue, unused).
   packed_groups_ = (taps_ + 3) / 4;
   const int blocks = (request_.count + 3) / 4;
   offsets_.assign(static_cast<std::size_t>(blocks) * 4, 0);
@@ -117,16 +117,15 @@ void Axis::pack() {
   std::int16_t* to = packed_.data();
   for (int block = 0; block < blocks; ++block)
     for (int group = 0; group < packed_groups_; ++group)
-      for (int half = 0; half < 2; ++half)
-        for (int part = 0; part < 4; ++part)
-          for (int side = 0; side < 2; ++side)
-            for (int lane = 0; lane < 4; ++lane)
-              for (int tap = 0; tap < 2; ++tap, ++to) {
-                const int output = block * 4 + half + side * 2, k = group * 4 + (part % 2) * 2 + tap;
-                if (output >= request_.count || k >= taps_) continue;
-                const std::int32_t c = coefficients(output)[k];
-                *to = static_cast<std::int16_t>(part < 2 ? c & 0x7fff : c >> 15);
-              }
+      for (int part = 0; part < 4; ++part)
+        for (int side = 0; side < 4; ++side)
+          for (int lane = 0; lane < 4; ++lane)
+            for (int tap = 0; tap < 2; ++tap, ++to) {
+              const int output = block * 4 + side, k = group * 4 + (part % 2) * 2 + tap;
+              if (output >= request_.count || k >= taps_) continue;
+              const std::int32_t c = coefficients(output)[k];
+              *to = static_cast<std::int16_t>(part < 2 ? c & 0x7fff : c >> 15);
+            }
 }
 
 } // namespace mgpu::load
