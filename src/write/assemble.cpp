@@ -72,7 +72,7 @@ class Assembly {
  public:
   Assembly(const h5::Id& file, RowStage& rows, const RecordIndex& index, const std::vector<ColumnSpec>& columns,
            const std::vector<RaggedCounts>& ragged)
-      : targets_(columns.size()), errors_(h5::open_group(file, "items"), "error", index.items()) {
+      : targets_(columns.size()), errors_(StringDataset::open_blank(h5::open_group(file, "items"), "error")) {
     const h5::Id results = h5::open_group(file, "results");
     for (std::size_t c = 0; c < columns.size(); ++c)
       if (columns[c].layout == Layout::text)

@@ -34,7 +34,7 @@ struct RaggedCounts {
   std::vector<std::uint32_t> counts; ///< [N]
 };
 
-/// Writes /items/error, /results/TEXT and /results/RAGGED/{values,offsets}. `rows` writes into the same file as `file`; memory is
+/// Fills in /items/error, writes /results/TEXT and /results/RAGGED/{values,offsets}. `rows` writes into the same file as `file`; memory is
 /// bounded by the largest batch.
 void assemble(const h5::Id& file, RowStage& rows, const Spool& spool, const RecordIndex& index,
               const std::vector<ColumnSpec>& columns, const std::vector<RaggedCounts>& ragged);

@@ -91,13 +91,16 @@ void print_failures(const ReadFile& file, const Counts& counts, std::ostream& ou
   if (counts.failed == 0) return;
   const std::vector<Status> status = file.status();
   const auto paths = file.item_text("path"), errors = file.item_text("error");
+  const auto reason_of = [&](std::uint64_t item) {
+    const std::string reason = errors ? errors->read(item, 1).at(0) : "";
+    return reason.empty() ? "(reasons are put in when the run is finished)" : reason;
+  };
   out << "\nfirst failures\n";
   std::size_t shown_count = 0;
   for (std::uint64_t item = 0; item < status.size() && shown_count < failures_shown; ++item) {
     if (status[item] != Status::failed) continue;
     ++shown_count;
-    out << fmt::format("  {:>8}  {}: {}\n", item, paths ? manifest::shown(paths->read(item, 1).at(0)) : "?",
-                       errors ? errors->read(item, 1).at(0) : "(reasons are put in when the run is finished)");
+    out << fmt::format("  {:>8}  {}: {}\n", item, paths ? manifest::shown(paths->read(item, 1).at(0)) : "?", reason_of(item));
   }
   if (counts.failed > shown_count) out << fmt::format("  … and {} more\n", counts.failed - shown_count);
 }

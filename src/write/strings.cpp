@@ -8,7 +8,13 @@
 namespace mgpu::write {
 
 StringDataset::StringDataset(const h5::Id& group, const std::string& name, std::uint64_t rows)
-    : type_(h5::utf8_string()), dataset_(h5::create_contiguous(group, name, type_, {rows})), rows_(rows) {}
+    : StringDataset(h5::create_contiguous(group, name, h5::utf8_string(), {rows}), rows, false) {}
+
+StringDataset StringDataset::open_blank(const h5::Id& group, const std::string& name) {
+  h5::Id dataset = h5::open_dataset(group, name);
+  const std::uint64_t rows = h5::shape_of(dataset).at(0);
+  return {std::move(dataset), rows, true};
+}
 
 void StringDataset::push(std::string_view text) {
   begins_.push_back(text_.size());
@@ -20,11 +26,14 @@ void StringDataset::push(std::string_view text) {
 
 void StringDataset::flush() {
   if (begins_.empty()) return;
-  std::vector<const char*> pointers;
-  pointers.reserve(begins_.size());
-  for (const std::size_t begin : begins_) pointers.push_back(text_.data() + begin);
-  h5::write_rows(dataset_, type_, written_, pointers.size(), pointers.data());
-  written_ += pointers.size();
+  const bool all_empty = text_.size() == begins_.size(); // only their NULs
+  if (!(blank_ && all_empty)) {
+    std::vector<const char*> pointers;
+    pointers.reserve(begins_.size());
+    for (const std::size_t begin : begins_) pointers.push_back(text_.data() + begin);
+    h5::write_rows(dataset_, type_, written_, pointers.size(), pointers.data());
+  }
+  written_ += begins_.size();
   begins_.clear();
   text_.clear();
 }

@@ -15,15 +15,20 @@ class StringDataset {
 
   /// Creates the dataset NAME [rows].
   StringDataset(const h5::Id& group, const std::string& name, std::uint64_t rows);
+  /// Opens one whose rows are all "": blocks that stay so are not written again.
+  static StringDataset open_blank(const h5::Id& group, const std::string& name);
   /// Adds the next row. HDF5 strings end at a NUL, so one within the text becomes U+FFFD.
   void push(std::string_view text);
   /// Writes what is left. Throws Error unless all rows were pushed.
   void close();
 
  private:
+  StringDataset(h5::Id dataset, std::uint64_t rows, bool blank)
+      : type_(h5::utf8_string()), dataset_(std::move(dataset)), rows_(rows), blank_(blank) {}
   void flush();
   h5::Id type_, dataset_;
   std::uint64_t rows_, written_ = 0;
+  bool blank_;
   std::string text_; ///< strings of the block, each with its NUL
   std::vector<std::size_t> begins_;
 };
