@@ -107,18 +107,25 @@ void to_floats(const AVFrame& frame, std::vector<float>& to) {
   to.resize(static_cast<std::size_t>(frame.nb_samples) * static_cast<std::size_t>(frame.ch_layout.nb_channels));
   switch (frame.format) {
     case AV_SAMPLE_FMT_U8:
-    case AV_SAMPLE_FMT_U8P: return interleave<std::uint8_t>(frame, 0x1p-7, 128, to);
+    case AV_SAMPLE_FMT_U8P:
+      return interleave<std::uint8_t>(frame, 0x1p-7, 128, to);
     case AV_SAMPLE_FMT_S16:
-    case AV_SAMPLE_FMT_S16P: return interleave<std::int16_t>(frame, 0x1p-15, 0, to);
+    case AV_SAMPLE_FMT_S16P:
+      return interleave<std::int16_t>(frame, 0x1p-15, 0, to);
     case AV_SAMPLE_FMT_S32:
-    case AV_SAMPLE_FMT_S32P: return interleave<std::int32_t>(frame, 0x1p-31, 0, to);
+    case AV_SAMPLE_FMT_S32P:
+      return interleave<std::int32_t>(frame, 0x1p-31, 0, to);
     case AV_SAMPLE_FMT_S64:
-    case AV_SAMPLE_FMT_S64P: return interleave<std::int64_t>(frame, 0x1p-63, 0, to);
+    case AV_SAMPLE_FMT_S64P:
+      return interleave<std::int64_t>(frame, 0x1p-63, 0, to);
     case AV_SAMPLE_FMT_FLT:
-    case AV_SAMPLE_FMT_FLTP: return interleave<float>(frame, 1, 0, to);
+    case AV_SAMPLE_FMT_FLTP:
+      return interleave<float>(frame, 1, 0, to);
     case AV_SAMPLE_FMT_DBL:
-    case AV_SAMPLE_FMT_DBLP: return interleave<double>(frame, 1, 0, to);
-    default: throw Error(fmt::format("samples of unknown format {}", frame.format));
+    case AV_SAMPLE_FMT_DBLP:
+      return interleave<double>(frame, 1, 0, to);
+    default:
+      throw Error(fmt::format("samples of unknown format {}", frame.format));
   }
 }
 
@@ -174,14 +181,16 @@ struct AudioFile::Impl {
     avcodec_parameters_to_context(decoder.get(), from.codecpar);
     decoder->thread_count = 1; // loaders are the threads
     decoder->pkt_timebase = from.time_base;
-    if (const int opened = avcodec_open2(decoder.get(), codec, nullptr); opened < 0) throw Error("corrupt recording: " + text_of(opened));
+    if (const int opened = avcodec_open2(decoder.get(), codec, nullptr); opened < 0)
+      throw Error("corrupt recording: " + text_of(opened));
     header.sample_rate = decoder->sample_rate;
     header.channels = decoder->ch_layout.nb_channels;
     // A duration guessed from the bit rate may be wrong by any factor and decides nothing.
     if (format->duration > 0 && format->duration_estimation_method != AVFMT_DURATION_FROM_BITRATE)
       header.seconds = static_cast<double>(format->duration) / AV_TIME_BASE;
-    if (from.duration > 0) header.seconds = std::max(header.seconds, static_cast<double>(from.duration) * av_q2d(from.time_base) *
-                                                         (header.seconds > 0 ? 1.0 : 0.0));
+    if (from.duration > 0)
+      header.seconds = std::max(header.seconds,
+                                static_cast<double>(from.duration) * av_q2d(from.time_base) * (header.seconds > 0 ? 1.0 : 0.0));
   }
 
   Source source;
@@ -201,7 +210,9 @@ AudioFile::AudioFile(const Item& item, const LoadLimits& limits) {
 
 AudioFile::~AudioFile() = default;
 
-const AudioHeader& AudioFile::header() const { return impl_->header; }
+const AudioHeader& AudioFile::header() const {
+  return impl_->header;
+}
 
 void AudioFile::decode(const std::function<bool(const float*, std::int64_t)>& take) {
   Impl& file = *impl_;
@@ -213,7 +224,8 @@ void AudioFile::decode(const std::function<bool(const float*, std::int64_t)>& ta
   int failures = 0, failure = 0; // packets that could not be decoded since the last that could
 
   const auto fail = [&](int error) {
-    throw Error(fmt::format("corrupt recording at {:.1f} s: {}", file.header.sample_rate > 0 ? static_cast<double>(decoded) / file.header.sample_rate : 0.0,
+    throw Error(fmt::format("corrupt recording at {:.1f} s: {}",
+                            file.header.sample_rate > 0 ? static_cast<double>(decoded) / file.header.sample_rate : 0.0,
                             text_of(error)));
   };
   const auto drain = [&]() -> bool {

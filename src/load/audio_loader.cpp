@@ -13,6 +13,9 @@ namespace mgpu {
 namespace load {
 namespace {
 
+// Beyond these a header is damaged, and the resampler's table would be of any size.
+constexpr int lowest_rate = 100, highest_rate = 1'000'000;
+
 /// One channel of the model's input from the interleaved channels of the file.
 void mix(const float* interleaved, std::int64_t count, int channels, int wanted, int channel, std::vector<float>& to) {
   to.resize(static_cast<std::size_t>(count));
@@ -36,10 +39,13 @@ std::vector<std::vector<float>> decode(AudioFile& file, const AudioSpec& spec, c
   std::int64_t received = 0;
   file.decode([&](const float* interleaved, std::int64_t count) {
     const AudioHeader& header = file.header();
+    if (header.sample_rate < lowest_rate || header.sample_rate > highest_rate)
+      throw Error(fmt::format("a sampling rate of {} Hz", header.sample_rate));
     if (spec.channels > 1 && header.channels != 1 && header.channels != spec.channels)
       throw Error(fmt::format("{} channels, the model takes {}", header.channels, spec.channels));
     if (resamplers.empty())
-      for (int c = 0; c < spec.channels; ++c) resamplers.push_back(std::make_unique<SincResampler>(header.sample_rate, spec.sample_rate));
+      for (int c = 0; c < spec.channels; ++c)
+        resamplers.push_back(std::make_unique<SincResampler>(header.sample_rate, spec.sample_rate));
     received += count;
     if (static_cast<double>(received) > limits.audio_seconds * header.sample_rate)
       throw Error(fmt::format("longer than the limit of {:g} s", limits.audio_seconds));

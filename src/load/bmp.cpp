@@ -53,7 +53,8 @@ class BmpDecoder final : public PictureDecoder {
   /// Little-endian number; 0 beyond the end of the file.
   std::uint32_t number(std::size_t at, int size) const {
     std::uint32_t value = 0;
-    for (int i = size - 1; i >= 0; --i) value = value << 8 | (at + static_cast<std::size_t>(i) < bytes_.size() ? bytes_[at + static_cast<std::size_t>(i)] : 0u);
+    for (int i = size - 1; i >= 0; --i)
+      value = value << 8 | (at + static_cast<std::size_t>(i) < bytes_.size() ? bytes_[at + static_cast<std::size_t>(i)] : 0u);
     return value;
   }
 
@@ -100,7 +101,8 @@ class BmpDecoder final : public PictureDecoder {
     }
     std::uint32_t value = 0;
     const int size = bits_ / 8;
-    for (int b = size - 1; b >= 0; --b) value = value << 8 | row[i * static_cast<std::size_t>(size) + static_cast<std::size_t>(b)];
+    for (int b = size - 1; b >= 0; --b)
+      value = value << 8 | row[i * static_cast<std::size_t>(size) + static_cast<std::size_t>(b)];
     put_pixel(rgbx, component(value, masks_[0]), component(value, masks_[1]), component(value, masks_[2]));
   }
 
@@ -123,7 +125,8 @@ class BmpDecoder final : public PictureDecoder {
     const bool nibbles = compression_ == rle4;
     int x = 0, y = 0;
     const auto set = [&](std::uint8_t index) {
-      if (x < width_ && y < height_) indices[static_cast<std::size_t>(y) * static_cast<std::size_t>(width_) + static_cast<std::size_t>(x)] = index;
+      if (x < width_ && y < height_)
+        indices[static_cast<std::size_t>(y) * static_cast<std::size_t>(width_) + static_cast<std::size_t>(x)] = index;
       ++x;
     };
     const auto nibble = [&](std::uint8_t byte, int i) -> std::uint8_t {

@@ -32,11 +32,20 @@ class Fft {
     int length = size_, stride = 1;
     for (const Stage& stage : stages_) {
       switch (stage.radix) {
-        case 2: run<2>(stage, length, stride, data, other); break;
-        case 3: run<3>(stage, length, stride, data, other); break;
-        case 4: run<4>(stage, length, stride, data, other); break;
-        case 5: run<5>(stage, length, stride, data, other); break;
-        default: run_any(stage, length, stride, data, other);
+        case 2:
+          run<2>(stage, length, stride, data, other);
+          break;
+        case 3:
+          run<3>(stage, length, stride, data, other);
+          break;
+        case 4:
+          run<4>(stage, length, stride, data, other);
+          break;
+        case 5:
+          run<5>(stage, length, stride, data, other);
+          break;
+        default:
+          run_any(stage, length, stride, data, other);
       }
       length /= stage.radix;
       stride *= stage.radix;
@@ -72,7 +81,9 @@ class Fft {
 
   static MGPU_INLINE ComplexLanes plus(const ComplexLanes& a, const ComplexLanes& b) { return {a.re + b.re, a.im + b.im}; }
   static MGPU_INLINE ComplexLanes minus(const ComplexLanes& a, const ComplexLanes& b) { return {a.re - b.re, a.im - b.im}; }
-  static MGPU_INLINE ComplexLanes times(const ComplexLanes& a, Root w) { return {a.re * w.re - a.im * w.im, a.re * w.im + a.im * w.re}; }
+  static MGPU_INLINE ComplexLanes times(const ComplexLanes& a, Root w) {
+    return {a.re * w.re - a.im * w.im, a.re * w.im + a.im * w.re};
+  }
   /// a − i·b and a + i·b.
   static MGPU_INLINE ComplexLanes minus_i(const ComplexLanes& a, const ComplexLanes& b) { return {a.re + b.im, a.im - b.re}; }
   static MGPU_INLINE ComplexLanes plus_i(const ComplexLanes& a, const ComplexLanes& b) { return {a.re - b.im, a.im + b.re}; }
@@ -100,7 +111,8 @@ class Fft {
     } else {
       constexpr float c1 = 0.30901699437494742410f, c2 = -0.80901699437494742410f; // cos 72°, cos 144°
       constexpr float s1 = 0.95105651629515357212f, s2 = 0.58778525229247312917f;  // sin 72°, sin 144°
-      const ComplexLanes sum1 = plus(a[1], a[4]), sum2 = plus(a[2], a[3]), difference1 = minus(a[1], a[4]), difference2 = minus(a[2], a[3]);
+      const ComplexLanes sum1 = plus(a[1], a[4]), sum2 = plus(a[2], a[3]), difference1 = minus(a[1], a[4]),
+                         difference2 = minus(a[2], a[3]);
       const ComplexLanes middle1 = plus(a[0], plus(scaled(sum1, c1), scaled(sum2, c2)));
       const ComplexLanes middle2 = plus(a[0], plus(scaled(sum1, c2), scaled(sum2, c1)));
       const ComplexLanes side1 = plus(scaled(difference1, s1), scaled(difference2, s2));
@@ -136,7 +148,10 @@ class Fft {
         for (int j = 0; j < radix; ++j) {
           ComplexLanes sum = from[q + stride * p];
           for (int k = 1; k < radix; ++k)
-            sum = plus(sum, times(from[q + stride * (p + groups * k)], stage.roots[static_cast<std::size_t>(j) * static_cast<std::size_t>(k) % static_cast<std::size_t>(radix)]));
+            sum = plus(
+                sum,
+                times(from[q + stride * (p + groups * k)],
+                      stage.roots[static_cast<std::size_t>(j) * static_cast<std::size_t>(k) % static_cast<std::size_t>(radix)]));
           to[q + stride * (radix * p + j)] = times(sum, stage.twiddles[static_cast<std::size_t>(p * radix + j)]);
         }
   }

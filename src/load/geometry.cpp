@@ -33,7 +33,8 @@ Placement letterbox(const ImageSpec& spec, int width, int height) {
 Placement shorter_side(const ImageSpec& spec, int width, int height) {
   const int to = spec.resize_to > 0 ? spec.resize_to : std::min(spec.height, spec.width);
   const double longer = static_cast<double>(to) * std::max(width, height) / std::min(width, height);
-  if (longer > (1 << 26)) throw Error(fmt::format("{}x{} pixels: too narrow to resize its shorter side to {}", width, height, to));
+  if (longer > (1 << 26))
+    throw Error(fmt::format("{}x{} pixels: too narrow to resize its shorter side to {}", width, height, to));
   Placement result;
   const auto truncated = static_cast<int>(longer);
   result.resized_width = width <= height ? to : truncated;
@@ -53,7 +54,8 @@ Placement place(const ImageSpec& spec, int width, int height) {
   }
   if (spec.resize == Resize::none) {
     if (width != spec.width || height != spec.height)
-      throw Error(fmt::format("{}x{} pixels, the model takes {}x{} and \"resize\" is \"none\"", width, height, spec.width, spec.height));
+      throw Error(
+          fmt::format("{}x{} pixels, the model takes {}x{} and \"resize\" is \"none\"", width, height, spec.width, spec.height));
     result.resized_width = width;
     result.resized_height = height;
     return result;

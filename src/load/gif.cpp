@@ -18,7 +18,8 @@ class GifDecoder final : public PictureDecoder {
     int error = 0;
     gif_.reset(DGifOpen(this, on_read, &error));
     if (gif_ == nullptr) throw Error(reason(error));
-    check_size(static_cast<std::uint64_t>(std::max(0, gif_->SWidth)), static_cast<std::uint64_t>(std::max(0, gif_->SHeight)), limits);
+    check_size(static_cast<std::uint64_t>(std::max(0, gif_->SWidth)), static_cast<std::uint64_t>(std::max(0, gif_->SHeight)),
+               limits);
     find_frame();
     width_ = gif_->SWidth;
     height_ = gif_->SHeight;
@@ -40,7 +41,8 @@ class GifDecoder final : public PictureDecoder {
     const auto read_line = [&](int y) {
       if (DGifGetLine(gif_.get(), line.data(), frame.Width) == GIF_ERROR) throw Error(reason(gif_->Error));
       std::uint8_t* to = buffer.row(frame.Top + y) + static_cast<std::size_t>(frame.Left) * 4;
-      for (int x = 0; x < frame.Width; ++x) std::memcpy(to + static_cast<std::size_t>(x) * 4, palette[line[static_cast<std::size_t>(x)]].data(), 4);
+      for (int x = 0; x < frame.Width; ++x)
+        std::memcpy(to + static_cast<std::size_t>(x) * 4, palette[line[static_cast<std::size_t>(x)]].data(), 4);
     };
     if (frame.Interlace) {
       constexpr int first[4] = {0, 4, 2, 1}, step[4] = {8, 8, 4, 2};
@@ -82,7 +84,8 @@ class GifDecoder final : public PictureDecoder {
       GifByteType* extension = nullptr;
       if (DGifGetExtension(gif_.get(), &code, &extension) == GIF_ERROR) throw Error(reason(gif_->Error));
       // Outside the frame Pillow shows the transparent colour where there is one.
-      if (code == GRAPHICS_EXT_FUNC_CODE && extension != nullptr && extension[0] >= 4 && (extension[1] & 1) != 0) background_ = extension[4];
+      if (code == GRAPHICS_EXT_FUNC_CODE && extension != nullptr && extension[0] >= 4 && (extension[1] & 1) != 0)
+        background_ = extension[4];
       while (extension != nullptr)
         if (DGifGetExtensionNext(gif_.get(), &extension) == GIF_ERROR) throw Error(reason(gif_->Error));
     }
@@ -95,7 +98,8 @@ class GifDecoder final : public PictureDecoder {
       const auto grey = static_cast<std::uint8_t>(i);
       auto& entry = palette[static_cast<std::size_t>(i)];
       put_pixel(entry.data(), grey, grey, grey);
-      if (map != nullptr && i < map->ColorCount) put_pixel(entry.data(), map->Colors[i].Red, map->Colors[i].Green, map->Colors[i].Blue);
+      if (map != nullptr && i < map->ColorCount)
+        put_pixel(entry.data(), map->Colors[i].Red, map->Colors[i].Green, map->Colors[i].Blue);
     }
     return palette;
   }

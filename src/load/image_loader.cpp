@@ -42,10 +42,17 @@ struct Normalisation {
 /// Takes source rows as they are decoded and writes output rows as soon as their last source row is there.
 class Pipeline final : public RowSink {
  public:
-  Pipeline(const ImageSpec& spec, PixelForm form, const Normalisation& normalisation, const Placement& placement, Scratch& scratch,
-           void* out)
-      : spec_(spec), form_(form), normalisation_(normalisation), placement_(placement), scratch_(scratch), kernels_(kernels()),
-        out_(static_cast<std::uint8_t*>(out)), x_(std::max(0, -placement.left)), y_(std::max(0, -placement.top)) {}
+  Pipeline(const ImageSpec& spec, PixelForm form, const Normalisation& normalisation, const Placement& placement,
+           Scratch& scratch, void* out)
+      : spec_(spec),
+        form_(form),
+        normalisation_(normalisation),
+        placement_(placement),
+        scratch_(scratch),
+        kernels_(kernels()),
+        out_(static_cast<std::uint8_t*>(out)),
+        x_(std::max(0, -placement.left)),
+        y_(std::max(0, -placement.top)) {}
 
   /// First and number of resized columns (or rows) that the model sees.
   static void visible(int offset, int resized, int wanted, AxisRequest& request) {
@@ -70,7 +77,8 @@ class Pipeline final : public RowSink {
     if (spec_.channels == 1) rgbx = grey(rgbx);
     kernels_.horizontal(rgbx, scratch_.horizontal, ring_row(source_row_));
     ++source_row_;
-    for (; output_ < scratch_.vertical.count() && scratch_.vertical.start(output_) + ring_rows_ <= source_row_; ++output_) write_row();
+    for (; output_ < scratch_.vertical.count() && scratch_.vertical.start(output_) + ring_rows_ <= source_row_; ++output_)
+      write_row();
   }
 
  private:
@@ -136,7 +144,8 @@ class Pipeline final : public RowSink {
 /// How much smaller the decoder may deliver the picture.
 int allowed_reduction(const ImageSpec& spec, const Placement& placement, int width, int height) {
   if (!spec.antialias || spec.interpolation == Interpolation::nearest) return 1; // these must see the original pixels
-  const int across = width / (placement.resized_width * reduction_margin), down = height / (placement.resized_height * reduction_margin);
+  const int across = width / (placement.resized_width * reduction_margin),
+            down = height / (placement.resized_height * reduction_margin);
   return std::max(1, std::min(across, down));
 }
 
@@ -173,7 +182,9 @@ ImageLoader::ImageLoader(ImageSpec spec, PixelForm form, LoadLimits limits)
 
 ImageLoader::~ImageLoader() = default;
 
-const ImageSpec& ImageLoader::spec() const { return impl_->spec; }
+const ImageSpec& ImageLoader::spec() const {
+  return impl_->spec;
+}
 
 std::uint64_t ImageLoader::row_bytes() const {
   const auto values = static_cast<std::uint64_t>(impl_->spec.channels) * static_cast<std::uint64_t>(impl_->spec.height) *

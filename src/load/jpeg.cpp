@@ -172,7 +172,8 @@ class JpegDecoder final : public PictureDecoder {
 
   /// Whether an end-of-image marker follows the header. Inside coded data FF D9 cannot occur, so a file cut off there has none.
   bool ends_properly() const {
-    const std::string_view coded(reinterpret_cast<const char*>(session_.info.src->next_input_byte), session_.info.src->bytes_in_buffer);
+    const std::string_view coded(reinterpret_cast<const char*>(session_.info.src->next_input_byte),
+                                 session_.info.src->bytes_in_buffer);
     return coded.rfind("\xff\xd9"sv) != coded.npos;
   }
 

@@ -13,7 +13,9 @@ namespace {
 
 constexpr std::int32_t half = 1 << (coefficient_bits - 1);
 
-std::uint8_t to_byte(std::int32_t sum) { return static_cast<std::uint8_t>(std::clamp(sum >> coefficient_bits, 0, 255)); }
+std::uint8_t to_byte(std::int32_t sum) {
+  return static_cast<std::uint8_t>(std::clamp(sum >> coefficient_bits, 0, 255));
+}
 
 void horizontal_portable(const std::uint8_t* row, const Axis& axis, std::uint8_t* out) {
   const int taps = axis.taps();
@@ -78,7 +80,8 @@ MGPU_AVX2 inline __m256i joined(__m256i low, __m256i high) {
 }
 
 /// Two output pixels (one in each 128-bit half) of `groups` × 4 taps.
-MGPU_AVX2 inline __attribute__((always_inline)) __m256i two_pixels(const std::uint8_t* a, const std::uint8_t* b, const std::int16_t* packed, int groups) {
+MGPU_AVX2 inline __attribute__((always_inline)) __m256i two_pixels(const std::uint8_t* a, const std::uint8_t* b,
+                                                                   const std::int16_t* packed, int groups) {
   const __m256i taps01 = _mm256_broadcastsi128_si256(_mm_setr_epi8(0, -1, 4, -1, 1, -1, 5, -1, 2, -1, 6, -1, 3, -1, 7, -1));
   const __m256i taps23 = _mm256_broadcastsi128_si256(_mm_setr_epi8(8, -1, 12, -1, 9, -1, 13, -1, 10, -1, 14, -1, 11, -1, 15, -1));
   __m256i low = _mm256_setzero_si256(), high = low;

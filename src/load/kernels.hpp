@@ -13,9 +13,11 @@ struct Kernels {
   /// source pixel axis.source_begin(). Reads up to row_slack bytes beyond the last source pixel.
   void (*horizontal)(const std::uint8_t* row, const Axis& axis, std::uint8_t* out);
   /// `size_bytes` (a multiple of 64) of one output row from `taps` rows.
-  void (*vertical)(const std::uint8_t* const* rows, const std::int32_t* coefficients, int taps, int size_bytes, std::uint8_t* out);
+  void (*vertical)(const std::uint8_t* const* rows, const std::int32_t* coefficients, int taps, int size_bytes,
+                   std::uint8_t* out);
   /// count pixels of RGBX to `channels` rows of floats: value · factor[c] − offset[c].
-  void (*normalise)(const std::uint8_t* rgbx, int count, int channels, const float* factor, const float* offset, float* const* out);
+  void (*normalise)(const std::uint8_t* rgbx, int count, int channels, const float* factor, const float* offset,
+                    float* const* out);
   /// count pixels of RGBX to RGB bytes.
   void (*pack_rgb)(const std::uint8_t* rgbx, int count, std::uint8_t* out);
 };

@@ -12,7 +12,9 @@ inline constexpr int lane_count = 8;
 
 #define MGPU_INLINE inline __attribute__((always_inline))
 
-MGPU_INLINE void read_lanes(const float* from, Lanes& lanes) { std::memcpy(&lanes, from, sizeof lanes); }
+MGPU_INLINE void read_lanes(const float* from, Lanes& lanes) {
+  std::memcpy(&lanes, from, sizeof lanes);
+}
 
 /// Rows become columns.
 MGPU_INLINE void transpose(Lanes (&r)[8]) {

@@ -42,7 +42,8 @@ std::vector<Filter> mel_filters(const AudioSpec& spec) {
     Filter& filter = filters[i];
     for (int bin = 0; bin < bins; ++bin) {
       const double hertz = static_cast<double>(bin) * spec.sample_rate / spec.n_fft;
-      const double rising = (hertz - edges[i]) / (edges[i + 1] - edges[i]), falling = (edges[i + 2] - hertz) / (edges[i + 2] - edges[i + 1]);
+      const double rising = (hertz - edges[i]) / (edges[i + 1] - edges[i]),
+                   falling = (edges[i + 2] - hertz) / (edges[i + 2] - edges[i + 1]);
       const double weight = std::max(0.0, std::min(rising, falling)) * 2 / (edges[i + 2] - edges[i]); // equal area
       if (weight <= 0) continue;
       if (filter.weights.empty()) filter.first = bin;
@@ -56,8 +57,13 @@ std::vector<Filter> mel_filters(const AudioSpec& spec) {
 /// Everything that depends on the settings only, and the memory of eight frames.
 struct Plan {
   explicit Plan(const AudioSpec& spec)
-      : n_fft(spec.n_fft), bins(spec.n_fft / 2 + 1), half(spec.n_fft % 2 == 0), fft(half ? spec.n_fft / 2 : spec.n_fft),
-        filters(mel_filters(spec)), data(static_cast<std::size_t>(fft.size()) + lane_count), other(data.size()),
+      : n_fft(spec.n_fft),
+        bins(spec.n_fft / 2 + 1),
+        half(spec.n_fft % 2 == 0),
+        fft(half ? spec.n_fft / 2 : spec.n_fft),
+        filters(mel_filters(spec)),
+        data(static_cast<std::size_t>(fft.size()) + lane_count),
+        other(data.size()),
         power(static_cast<std::size_t>(bins)) {
     for (int i = 0; i < n_fft; ++i) window.push_back(static_cast<float>(0.5 - 0.5 * std::cos(2 * std::numbers::pi * i / n_fft)));
     window.resize(window.size() + lane_count);
@@ -156,8 +162,8 @@ void eight_frames_portable(Plan& plan, const float* const (&frames)[lane_count],
 }
 
 #if defined(__x86_64__)
-__attribute__((target("avx2"))) void eight_frames_avx2(Plan& plan, const float* const (&frames)[lane_count], int valid, float* out,
-                                                       std::int64_t stride) {
+__attribute__((target("avx2"))) void eight_frames_avx2(Plan& plan, const float* const (&frames)[lane_count], int valid,
+                                                       float* out, std::int64_t stride) {
   eight_frames(plan, frames, valid, out, stride);
 }
 #endif
@@ -182,14 +188,15 @@ std::int64_t reflected(std::int64_t i, std::int64_t count) {
 
 std::vector<float> log_mel(const float* samples, std::int64_t count, const AudioSpec& spec) {
   using namespace load;
-  if (spec.n_fft < 2 || spec.hop < 1 || spec.mels < 1 || spec.sample_rate < 1) throw usage_error("log-mel needs positive n_fft, hop and mels");
+  if (spec.n_fft < 2 || spec.hop < 1 || spec.mels < 1 || spec.sample_rate < 1)
+    throw usage_error("log-mel needs positive n_fft, hop and mels");
   const std::int64_t frames = count / spec.hop;
   std::vector<float> out(static_cast<std::size_t>(frames) * static_cast<std::size_t>(spec.mels));
   if (frames == 0) return out;
   static const EightFrames run = best_eight_frames();
   Plan& plan = plan_of(spec);
   const std::int64_t pad = spec.n_fft / 2, reach = spec.n_fft + lane_count; // what one frame may read
-  std::vector<float> edge; // frames that reach over an end
+  std::vector<float> edge;                                                  // frames that reach over an end
   for (std::int64_t first = 0; first < frames; first += lane_count) {
     const int valid = static_cast<int>(std::min<std::int64_t>(lane_count, frames - first));
     const std::int64_t begin = first * spec.hop - pad, end = (first + valid - 1) * spec.hop - pad + reach;

@@ -9,7 +9,8 @@ namespace {
 /// The stored pixels of a window, to be read in another order.
 class Collected final : public RowSink {
  public:
-  Collected(std::vector<std::uint8_t>& bytes, int width, int height) : bytes_(bytes), stride_(static_cast<std::size_t>(width) * 4) {
+  Collected(std::vector<std::uint8_t>& bytes, int width, int height)
+      : bytes_(bytes), stride_(static_cast<std::size_t>(width) * 4) {
     bytes_.resize(stride_ * static_cast<std::size_t>(height));
   }
   void row(const std::uint8_t* rgbx) override {
@@ -29,14 +30,22 @@ class Collected final : public RowSink {
 
 OrientationSteps steps_of(int orientation) {
   switch (orientation) {
-    case 2: return {false, true, false};
-    case 3: return {false, true, true};
-    case 4: return {false, false, true};
-    case 5: return {true, false, false};
-    case 6: return {true, true, false};
-    case 7: return {true, true, true};
-    case 8: return {true, false, true};
-    default: return {false, false, false};
+    case 2:
+      return {false, true, false};
+    case 3:
+      return {false, true, true};
+    case 4:
+      return {false, false, true};
+    case 5:
+      return {true, false, false};
+    case 6:
+      return {true, true, false};
+    case 7:
+      return {true, true, true};
+    case 8:
+      return {true, false, true};
+    default:
+      return {false, false, false};
   }
 }
 
@@ -59,7 +68,8 @@ void decode_oriented(PictureDecoder& decoder, const Window& window, RowSink& sin
     const int v = steps.flip_y ? window.height() - 1 - y : y;
     for (int x = 0; x < window.width(); ++x) {
       const int u = steps.flip_x ? window.width() - 1 - x : x;
-      std::memcpy(row.data() + static_cast<std::size_t>(x) * 4, steps.transpose ? collected.pixel(v, u) : collected.pixel(u, v), 4);
+      std::memcpy(row.data() + static_cast<std::size_t>(x) * 4, steps.transpose ? collected.pixel(v, u) : collected.pixel(u, v),
+                  4);
     }
     sink.row(row.data());
   }

@@ -23,7 +23,8 @@ std::unique_ptr<PictureDecoder> open_picture(std::span<const std::uint8_t> bytes
   if (start.starts_with("RIFF"sv) && start.substr(std::min<std::size_t>(8, start.size())).starts_with("WEBP"sv))
     return open_webp(bytes, limits);
   if (start.starts_with("GIF87a"sv) || start.starts_with("GIF89a"sv)) return open_gif(bytes, limits);
-  if (start.starts_with("II*\0"sv) || start.starts_with("MM\0*"sv) || start.starts_with("II+\0"sv) || start.starts_with("MM\0+"sv))
+  if (start.starts_with("II*\0"sv) || start.starts_with("MM\0*"sv) || start.starts_with("II+\0"sv) ||
+      start.starts_with("MM\0+"sv))
     return open_tiff(bytes, limits);
   if (start.starts_with("BM"sv) && bytes.size() >= 26) return open_bmp(bytes, limits);
   throw Error("not a picture: " + quoted_start(bytes) + ", which is no JPEG, PNG, WebP, TIFF, GIF or BMP");

@@ -8,8 +8,8 @@ namespace mgpu::load {
 
 /// What to compute along one axis: `count` outputs from `first_out` of a resize from the source range [begin, end) to `out_size`.
 struct AxisRequest {
-  int in_size = 0;             ///< pixels there are
-  double begin = 0, end = 0;   ///< source range that is stretched to out_size
+  int in_size = 0;           ///< pixels there are
+  double begin = 0, end = 0; ///< source range that is stretched to out_size
   int out_size = 0;
   int first_out = 0, count = 0;
   Interpolation filter = Interpolation::bilinear;

@@ -35,11 +35,14 @@ SincResampler::SincResampler(int from_hertz, int to_hertz) {
     const auto first = static_cast<std::int64_t>(std::ceil(center - half_width));
     first_.push_back(first);
     for (int k = 0; k < taps_; ++k) {
-      const double t = (static_cast<double>(first + k) / static_cast<double>(from_) - static_cast<double>(phase) / static_cast<double>(to_)) * cutoff;
+      const double t =
+          (static_cast<double>(first + k) / static_cast<double>(from_) - static_cast<double>(phase) / static_cast<double>(to_)) *
+          cutoff;
       if (std::fabs(t) >= zero_crossings) continue;
       const double window = std::pow(std::cos(t * std::numbers::pi / zero_crossings / 2), 2);
       const double sinc = t == 0 ? 1 : std::sin(t * std::numbers::pi) / (t * std::numbers::pi);
-      kernel_[static_cast<std::size_t>(phase * taps_ + k)] = static_cast<float>(window * sinc * cutoff / static_cast<double>(from_));
+      kernel_[static_cast<std::size_t>(phase * taps_ + k)] =
+          static_cast<float>(window * sinc * cutoff / static_cast<double>(from_));
     }
     reach_ = std::max(reach_, first + taps_);
   }

@@ -19,11 +19,11 @@ class SincResampler {
  private:
   void produce(std::int64_t until, std::vector<float>& out);
 
-  std::int64_t from_, to_;         ///< rates divided by their greatest common divisor
-  int taps_ = 0;                   ///< a multiple of 8
-  std::vector<float> kernel_;      ///< [to_][taps_]
+  std::int64_t from_, to_;          ///< rates divided by their greatest common divisor
+  int taps_ = 0;                    ///< a multiple of 8
+  std::vector<float> kernel_;       ///< [to_][taps_]
   std::vector<std::int64_t> first_; ///< [to_]: input sample of tap 0 relative to the period's first
-  std::vector<float> pending_;     ///< input from sample pending_begin_ on
+  std::vector<float> pending_;      ///< input from sample pending_begin_ on
   std::int64_t pending_begin_ = 0, received_ = 0, produced_ = 0, reach_ = 0;
 };
 

@@ -55,8 +55,8 @@ class TiffDecoder final : public PictureDecoder {
     TIFFOpenOptionsSetErrorHandlerExtR(options.get(), Memory::on_error, &memory_);
     TIFFOpenOptionsSetWarningHandlerExtR(options.get(), Memory::on_warning, &memory_);
     // 'm': no memory mapping; the bytes are there already.
-    tiff_.reset(TIFFClientOpenExt("picture", "rm", &memory_, Memory::read, Memory::write, Memory::seek, Memory::close, Memory::size,
-                                  nullptr, nullptr, options.get()));
+    tiff_.reset(TIFFClientOpenExt("picture", "rm", &memory_, Memory::read, Memory::write, Memory::seek, Memory::close,
+                                  Memory::size, nullptr, nullptr, options.get()));
     if (tiff_ == nullptr) throw corrupt();
     const auto columns = field<std::uint32_t>(TIFFTAG_IMAGEWIDTH, 0), rows = field<std::uint32_t>(TIFFTAG_IMAGELENGTH, 0);
     check_size(columns, rows, limits);
@@ -99,7 +99,8 @@ class TiffDecoder final : public PictureDecoder {
   }
 
   Error corrupt() const {
-    const bool truncated = memory_.reason.find("Read error") != std::string::npos || memory_.reason.find("read error") != std::string::npos;
+    const bool truncated =
+        memory_.reason.find("Read error") != std::string::npos || memory_.reason.find("read error") != std::string::npos;
     if (truncated) return Error("truncated TIFF: " + memory_.reason);
     return Error("corrupt TIFF: " + (memory_.reason.empty() ? "its pixels cannot be decoded" : memory_.reason));
   }
@@ -112,7 +113,8 @@ class TiffDecoder final : public PictureDecoder {
 
   void check_layout() const {
     const bool known = photometric_ == PHOTOMETRIC_MINISWHITE || photometric_ == PHOTOMETRIC_MINISBLACK ||
-                       photometric_ == PHOTOMETRIC_PALETTE || photometric_ == PHOTOMETRIC_RGB || photometric_ == PHOTOMETRIC_SEPARATED;
+                       photometric_ == PHOTOMETRIC_PALETTE || photometric_ == PHOTOMETRIC_RGB ||
+                       photometric_ == PHOTOMETRIC_SEPARATED;
     const bool single = used_samples() == 1;
     const bool whole_bytes = bits_ == 8 || bits_ == 16, small = bits_ == 1 || bits_ == 2 || bits_ == 4;
     const bool integers = field<std::uint16_t>(TIFFTAG_SAMPLEFORMAT, SAMPLEFORMAT_UINT) == SAMPLEFORMAT_UINT;
@@ -124,7 +126,8 @@ class TiffDecoder final : public PictureDecoder {
     std::vector<std::uint8_t> line(static_cast<std::size_t>(std::max<tmsize_t>(TIFFScanlineSize(tiff_.get()), 0)) + 8);
     check_line(line.size(), width_);
     for (int y = 0; y < height_; ++y) {
-      if (TIFFReadScanline(tiff_.get(), line.data(), static_cast<std::uint32_t>(y), static_cast<std::uint16_t>(plane)) < 0) throw corrupt();
+      if (TIFFReadScanline(tiff_.get(), line.data(), static_cast<std::uint32_t>(y), static_cast<std::uint16_t>(plane)) < 0)
+        throw corrupt();
       take(line.data(), plane, width_, buffer.row(y));
     }
   }
@@ -133,7 +136,8 @@ class TiffDecoder final : public PictureDecoder {
     const auto across = field<std::uint32_t>(TIFFTAG_TILEWIDTH, 0), down = field<std::uint32_t>(TIFFTAG_TILELENGTH, 0);
     const tmsize_t size = TIFFTileSize(tiff_.get()), line = TIFFTileRowSize(tiff_.get());
     if (across == 0 || down == 0 || size <= 0 || line <= 0 || size > (tmsize_t{1} << 31)) throw corrupt();
-    check_line(static_cast<std::size_t>(line) + 8, static_cast<int>(std::min<std::uint32_t>(across, static_cast<std::uint32_t>(width_))));
+    check_line(static_cast<std::size_t>(line) + 8,
+               static_cast<int>(std::min<std::uint32_t>(across, static_cast<std::uint32_t>(width_))));
     std::vector<std::uint8_t> tile(static_cast<std::size_t>(size) + 8);
     for (std::uint32_t y = 0; y < static_cast<std::uint32_t>(height_); y += down)
       for (std::uint32_t x = 0; x < static_cast<std::uint32_t>(width_); x += across) {
@@ -211,12 +215,13 @@ class TiffDecoder final : public PictureDecoder {
   /// YCbCr that is not JPEG: libtiff's own conversion.
   void decode_by_libtiff(PixelBuffer& buffer) {
     std::vector<std::uint32_t> raster(static_cast<std::size_t>(width_) * static_cast<std::size_t>(height_));
-    const int done = TIFFReadRGBAImageOriented(tiff_.get(), static_cast<std::uint32_t>(width_), static_cast<std::uint32_t>(height_),
-                                               raster.data(), orientation_, 1);
+    const int done = TIFFReadRGBAImageOriented(tiff_.get(), static_cast<std::uint32_t>(width_),
+                                               static_cast<std::uint32_t>(height_), raster.data(), orientation_, 1);
     if (done == 0) throw corrupt();
     for (int y = 0; y < height_; ++y)
       for (int x = 0; x < width_; ++x) {
-        const std::uint32_t value = raster[static_cast<std::size_t>(y) * static_cast<std::size_t>(width_) + static_cast<std::size_t>(x)];
+        const std::uint32_t value =
+            raster[static_cast<std::size_t>(y) * static_cast<std::size_t>(width_) + static_cast<std::size_t>(x)];
         put_pixel(buffer.row(y) + static_cast<std::size_t>(x) * 4, TIFFGetR(value), TIFFGetG(value), TIFFGetB(value));
       }
   }

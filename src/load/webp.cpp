@@ -37,7 +37,8 @@ class WebpDecoder final : public PictureDecoder {
     PixelBuffer buffer(width_, height_);
     std::uint8_t* const at = buffer.row(frame.y_offset) + static_cast<std::size_t>(frame.x_offset) * 4;
     const std::size_t stride = static_cast<std::size_t>(width_) * 4;
-    const std::size_t room = stride * static_cast<std::size_t>(height_ - frame.y_offset) - static_cast<std::size_t>(frame.x_offset) * 4;
+    const std::size_t room =
+        stride * static_cast<std::size_t>(height_ - frame.y_offset) - static_cast<std::size_t>(frame.x_offset) * 4;
     if (WebPDecodeRGBAInto(frame.fragment.bytes, frame.fragment.size, at, room, static_cast<int>(stride)) == nullptr)
       throw Error("corrupt WebP: its pixels cannot be decoded");
     buffer.emit(window, sink);

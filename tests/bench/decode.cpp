@@ -28,7 +28,9 @@ namespace {
 using namespace mgpu;
 using Clock = std::chrono::steady_clock;
 
-double seconds_since(Clock::time_point begin) { return std::chrono::duration<double>(Clock::now() - begin).count(); }
+double seconds_since(Clock::time_point begin) {
+  return std::chrono::duration<double>(Clock::now() - begin).count();
+}
 
 /// Amount a second of the best of many runs within `seconds`: what the core can do when nobody else has it.
 double best_rate(const std::function<void()>& work, double amount, double seconds = 1.5) {
@@ -131,10 +133,22 @@ void pictures(Peers& peers, const std::string& folder, const std::string& kind, 
   std::map<std::string, std::vector<double>> rates;
   for (int round = 0; round < rounds; ++round) {
     rates["pillow"].push_back(peers.ask("pillow " + kind));
-    rates["ours"].push_back(best_rate([&] { for (const Item& item : items) floats.load(item, out.data()); }, count));
+    rates["ours"].push_back(best_rate(
+        [&] {
+          for (const Item& item : items) floats.load(item, out.data());
+        },
+        count));
     rates["decode_jpeg"].push_back(peers.ask("decode_jpeg " + kind));
-    rates["bytes"].push_back(best_rate([&] { for (const Item& item : items) bytes.load(item, out.data()); }, count));
-    rates["libjpeg"].push_back(best_rate([&] { for (const auto& content : contents) decode_only(content, row); }, count));
+    rates["bytes"].push_back(best_rate(
+        [&] {
+          for (const Item& item : items) bytes.load(item, out.data());
+        },
+        count));
+    rates["libjpeg"].push_back(best_rate(
+        [&] {
+          for (const auto& content : contents) decode_only(content, row);
+        },
+        count));
   }
   const double ours = median(rates["ours"]);
   const auto line = [&](const char* who, const char* key) {
@@ -159,7 +173,8 @@ void mel(Peers& peers, const std::string& folder, int rounds) {
     ours.push_back(best_rate([&] { log_mel(samples.data(), count, AudioSpec{}); }, static_cast<double>(count) / 16000));
   }
   fmt::print("log-mel, 80 bands, one core\n  {:34} {:8.0f} x real time\n", "ours", median(ours));
-  fmt::print("  {:34} {:8.0f} x real time    ours is {:5.2f} x\n", "faster-whisper's extractor", median(theirs), median(ours) / median(theirs));
+  fmt::print("  {:34} {:8.0f} x real time    ours is {:5.2f} x\n", "faster-whisper's extractor", median(theirs),
+             median(ours) / median(theirs));
 }
 
 } // namespace

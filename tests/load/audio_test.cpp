@@ -11,12 +11,15 @@
 namespace mgpu::test {
 namespace {
 
-std::string path_of(const std::string& name) { return name.starts_with("/") ? name : references() + name; }
+std::string path_of(const std::string& name) {
+  return name.starts_with("/") ? name : references() + name;
+}
 
 std::vector<float> loaded(const Item& item, const AudioSpec& spec) {
   std::int64_t length = 0;
   auto samples = AudioLoader(spec).load(item, length);
-  EXPECT_EQ(static_cast<std::int64_t>(samples.size()), length * (spec.features == AudioFeatures::log_mel ? spec.mels : spec.channels));
+  EXPECT_EQ(static_cast<std::int64_t>(samples.size()),
+            length * (spec.features == AudioFeatures::log_mel ? spec.mels : spec.channels));
   return samples;
 }
 
@@ -32,7 +35,8 @@ double signal_to_noise(const std::vector<float>& ours, const std::vector<float>&
 
 double most_apart(const std::vector<float>& ours, const std::vector<float>& theirs) {
   double most = 0;
-  for (std::size_t i = 0; i < std::min(ours.size(), theirs.size()); ++i) most = std::max<double>(most, std::fabs(ours[i] - theirs[i]));
+  for (std::size_t i = 0; i < std::min(ours.size(), theirs.size()); ++i)
+    most = std::max<double>(most, std::fabs(ours[i] - theirs[i]));
   return most;
 }
 
@@ -77,7 +81,8 @@ TEST(Recording, IsCutOrPaddedToSeconds) {
   const auto padded = loaded(item, spec);
   ASSERT_EQ(padded.size(), 480000u);
   EXPECT_TRUE(std::equal(whole.begin(), whole.end(), padded.begin()));
-  EXPECT_TRUE(std::all_of(padded.begin() + static_cast<std::ptrdiff_t>(whole.size()), padded.end(), [](float x) { return x == 0; }));
+  EXPECT_TRUE(
+      std::all_of(padded.begin() + static_cast<std::ptrdiff_t>(whole.size()), padded.end(), [](float x) { return x == 0; }));
 }
 
 TEST(Recording, ChannelsAreKeptWhenTheModelTakesThem) {
@@ -109,7 +114,8 @@ TEST(Resampler, DoesNotDependOnHowTheInputIsCut) {
     for (std::int64_t at = 0, step = 1; at < 20000; at += step, step = std::min<std::int64_t>(step * 3 % 1009 + 1, 20000 - at))
       many.push(input.data() + at, std::min<std::int64_t>(step, 20000 - at), pieces);
     many.finish(pieces);
-    EXPECT_EQ(whole.size(), (20000ull * static_cast<unsigned>(to) + static_cast<unsigned>(from) - 1) / static_cast<unsigned>(from));
+    EXPECT_EQ(whole.size(),
+              (20000ull * static_cast<unsigned>(to) + static_cast<unsigned>(from) - 1) / static_cast<unsigned>(from));
     EXPECT_EQ(whole, pieces) << from << " to " << to;
   }
 }

@@ -38,7 +38,8 @@ std::string sound_reason(const Item& item, LoadLimits limits = {}) {
 }
 
 std::string big_endian(std::uint32_t value) {
-  return {static_cast<char>(value >> 24), static_cast<char>(value >> 16), static_cast<char>(value >> 8), static_cast<char>(value)};
+  return {static_cast<char>(value >> 24), static_cast<char>(value >> 16), static_cast<char>(value >> 8),
+          static_cast<char>(value)};
 }
 
 std::string little_endian(std::uint32_t value, int size = 4) {
@@ -48,8 +49,9 @@ std::string little_endian(std::uint32_t value, int size = 4) {
 }
 
 std::string wav_header(std::uint32_t data_bytes, std::uint32_t rate = 8000) {
-  return "RIFF" + little_endian(36 + data_bytes) + "WAVEfmt " + little_endian(16) + little_endian(1, 2) + little_endian(1, 2) + little_endian(rate) +
-         little_endian(rate) + little_endian(1, 2) + little_endian(8, 2) + "data" + little_endian(data_bytes);
+  return "RIFF" + little_endian(36 + data_bytes) + "WAVEfmt " + little_endian(16) + little_endian(1, 2) + little_endian(1, 2) +
+         little_endian(rate) + little_endian(rate) + little_endian(1, 2) + little_endian(8, 2) + "data" +
+         little_endian(data_bytes);
 }
 
 /// A folder of this test's own, gone afterwards.
@@ -90,17 +92,22 @@ TEST_F(BadInput, WhatCannotBeReadHasAReason) {
 
 TEST_F(BadInput, TextIsNeitherPictureNorRecording) {
   const Item text = file("text.png", "hello world, this is plain text\nwith lines\n");
-  EXPECT_EQ(picture_reason(text), "not a picture: starts with \"hello world, thi\", which is no JPEG, PNG, WebP, TIFF, GIF or BMP");
+  EXPECT_EQ(picture_reason(text),
+            "not a picture: starts with \"hello world, thi\", which is no JPEG, PNG, WebP, TIFF, GIF or BMP");
   EXPECT_THAT(sound_reason(text), StartsWith("not a recording: starts with \"hello world, thi\""));
-  EXPECT_THAT(sound_reason(item_of(references() + "rgb.png")), testing::AnyOf(HasSubstr("no audio stream"), StartsWith("not a recording")));
+  EXPECT_THAT(sound_reason(item_of(references() + "rgb.png")),
+              testing::AnyOf(HasSubstr("no audio stream"), StartsWith("not a recording")));
   EXPECT_THAT(picture_reason(item_of(references() + "speech.wav")), StartsWith("not a picture: starts with bytes 52 49 46 46"));
-  EXPECT_THAT(sound_reason(file("list.m3u8", "#EXTM3U\n#EXTINF:10,\n/usr/share/sounds/alsa/Noise.wav\n")), StartsWith("not a recording"));
+  EXPECT_THAT(sound_reason(file("list.m3u8", "#EXTM3U\n#EXTINF:10,\n/usr/share/sounds/alsa/Noise.wav\n")),
+              StartsWith("not a recording"));
 }
 
 TEST_F(BadInput, HugePicturesAreRefusedFromTheirHeaders) {
-  const std::string png = std::string("\x89PNG\r\n\x1a\n\0\0\0\rIHDR", 16) + big_endian(60000) + big_endian(60000) + std::string("\x08\x02\0\0\0", 5) + std::string(100, 0);
+  const std::string png = std::string("\x89PNG\r\n\x1a\n\0\0\0\rIHDR", 16) + big_endian(60000) + big_endian(60000) +
+                          std::string("\x08\x02\0\0\0", 5) + std::string(100, 0);
   EXPECT_EQ(picture_reason(shipped(png)), "60000x60000 pixels, limit 200000000");
-  const std::string bmp = "BM" + std::string(12, 0) + little_endian(40) + little_endian(60000) + little_endian(60000) + little_endian(1, 2) + little_endian(24, 2) + std::string(30, 0);
+  const std::string bmp = "BM" + std::string(12, 0) + little_endian(40) + little_endian(60000) + little_endian(60000) +
+                          little_endian(1, 2) + little_endian(24, 2) + std::string(30, 0);
   EXPECT_EQ(picture_reason(shipped(bmp)), "60000x60000 pixels, limit 200000000");
   const std::string gif = "GIF89a" + little_endian(60000, 2) + little_endian(60000, 2) + std::string(20, 0);
   EXPECT_EQ(picture_reason(shipped(gif)), "60000x60000 pixels, limit 200000000");
@@ -111,19 +118,21 @@ TEST_F(BadInput, HugePicturesAreRefusedFromTheirHeaders) {
 }
 
 TEST_F(BadInput, CutOffPicturesAreNeverHalfPictures) {
-  for (const char* name : {"china_q90.jpg", "flower_420_progressive.jpg", "cmyk.jpg", "orientation_6.jpg", "large.jpg", "rgb.png", "interlaced.png",
-                           "palette.png", "deep_grey.png", "lossy.webp", "lossless.webp", "animated.webp", "rgb.tiff", "lzw.tiff", "rgb.bmp", "palette.bmp",
-                           "runs.bmp", "plain.gif", "interlaced.gif"}) {
+  for (const char* name : {"china_q90.jpg", "flower_420_progressive.jpg", "cmyk.jpg", "orientation_6.jpg", "large.jpg", "rgb.png",
+                           "interlaced.png", "palette.png", "deep_grey.png", "lossy.webp", "lossless.webp", "animated.webp",
+                           "rgb.tiff", "lzw.tiff", "rgb.bmp", "palette.bmp", "runs.bmp", "plain.gif", "interlaced.gif"}) {
     const std::string whole = read_file(references() + name);
     for (const double part : {0.98, 0.9, 0.6, 0.3, 0.05}) {
       if (std::string(name) == "runs.bmp" && part > 0.95) continue; // its last bytes are no pixels
       const auto size = static_cast<std::size_t>(static_cast<double>(whole.size()) * part);
       if (std::string(name) == "animated.webp" && part > 0.4) continue;
-      EXPECT_THAT(picture_reason(shipped(whole.substr(0, size))), testing::AnyOf(HasSubstr("truncated"), HasSubstr("corrupt"), HasSubstr("not a picture")))
+      EXPECT_THAT(picture_reason(shipped(whole.substr(0, size))),
+                  testing::AnyOf(HasSubstr("truncated"), HasSubstr("corrupt"), HasSubstr("not a picture")))
           << name << " cut to " << part;
     }
   }
-  EXPECT_EQ(picture_reason(shipped(read_file(references() + "china_q90.jpg").substr(0, 20000))), "truncated JPEG: the file ends before the picture does");
+  EXPECT_EQ(picture_reason(shipped(read_file(references() + "china_q90.jpg").substr(0, 20000))),
+            "truncated JPEG: the file ends before the picture does");
 }
 
 TEST_F(BadInput, DamagedFilesNeverCrash) {
@@ -134,7 +143,9 @@ TEST_F(BadInput, DamagedFilesNeverCrash) {
     for (std::size_t round = 0; round < 24; ++round) {
       std::string damaged = whole;
       for (std::size_t i = 0; i < 1 + round % 5; ++i)
-        damaged[(round * 7919 + i * 104729 + (round < 12 ? round * 5 : 0)) % (round < 12 ? std::min<std::size_t>(whole.size(), 200) : whole.size())] ^= static_cast<char>(1 + round * 11 + i * 37);
+        damaged[(round * 7919 + i * 104729 + (round < 12 ? round * 5 : 0)) %
+                (round < 12 ? std::min<std::size_t>(whole.size(), 200) : whole.size())] ^=
+            static_cast<char>(1 + round * 11 + i * 37);
       refused += picture_reason(shipped(damaged)) != "no error";
     }
   }
@@ -143,6 +154,7 @@ TEST_F(BadInput, DamagedFilesNeverCrash) {
 
 TEST_F(BadInput, RecordingsTooLongOrEmpty) {
   EXPECT_EQ(sound_reason(shipped(wav_header(0))), "zero samples");
+  EXPECT_EQ(sound_reason(shipped(wav_header(4, 2'000'000'011) + "abcd")), "a sampling rate of 2000000011 Hz");
   // Ten hours by the header, of which nothing needs to exist; the file is sparse.
   const std::uint32_t ten_hours = 36000u * 8000u;
   const Item item = file("long.wav", wav_header(ten_hours));
@@ -162,7 +174,8 @@ TEST_F(BadInput, DamagedRecordingsHaveAReasonOrSamples) {
     const std::string whole = read_file(references() + name);
     for (std::size_t round = 0; round < 20; ++round) {
       std::string damaged = whole;
-      for (std::size_t i = 0; i < 1 + round; ++i) damaged[(round * 7919 + i * 104729) % (round < 10 ? 300 : whole.size())] ^= static_cast<char>(1 + round * 11 + i * 37);
+      for (std::size_t i = 0; i < 1 + round; ++i)
+        damaged[(round * 7919 + i * 104729) % (round < 10 ? 300 : whole.size())] ^= static_cast<char>(1 + round * 11 + i * 37);
       sound_reason(shipped(damaged));
       EXPECT_NE(sound_reason(shipped(whole.substr(0, 20 + round))), "no error") << name;
     }
@@ -179,7 +192,8 @@ TEST_F(BadInput, PicturesThatDoNotFitTheRule) {
   spec.resize = Resize::shorter;
   spec.center_crop = false;
   const ImageLoader uncropped(spec, PixelForm::float_chw);
-  EXPECT_THAT(reason_of([&] { uncropped.load(item_of(references() + "rgb.png"), out.data()); }), HasSubstr("298x224 pixels after resizing"));
+  EXPECT_THAT(reason_of([&] { uncropped.load(item_of(references() + "rgb.png"), out.data()); }),
+              HasSubstr("298x224 pixels after resizing"));
   spec.channels = 4;
   EXPECT_THROW(ImageLoader(spec, PixelForm::float_chw), Error);
 }

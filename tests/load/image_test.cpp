@@ -11,7 +11,9 @@
 namespace mgpu::test {
 namespace {
 
-bool ends_with(const std::string& text, const char* end) { return std::string_view(text).ends_with(end); }
+bool ends_with(const std::string& text, const char* end) {
+  return std::string_view(text).ends_with(end);
+}
 
 /// The rules of make_references.py.
 ImageSpec spec_of(const std::string& rule) {
@@ -28,7 +30,8 @@ ImageSpec spec_of(const std::string& rule) {
   if (rule == "padded") size(75, 300), spec.resize_to = 60;
   if (rule == "grey") size(64, 64), spec.channels = 1, spec.mean = {0}, spec.std = {1};
   if (rule == "letterbox") size(320, 321), spec.resize = Resize::letterbox, spec.mean = {0, 0, 0}, spec.std = {1, 1, 1};
-  if (rule == "tensor") size(90, 140), spec.resize = Resize::exact, spec.antialias = false, spec.mean = {0, 0, 0}, spec.std = {1, 1, 1};
+  if (rule == "tensor")
+    size(90, 140), spec.resize = Resize::exact, spec.antialias = false, spec.mean = {0, 0, 0}, spec.std = {1, 1, 1};
   return spec;
 }
 
@@ -132,7 +135,8 @@ TEST(Picture, KindIsFoundByContentNotByName) {
 }
 
 TEST(Picture, SameBitsFromManyThreadsAndAtAnyAddress) {
-  const std::vector<std::string> names{"china_q90.jpg", "orientation_6.jpg", "flower_420_progressive.jpg", "rgba.png", "lossy.webp", "large_odd.jpg"};
+  const std::vector<std::string> names{"china_q90.jpg", "orientation_6.jpg", "flower_420_progressive.jpg",
+                                       "rgba.png",      "lossy.webp",        "large_odd.jpg"};
   const ImageSpec spec = spec_of("imagenet");
   const ImageLoader loader(spec, PixelForm::float_chw);
   std::map<std::string, std::vector<float>> expected;
