@@ -18,12 +18,17 @@ const std::map<std::string, Interpolation> interpolations{
     {"bilinear", Interpolation::bilinear}, {"bicubic", Interpolation::bicubic}, {"nearest", Interpolation::nearest}};
 const std::map<std::string, AudioFeatures> features{{"waveform", AudioFeatures::waveform}, {"log_mel", AudioFeatures::log_mel}};
 
+void append(std::string& list, std::string_view separator, const std::string& word) {
+  if (!list.empty()) list += separator;
+  list += word;
+}
+
 template <typename Value>
 Value choose(const std::map<std::string, Value>& choices, const std::string& word, const std::string& where) {
   const auto found = choices.find(word);
   if (found != choices.end()) return found->second;
   std::string known;
-  for (const auto& [name, value] : choices) known += (known.empty() ? "" : ", ") + name;
+  for (const auto& [name, value] : choices) append(known, ", ", name);
   throw usage_error(fmt::format("{}: '{}' is not one of {}", where, word, known));
 }
 
@@ -101,7 +106,7 @@ std::string flag_text(const Config& config, const std::string& name) {
   if (value.is_number()) return value.get<double>() > 0 ? value.dump() : "";
   if (!value.is_array()) return "";
   std::string text;
-  for (const auto& each : value) text += (text.empty() ? "" : ",") + (each.is_string() ? each.get<std::string>() : each.dump());
+  for (const auto& each : value) append(text, ",", each.is_string() ? each.get<std::string>() : each.dump());
   return text;
 }
 

@@ -11,7 +11,7 @@ namespace mgpu {
 
 namespace {
 
-std::string joined(const std::string& path, const std::string& step) { return path.empty() ? step : path + "_" + step; }
+std::string joined(const std::string& path, const std::string& step) { return path.empty() ? step : fmt::format("{}_{}", path, step); }
 
 class Flattener {
  public:

@@ -38,7 +38,12 @@ std::vector<wire::Device> list_devices(std::string& note) {
   int count = 0;
   const cudaError_t problem = cudaGetDeviceCount(&count);
   if (problem != cudaSuccess || count == 0) {
-    note = problem == cudaSuccess || problem == cudaErrorNoDevice ? "no GPU is visible" : cudaGetErrorString(problem);
+    int driver = 0;
+    cudaDriverGetVersion(&driver);
+    if (driver == 0)
+      note = "no NVIDIA driver";
+    else
+      note = problem == cudaSuccess || problem == cudaErrorNoDevice ? "no GPU is visible" : cudaGetErrorString(problem);
     cudaGetLastError(); // not an error of a later call
     return {};
   }
