@@ -19,15 +19,19 @@ MGPU_INLINE void read_lanes(const float* from, Lanes& lanes) {
 /// Rows become columns.
 MGPU_INLINE void transpose(Lanes (&r)[8]) {
   Lanes a[8], b[8];
+#pragma GCC unroll 4
   for (int i = 0; i < 4; ++i) {
     a[i * 2] = __builtin_shufflevector(r[i * 2], r[i * 2 + 1], 0, 8, 1, 9, 4, 12, 5, 13);
     a[i * 2 + 1] = __builtin_shufflevector(r[i * 2], r[i * 2 + 1], 2, 10, 3, 11, 6, 14, 7, 15);
   }
+#pragma GCC unroll 2
   for (int i = 0; i < 2; ++i)
+#pragma GCC unroll 2
     for (int j = 0; j < 2; ++j) {
       b[i * 4 + j * 2] = __builtin_shufflevector(a[i * 4 + j], a[i * 4 + j + 2], 0, 1, 8, 9, 4, 5, 12, 13);
       b[i * 4 + j * 2 + 1] = __builtin_shufflevector(a[i * 4 + j], a[i * 4 + j + 2], 2, 3, 10, 11, 6, 7, 14, 15);
     }
+#pragma GCC unroll 4
   for (int i = 0; i < 4; ++i) {
     r[i] = __builtin_shufflevector(b[i], b[i + 4], 0, 1, 2, 3, 8, 9, 10, 11);
     r[i + 4] = __builtin_shufflevector(b[i], b[i + 4], 4, 5, 6, 7, 12, 13, 14, 15);

@@ -85,6 +85,7 @@ struct Plan {
     Lanes value;
   };
   std::vector<Power> power;
+  Power peak; ///< largest log10 so far, lane by lane
 };
 
 Plan& plan_of(const AudioSpec& spec) {
@@ -103,6 +104,7 @@ MGPU_INLINE void gather(Plan& plan, const float* const (&frames)[lane_count]) {
   for (int i = 0; i < plan.n_fft; i += lane_count) {
     Lanes rows[lane_count], window;
     read_lanes(plan.window.data() + i, window);
+#pragma GCC unroll 8
     for (int f = 0; f < lane_count; ++f) {
       read_lanes(frames[f] + i, rows[f]);
       rows[f] *= window;
@@ -140,7 +142,7 @@ MGPU_INLINE void spectrum_power(Plan& plan, const ComplexLanes* z) {
   }
 }
 
-/// log10 of the mel energies of eight frames: out[mel × stride + frame] for the first `valid` of them.
+/// log10 of the mel energies of eight frames: out[mel × stride + frame] for the first `valid` of them; the others must repeat one.
 MGPU_INLINE void eight_frames(Plan& plan, const float* const (&frames)[lane_count], int valid, float* out, std::int64_t stride) {
   gather(plan, frames);
   spectrum_power(plan, plan.fft.transform(plan.data.data(), plan.other.data()));
@@ -151,6 +153,7 @@ MGPU_INLINE void eight_frames(Plan& plan, const float* const (&frames)[lane_coun
     for (std::size_t i = 0; i < filter.weights.size(); ++i) energy += power[i].value * filter.weights[i];
     energy = energy < 1e-10f ? Lanes{} + 1e-10f : energy;
     log10_lanes(energy);
+    plan.peak.value = energy > plan.peak.value ? energy : plan.peak.value;
     std::memcpy(out + static_cast<std::int64_t>(m) * stride, &energy, sizeof(float) * static_cast<std::size_t>(valid));
   }
 }
@@ -196,6 +199,7 @@ std::vector<float> log_mel(const float* samples, std::int64_t count, const Audio
   static const EightFrames run = best_eight_frames();
   Plan& plan = plan_of(spec);
   const std::int64_t pad = spec.n_fft / 2, reach = spec.n_fft + lane_count; // what one frame may read
+  plan.peak.value = Lanes{} - 10.0f;                                        // what the clamp leaves at least
   std::vector<float> edge;                                                  // frames that reach over an end
   for (std::int64_t first = 0; first < frames; first += lane_count) {
     const int valid = static_cast<int>(std::min<std::int64_t>(lane_count, frames - first));
@@ -210,8 +214,10 @@ std::vector<float> log_mel(const float* samples, std::int64_t count, const Audio
     for (int f = 0; f < lane_count; ++f) rows[f] = base + static_cast<std::int64_t>(std::min(f, valid - 1)) * spec.hop;
     run(plan, rows, valid, out.data() + first, frames);
   }
-  const float floor = *std::max_element(out.begin(), out.end()) - 8.0f;
-  for (float& value : out) value = (std::max(value, floor) + 4.0f) / 4.0f;
+  float peak = plan.peak.value[0];
+  for (int lane = 1; lane < lane_count; ++lane) peak = std::max(peak, plan.peak.value[lane]);
+  const float floor = peak - 8.0f;
+  for (float& value : out) value = ((value > floor ? value : floor) + 4.0f) * 0.25f;
   return out;
 }
 
