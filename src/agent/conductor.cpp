@@ -87,7 +87,8 @@ void Conductor::on_frame(int rank, Type type, wire::View payload, const std::sha
     state.left = true;
     return;
   }
-  if (!state.lost.empty()) return; // late words of a rank that was given up
+  // Late words: of a rank that was given up, or of a run that has ended (a second rank that could not open the model either).
+  if (!state.lost.empty() || phase_ == Phase::done) return;
   switch (type) {
     case Type::join: state.join = wire::decode<wire::Join>(payload); break;
     case Type::hello: state.hello = wire::decode<wire::Hello>(payload); break;
