@@ -1,0 +1,105 @@
+// Under mpirun: whole runs of the agents' side with workers that live in the agents. Rank 0 checks the result file; exits non-zero
+// with a line on the first difference. A watchdog ends a hang.
+//   run_mpi SCENARIO FOLDER     plain, block, cyclic, dies (rank 1's worker), all_die, hangs (rank 1's worker)
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <filesystem>
+#include <fstream>
+#include <string>
+
+#include "agent/conductor.hpp"
+#include "agent/fake_worker.hpp"
+#include "agent/join.hpp"
+#include "agent/router.hpp"
+#include "comm/environment.hpp"
+#include "write/read_file.hpp"
+
+namespace {
+
+using namespace mgpu;
+
+constexpr unsigned watchdog_s = 50;
+constexpr std::uint64_t items = 1003;
+
+class TestJob final : public Job {
+ public:
+  std::string summary() const override { return "for tests"; }
+  std::string examples() const override { return ""; }
+};
+
+[[noreturn]] void fail(const std::string& reason) {
+  fmt::print(stderr, "{}\n", reason);
+  std::fflush(nullptr);
+  _exit(1);
+}
+
+agent::FakeWorker::Behaviour behaviour_of(const std::string& scenario, int rank) {
+  agent::FakeWorker::Behaviour behaviour;
+  behaviour.with_column = true;
+  if ((scenario == "dies" && rank == 1) || scenario == "all_die") behaviour.dies_after = 3;
+  behaviour.hangs = scenario == "hangs" && rank == 1;
+  return behaviour;
+}
+
+void check_file(const std::string& path) {
+  const write::ReadFile file(path);
+  if (file.size() != items || !file.complete()) fail("the file is not complete");
+  const std::vector<double> values = file.numbers("double_index");
+  const std::vector<Status> status = file.status();
+  for (std::uint64_t row = 0; row < items; ++row)
+    if (status[row] != Status::ok || values[row] != 2.0 * static_cast<double>(row)) fail(fmt::format("row {} holds {}", row, values[row]));
+}
+
+int conduct(const std::string& scenario, const std::filesystem::path& folder, comm::Messenger& messenger, agent::WorkerLink& worker, const wire::Join& join) {
+  const std::string table = (folder / fmt::format("{}_{}.csv", scenario, messenger.size())).string();
+  std::ofstream file(table);
+  file << "path,sleep\n";
+  for (std::uint64_t item = 0; item < items; ++item) file << "item" << item << (scenario == "hangs" || scenario == "dies" ? ",0.0005\n" : ",\n");
+  file.close();
+
+  const TestJob job;
+  agent::RunSetup setup;
+  setup.job_name = "test";
+  setup.job = &job;
+  setup.output = table + ".h5";
+  setup.batch_size = 4;
+  setup.progress = "none";
+  setup.binding.devices = "cpu";
+  setup.manifest = manifest::Manifest::read(table);
+  setup.item_columns = {"sleep"};
+  if (scenario == "hangs") setup.item_timeout_s = 0.25;
+  if (scenario == "block") setup.schedule = dispatch::Schedule::block;
+  if (scenario == "cyclic") setup.schedule = dispatch::Schedule::cyclic;
+
+  agent::Conductor conductor(setup, messenger, worker);
+  bool failed = false;
+  try {
+    const agent::Outcome outcome = conductor.run(join);
+    if (outcome.done != items || outcome.failed != 0) fail(fmt::format("{} done, {} failed", outcome.done, outcome.failed));
+  } catch (const Error& error) {
+    failed = true;
+    fmt::print("{}\n", error.what());
+  }
+  if (failed != (scenario == "all_die")) fail("the run ended the wrong way");
+  if (!conductor.dismiss()) fail("a rank did not say bye");
+  if (!failed) check_file(setup.output);
+  if ((scenario == "dies" || scenario == "hangs") && conductor.roster().at(1).lost.empty()) fail("rank 1 was not given up");
+  std::filesystem::remove(table);
+  for (const char* ending : {".h5", ".h5.partial", ".h5.spool", ".h5.summary.json"}) std::filesystem::remove(table + ending);
+  return 0;
+}
+
+} // namespace
+
+int main(int argc, char** argv) {
+  if (argc != 3) fail("usage: run_mpi SCENARIO FOLDER");
+  alarm(watchdog_s);
+  const comm::LauncherFacts facts = comm::LauncherFacts::read();
+  comm::Environment environment(facts);
+  comm::Messenger& messenger = environment.messenger();
+  agent::FakeWorker worker(behaviour_of(argv[1], messenger.rank()));
+  const wire::Join join = agent::describe_rank(facts, environment);
+  if (messenger.rank() != 0) return agent::Router(messenger, worker, {}).run(join);
+  return conduct(argv[1], argv[2], messenger, worker, join);
+}

@@ -1,0 +1,38 @@
+#include "support/hash.hpp"
+
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <filesystem>
+#include <fstream>
+
+#include "mgpu/error.hpp"
+
+namespace mgpu {
+namespace {
+
+struct Folder {
+  Folder() : path(std::filesystem::temp_directory_path() / ("mgpu_hash_test_" + std::to_string(getpid()))) { std::filesystem::create_directory(path); }
+  ~Folder() { std::filesystem::remove_all(path); }
+  std::filesystem::path path;
+};
+
+TEST(Hash, IsSha256) { // FIPS 180-2, appendix B.1
+  const Folder folder;
+  std::ofstream(folder.path / "abc") << "abc";
+  EXPECT_EQ(sha256_of((folder.path / "abc").string()), "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
+}
+
+TEST(Hash, OfAFolderKnowsNamesAndContents) {
+  const Folder folder;
+  std::ofstream(folder.path / "a") << "1";
+  const std::string before = sha256_of(folder.path.string());
+  EXPECT_EQ(sha256_of(folder.path.string()), before);
+  std::filesystem::rename(folder.path / "a", folder.path / "b");
+  EXPECT_NE(sha256_of(folder.path.string()), before);
+}
+
+TEST(Hash, SaysWhatCannotBeRead) { EXPECT_THROW(sha256_of("/no/such/file"), Error); }
+
+} // namespace
+} // namespace mgpu
