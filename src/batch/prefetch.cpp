@@ -196,6 +196,7 @@ void Prefetch::prepare_row(LoadedBatch& batch, std::size_t row) {
 // --- the consumer ------------------------------------------------------------------------------------------------------------
 
 std::unique_ptr<LoadedBatch> Prefetch::pop_front() {
+  any_taken_ = true;
   auto batch = std::move(entries_.front()->batch);
   entries_.pop_front();
   --next_claim_; // a loaded batch is wholly claimed, so the cursor stands behind it
@@ -209,12 +210,9 @@ std::unique_ptr<LoadedBatch> Prefetch::take() {
     return stopped_ || (!entries_.empty() && entries_.front()->loaded) || (entries_.empty() && closed_);
   });
   const auto end = Clock::now();
-  if (stopped_ || entries_.empty()) {
-    waits_.for_grant_s += seconds(end - begin);
-    return nullptr;
-  }
+  if (stopped_ || entries_.empty()) return nullptr; // waiting for the end is not waiting for work
   const auto granted = std::clamp(entries_.front()->batch->granted, begin, end);
-  waits_.for_grant_s += seconds(granted - begin);
+  if (any_taken_) waits_.for_grant_s += seconds(granted - begin); // time counts from the first grant
   waits_.for_data_s += seconds(end - granted);
   return pop_front();
 }

@@ -25,7 +25,7 @@ class Prefetch {
     std::optional<RowSpec> row_spec; ///< nullopt: rows are collected and padded
     AllocateHost allocate;
   };
-  /// Where a consumer's waiting went, seconds.
+  /// Where a consumer's waiting went between the first grant and the last batch, seconds.
   struct Waits {
     double for_data_s = 0;  ///< a batch was in hand but not loaded
     double for_grant_s = 0; ///< no batch was in hand
@@ -84,7 +84,7 @@ class Prefetch {
   std::vector<std::unique_ptr<InputBuffer>> buffers_;
   std::vector<InputBuffer*> free_buffers_;
   std::vector<std::unique_ptr<LoadedBatch>> spare_; ///< kept for their vectors' memory
-  bool closed_ = false, stopped_ = false;
+  bool closed_ = false, stopped_ = false, any_taken_ = false;
   Waits waits_;
   std::atomic<std::int64_t> load_ns_{0};
   std::vector<std::thread> threads_;

@@ -177,7 +177,7 @@ void Session::run_batches() {
     Next current = std::move(*next);
     next.reset();
     if (lane_->overlaps()) stage(prefetch_->try_take());
-    if (batches_++ == 0) first_batch_ = Clock::now();
+    if (batches_++ == 0) first_grant_ = current.batch->granted;
     running.push_back(runner_->run(std::move(current.batch), std::move(current.uploaded)));
     settle_all(lane_->overlaps() ? 1 : 0);
   }
@@ -211,7 +211,7 @@ void Session::send_stats() {
     stats.grant_wait_s = prefetch_->waits().for_grant_s;
     stats.load_s = prefetch_->load_s();
   }
-  if (batches_ > 0) stats.wall_s = seconds(last_settled_ - first_batch_);
+  if (batches_ > 0) stats.wall_s = seconds(last_settled_ - first_grant_);
   channel_.send(wire::Type::stats, stats);
 }
 

@@ -66,7 +66,7 @@ class Session {
   bool announced_ = false;
   double busy_s_ = 0;
   std::uint64_t batches_ = 0;
-  std::chrono::steady_clock::time_point first_batch_, last_settled_;
+  std::chrono::steady_clock::time_point first_grant_, last_settled_;
   int exit_code_ = 1;
   std::thread thread_;
 };

@@ -45,15 +45,22 @@ int run_worker(int argc, char** argv) {
   wire::SharedMemory ring = wire::SharedMemory::map(descriptors.at("--ring"));
   // Without its agent a worker is of no use: end at once, whatever its threads are doing.
   Worker worker(channel, ring, make_work, [] { _exit(static_cast<int>(ExitCode::failed)); });
-  return worker.run();
+  try {
+    return worker.run();
+  } catch (const Error& error) {
+    // The conversation is broken; the run thread may be deep in a model and is not waited for.
+    fmt::print(stderr, "mgpu_worker: {}\n", error.what());
+    std::fflush(nullptr);
+    _exit(static_cast<int>(ExitCode::failed));
+  }
 }
 
 } // namespace
 
 int main(int argc, char** argv) {
   prctl(PR_SET_PDEATHSIG, SIGKILL);
-  signal(SIGPIPE, SIG_IGN);
-  signal(SIGINT, SIG_IGN); // Ctrl-C reaches the whole group; the agent decides what is finished first
+  // Launchers send these to every process of a job; the agent decides what is finished first, and ends its worker by SIGKILL.
+  for (const int each : {SIGPIPE, SIGINT, SIGTERM, SIGHUP, SIGUSR1, SIGUSR2}) signal(each, SIG_IGN);
   at::set_num_interop_threads(1);
   int code = static_cast<int>(ExitCode::failed);
   try {

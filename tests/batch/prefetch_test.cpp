@@ -126,6 +126,9 @@ TEST_P(PrefetchTest, StopWakesAWaitingConsumer) {
 TEST_P(PrefetchTest, TellsWaitingForDataFromWaitingForGrants) {
   CountingWork work(true);
   Prefetch prefetch(work, settings(work), trace_);
+  std::this_thread::sleep_for(milliseconds(20)); // before the first grant: counts for nothing
+  prefetch.add(range(7, 1));
+  prefetch.recycle(prefetch.take());
   auto later = std::async(std::launch::async, [&] {
     std::this_thread::sleep_for(milliseconds(60));
     prefetch.add(range(0, 1, "slow"));
