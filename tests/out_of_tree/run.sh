@@ -18,6 +18,6 @@ cmake --build "$scratch/build" >"$scratch/build.log" || { cat "$scratch/build.lo
 # As root and with fewer cores than ranks, as containers and CI machines are; the names Open MPI 5 and 4 have for it.
 export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1
 export PRTE_MCA_rmaps_default_mapping_policy=:oversubscribe OMPI_MCA_rmaps_base_oversubscribe=1
-timeout 120 "$mpiexec" -n 2 "$scratch/build/brightness_run" brightness --input "$scratch/pictures" --output "$scratch/out.h5" \
+timeout 120 "$mpiexec" -n 2 "$scratch/build/bin/brightness_run" brightness --input "$scratch/pictures" --output "$scratch/out.h5" \
   --batch-size 2 --devices cpu --progress none
 "$python" "$here/check.py" compare "$scratch/pictures" "$scratch/out.h5"
