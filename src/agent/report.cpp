@@ -135,7 +135,7 @@ void print_table(const RunSetup& setup, const Outcome& outcome, const std::vecto
   fmt::print("; ranks ready after {}\n", human_duration(outcome.open_s));
   if (outcome.done > 0) fmt::print("{}\n", bottleneck(outcome, ranks));
   if (!outcome.stopped.empty())
-    fmt::print("Stopped early: {}. {} of {} items are done and kept in {}; the same command with --resume goes on.\n", outcome.stopped, outcome.done,
+    fmt::print("Stopped early: {}. {} of {} items are done and kept in {}; the same command with --resume finishes the job.\n", outcome.stopped, outcome.done,
                setup.manifest.size(), setup.output);
   else
     fmt::print("Result: {}\n", setup.output);

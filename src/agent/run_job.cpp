@@ -5,6 +5,7 @@
 #include <charconv>
 #include <filesystem>
 
+#include "agent/report.hpp"
 #include "write/read_file.hpp"
 #include "write/result_file.hpp"
 
@@ -94,12 +95,17 @@ RunSetup prepare_run(const std::string& job_name, const Job& job, const cli::Res
   setup.item_columns = job.item_columns(config);
   for (const std::string& column : setup.item_columns)
     if (!setup.manifest.column(column)) throw usage_error(fmt::format("--input {}: the table has no column '{}'", input, column));
-  if (!setup.dry_run) write::ResultFile::check(setup.output, config.get<bool>("overwrite") || config.get<bool>("resume"));
+  const bool resume = config.get<bool>("resume");
+  if (!setup.dry_run) write::ResultFile::check(setup.output, config.get<bool>("overwrite") || resume);
   return setup;
 }
 
 bool already_complete(const RunSetup& setup) {
-  return setup.config.get<bool>("resume") && fs::exists(setup.output) && write::ReadFile(setup.output).complete();
+  if (!setup.config.get<bool>("resume")) return false;
+  if (fs::exists(setup.output) && write::ReadFile(setup.output).complete()) return true;
+  if (fs::exists(setup.output) || fs::exists(setup.output + ".partial"))
+    print_notice("--resume: this version keeps finished runs but begins unfinished ones again; the results will be the same");
+  return false;
 }
 
 } // namespace mgpu::agent
