@@ -65,20 +65,44 @@ std::vector<std::int32_t> share_cores(const std::vector<std::int32_t>& cores, in
 
 } // namespace
 
+namespace {
+
+/// True when the launcher numbered the ranks of this node 0 … n − 1, in whatever order: then its numbers are as good as ours, and
+/// other tools of the node know them.
+bool launcher_numbers_are_whole(const std::vector<RankFacts>& ranks, const std::vector<std::size_t>& members) {
+  std::vector<bool> seen(members.size(), false);
+  for (const std::size_t rank : members) {
+    const int local = ranks[rank].join.launcher_local_rank;
+    if (local < 0 || static_cast<std::size_t>(local) >= members.size() || seen[static_cast<std::size_t>(local)]) return false;
+    seen[static_cast<std::size_t>(local)] = true;
+  }
+  return true;
+}
+
+} // namespace
+
 Locality find_locality(const std::vector<RankFacts>& ranks) {
   Locality locality;
-  std::map<std::string, int> node_sizes;
-  for (const RankFacts& facts : ranks) locality.local_rank.push_back(node_sizes[facts.join.node]++);
-  for (const RankFacts& facts : ranks) locality.local_size.push_back(node_sizes[facts.join.node]);
+  locality.local_rank.resize(ranks.size());
+  locality.local_size.resize(ranks.size());
+  std::map<std::string, std::vector<std::size_t>> nodes;
+  for (std::size_t rank = 0; rank < ranks.size(); ++rank) nodes[ranks[rank].join.node].push_back(rank);
 
-  for (std::size_t rank = 0; rank < ranks.size(); ++rank) {
-    const wire::Join& join = ranks[rank].join;
-    if (join.launcher_local_rank >= 0 && join.launcher_local_rank != locality.local_rank[rank])
-      locality.warnings.push_back(fmt::format("rank {} on {}: the launcher calls it local rank {}, its node's names say {}; names are used", rank,
-                                              join.node, join.launcher_local_rank, locality.local_rank[rank]));
-    if (join.shared_size >= 0 && join.shared_size != locality.local_size[rank])
-      locality.warnings.push_back(fmt::format("rank {} on {}: MPI's shared-memory split sees {} rank(s), its node's names say {}; names are used",
-                                              rank, join.node, join.shared_size, locality.local_size[rank]));
+  for (const auto& [node, members] : nodes) {
+    const bool launcher = launcher_numbers_are_whole(ranks, members);
+    const int size = static_cast<int>(members.size());
+    for (std::size_t at = 0; at < members.size(); ++at) {
+      const std::size_t rank = members[at];
+      const wire::Join& join = ranks[rank].join;
+      locality.local_rank[rank] = launcher ? join.launcher_local_rank : static_cast<int>(at);
+      locality.local_size[rank] = size;
+      if (!launcher && join.launcher_local_rank >= 0)
+        locality.warnings.push_back(fmt::format("rank {} on {}: the launcher's local rank {} does not fit the {} rank(s) there; local rank {} is used", rank,
+                                                node, join.launcher_local_rank, size, at));
+      if (join.shared_size >= 0 && join.shared_size != size)
+        locality.warnings.push_back(fmt::format("rank {} on {}: MPI's shared-memory split sees {} rank(s), its node's names say {}; names are used", rank,
+                                                node, join.shared_size, size));
+    }
   }
   return locality;
 }

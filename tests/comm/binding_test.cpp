@@ -98,6 +98,16 @@ TEST(Binding, MoreRanksThanCoresAreNotShutIn) {
   EXPECT_EQ(bindings[5].threads, 1);
 }
 
+TEST(Locality, TakesTheLaunchersOrderWithinANode) {
+  std::vector<RankFacts> ranks{rank_on("a", 0), rank_on("b", 0), rank_on("a", 0)};
+  ranks[0].join.launcher_local_rank = 1;
+  ranks[2].join.launcher_local_rank = 0;
+  const Locality locality = find_locality(ranks);
+  EXPECT_EQ(locality.local_rank, (std::vector<int>{1, 0, 0}));
+  EXPECT_EQ(locality.local_size, (std::vector<int>{2, 1, 2}));
+  EXPECT_TRUE(locality.warnings.empty());
+}
+
 TEST(Locality, SaysWhereTheLauncherOrTheSharedMemorySplitDisagrees) {
   std::vector<RankFacts> ranks{rank_on("a", 0), rank_on("a", 0)};
   EXPECT_TRUE(find_locality(ranks).warnings.empty());
@@ -105,7 +115,7 @@ TEST(Locality, SaysWhereTheLauncherOrTheSharedMemorySplitDisagrees) {
   ranks[1].join.launcher_local_rank = 0;
   const Locality locality = find_locality(ranks);
   EXPECT_EQ(locality.local_rank[1], 1);
-  EXPECT_EQ(locality.warnings.size(), 2U);
+  EXPECT_EQ(locality.warnings.size(), 2U) << "rank 1's launcher number and its shared-memory split";
 }
 
 } // namespace
