@@ -8,6 +8,11 @@ namespace mgpu::write {
 namespace {
 using Clock = std::chrono::steady_clock;
 
+/// Small blocks wait for each other, up to the next commit: waking the thread for each would cost more than writing it.
+constexpr std::size_t wake_bytes = 256u << 10;
+/// While many bytes are being written, commits are looked at in between.
+constexpr std::size_t commit_check_bytes = 8u << 20;
+
 /// What the thread is to do next: a block, or the columns that the blocks behind it have.
 struct Task {
   Block block;
@@ -36,7 +41,8 @@ struct Writer::Impl {
   std::condition_variable changed;
   std::deque<Task> queue; ///< guarded by mutex, as are the next four
   bool stopping = false;
-  bool asleep = false; ///< so that a put wakes nobody who is awake
+  /// So that a put wakes nobody who is awake, or who wakes for the next commit soon enough.
+  enum class Sleep : std::uint8_t { awake, until_commit, until_block } sleep = Sleep::awake;
   std::exception_ptr failure;
   bool finished = false;
 
@@ -56,7 +62,7 @@ void Writer::Impl::push(Task task) {
     if (failed) return; // check() has the reason; the block's memory is given back at once
     queued_bytes += task.block.bytes.size();
     queue.push_back(std::move(task));
-    wake = asleep;
+    wake = sleep == Sleep::until_block || (sleep == Sleep::until_commit && (queue.back().columns || queued_bytes >= wake_bytes));
   }
   if (wake) changed.notify_one();
 }
@@ -96,18 +102,21 @@ void Writer::Impl::work() {
 /// Waits for tasks or until a commit is due; false when all is done.
 bool Writer::Impl::wait_for_tasks(std::deque<Task>& tasks) {
   std::unique_lock lock(mutex);
-  const auto ready = [this] { return stopping || !queue.empty(); };
-  asleep = true;
-  if (uncommitted)
-    changed.wait_until(lock, oldest_uncommitted + commit_every, ready);
-  else
-    changed.wait(lock, ready); // ends with the next block, or with stop(), which the destructor calls
-  asleep = false;
+  if (uncommitted) {
+    sleep = Sleep::until_commit;
+    changed.wait_until(lock, oldest_uncommitted + commit_every,
+                       [this] { return stopping || queued_bytes >= wake_bytes || (!queue.empty() && queue.back().columns); });
+  } else {
+    sleep = Sleep::until_block;
+    changed.wait(lock, [this] { return stopping || !queue.empty(); }); // ends with the next block, or with stop(), which the destructor calls
+  }
+  sleep = Sleep::awake;
   tasks.swap(queue);
   return !(stopping && tasks.empty());
 }
 
 void Writer::Impl::process(std::deque<Task>& tasks) {
+  std::size_t unchecked_bytes = 0;
   for (; !tasks.empty(); tasks.pop_front()) {
     Task& task = tasks.front();
     if (task.columns) {
@@ -118,6 +127,9 @@ void Writer::Impl::process(std::deque<Task>& tasks) {
     queued_bytes -= task.block.bytes.size();
     if (!uncommitted) oldest_uncommitted = Clock::now();
     uncommitted = true;
+    unchecked_bytes += task.block.bytes.size();
+    if (unchecked_bytes < commit_check_bytes) continue;
+    unchecked_bytes = 0;
     commit_if_due();
   }
 }
