@@ -77,6 +77,19 @@ def test_summary_inspect_and_export_tell_the_same(reference):
         assert [int(line["label"]) for line in lines] == list(file["results/label"][:])
 
 
+@pytest.mark.parametrize("ranks", [1, 2])
+def test_aotinductor_and_torchscript_agree(ranks, tmp_path, pictures):
+    """The same network as .pt2 and as .pt, made by the model tests' fixture; tolerance 1e-5."""
+    models = pathlib.Path(os.environ["MGPU_TEST_MODELS"])
+    for kind in ("pt", "pt2"):
+        done = mgpu_run("infer", "--model", models / f"images.{kind}", "--image-size", "16", "--outputs", "logits", "--input", pictures, "--output",
+                        tmp_path / f"{kind}.h5", "--batch-size", 4, "--threads", 1, ranks=ranks)
+        assert done.code == 0, done.err
+    with h5py.File(tmp_path / "pt.h5") as script, h5py.File(tmp_path / "pt2.h5") as package:
+        np.testing.assert_allclose(script["results/logits"][:], package["results/logits"][:], atol=1e-5)
+        assert package["results/logits"].shape == (45, 5)
+
+
 def test_topk_names_columns_and_batches(tmp_path, bundle, pictures):
     output = tmp_path / "out.h5"
     done = mgpu_run("infer", "--model", bundle, "--input", pictures, "--output", output, "--topk", 3, "--batch_size", 7)

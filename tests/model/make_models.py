@@ -126,6 +126,10 @@ def main(folder):
     structured, example = Structured().eval(), torch.randn(4, 2, 3)
     compile_package(folder, "dynamic", structured, example, dynamic=True)
     compile_package(folder, "static", structured, example, dynamic=False)
+    torch.manual_seed(9)
+    classifier = Classifier().eval()
+    torch.jit.script(classifier).save(str(folder / "images.pt"))
+    compile_package(folder, "images", classifier, torch.randn(4, 3, 16, 16), dynamic=True)
     with torch.no_grad():
         save_tensors(folder / "packages.case.pt", [example], flatten(structured(example)))
     stamp.touch()
