@@ -1,6 +1,7 @@
 """Runs the benchmarks: `./dev bench [NAME…]`. Each prints both sides of one run and the ratio; none is a test.
 
   decode     pictures and log-mel on one core, beside Pillow + torchvision, decode_jpeg + v2 and faster-whisper
+  worker     forward pass and empty batches through one worker, beside Python
   write      fixed rows in bulk beside a raw write; 4 KB rows one by one beside h5py
   dispatch   empty items beside mpi4py.futures; a million items; heavy-tailed sleeping items beside the lower bound
   infer      ResNet-18 and a tiny network on 2 ranks, beside our own forward-only rate and DataLoader scripts
@@ -29,6 +30,7 @@ def program(name):
 
 BENCHES = {
     "decode": lambda: program("bench_decode"),
+    "worker": lambda: program("bench_worker"),
     "write": lambda: program("bench_write"),
     "dispatch": bench_dispatch.main,
     "infer": bench_infer.main,
