@@ -4,7 +4,7 @@
 #include <map>
 #include <ostream>
 
-#include "mgpu/bundle_options.hpp"
+#include "mgpu/bundle_job.hpp"
 
 namespace mgpu {
 

@@ -1,11 +1,17 @@
-#include "mgpu/bundle_options.hpp"
+#include "mgpu/bundle_job.hpp"
+
+#include "mgpu/bundle.hpp"
 
 namespace mgpu {
 
-std::vector<OptionSpec> bundle_options() {
+std::vector<OptionSpec> BundleJob::options() const {
   return {
       {"image-size", "", "height and width the model sees, pixels; needed for a bare .pt that takes images", "N|H,W"},
-      {"resize", "", "how a picture is fitted: shorter, exact, letterbox or none", "RULE", {"", "shorter", "exact", "letterbox", "none"}},
+      {"resize",
+       "",
+       "how a picture is fitted: shorter, exact, letterbox or none",
+       "RULE",
+       {"", "shorter", "exact", "letterbox", "none"}},
       {"resize-to", 0, "shorter side after resizing, pixels; 0: the image size", "N"},
       {"crop", "", "what is cut from the resized picture: center or none", "RULE", {"", "center", "none"}},
       {"interpolation", "", "bilinear, bicubic or nearest", "NAME", {"", "bilinear", "bicubic", "nearest"}},
@@ -22,6 +28,26 @@ std::vector<OptionSpec> bundle_options() {
       {"topk", 0, "best K classes with their scores; 0: the best one when there are labels", "K"},
       {"label-column", "", "column of the input table with the true class: prints the accuracy", "NAME"},
   };
+}
+
+void BundleJob::check(const Config& config) const {
+  const auto model = config.get<std::string>("model");
+  if (model.empty()) throw usage_error("--model is missing: a .pt, a .pt2 or a bundle folder");
+  Bundle::open(model, config);
+}
+
+Media BundleJob::media(const Config& config) const {
+  return Bundle::open(config.get<std::string>("model"), config).image ? Media::images : Media::audio;
+}
+
+std::vector<std::string> BundleJob::item_columns(const Config& config) const {
+  const auto label = config.get<std::string>("label-column");
+  return label.empty() ? std::vector<std::string>{} : std::vector<std::string>{label};
+}
+
+void BundleJob::finish(const Config& config, const Results& results, std::ostream& out) const {
+  const auto label = config.get<std::string>("label-column");
+  if (!label.empty()) print_accuracy(results, Bundle::open(config.get<std::string>("model"), config).labels, label, out);
 }
 
 } // namespace mgpu
