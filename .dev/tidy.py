@@ -39,10 +39,10 @@ def fingerprint(file: pathlib.Path, command: str) -> str:
 
 
 def tidy(file: pathlib.Path, build: pathlib.Path) -> tuple[bool, str]:
-    # GCC's own warning and precompiled-header flags mean nothing to clang.
-    result = subprocess.run(
-        ["clang-tidy", "--quiet", "-p", str(build), "--extra-arg=-Wno-unknown-warning-option", "--extra-arg=-Wno-ignored-optimization-argument",
-         "--extra-arg=-Wno-unused-command-line-argument", str(file)], capture_output=True, text=True, timeout=300)
+    # What is GCC's own means nothing to clang.
+    quiet = [f"--extra-arg=-Wno-{name}" for name in
+             ("unknown-warning-option", "ignored-optimization-argument", "unused-command-line-argument", "unknown-pragmas")]
+    result = subprocess.run(["clang-tidy", "--quiet", "-p", str(build), *quiet, str(file)], capture_output=True, text=True, timeout=300)
     return result.returncode == 0, result.stdout + (result.stderr if result.returncode else "")
 
 

@@ -170,7 +170,7 @@ std::vector<Source> sources_of(const ReadFile& file) {
       {"rank", [&](auto first, auto count) { return number_block<std::int32_t>(file, "rank", H5T_STD_I32LE, first, count); }});
   sources.push_back(
       {"seconds", [&](auto first, auto count) { return number_block<float>(file, "seconds", H5T_IEEE_F32LE, first, count); }});
-  const auto free_name = [&](std::string prefix, std::string name) {
+  const auto free_name = [&](const std::string& prefix, std::string name) {
     const auto taken = [&](const Source& source) { return source.name == name; };
     while (std::any_of(sources.begin(), sources.end(), taken)) name = prefix + name;
     return name;
