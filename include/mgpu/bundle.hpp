@@ -15,9 +15,9 @@ enum class Interpolation : std::uint8_t { bilinear, bicubic, nearest };
 
 /// How a picture becomes a model's input: `"image"` of bundle.json (docs/bundles.md).
 struct ImageSpec {
-  int height = 224, width = 224;     ///< what the model sees, pixels
+  int height = 224, width = 224; ///< what the model sees, pixels
   Resize resize = Resize::shorter;
-  int resize_to = 0;                 ///< shorter side after resizing, pixels; 0: the smaller of height and width
+  int resize_to = 0; ///< shorter side after resizing, pixels; 0: the smaller of height and width
   bool center_crop = true;
   Interpolation interpolation = Interpolation::bilinear;
   bool antialias = true;
@@ -40,14 +40,14 @@ struct AudioSpec {
 
 /// A model and how to feed it (schema mgpu-bundle/1). Either read from a folder's bundle.json or made from flags.
 struct Bundle {
-  std::string folder;                 ///< "" when made from flags
-  std::string model;                  ///< path of the model file
-  std::optional<ImageSpec> image;     ///< exactly one of image and audio is set
+  std::string folder;             ///< "" when made from flags
+  std::string model;              ///< path of the model file
+  std::optional<ImageSpec> image; ///< exactly one of image and audio is set
   std::optional<AudioSpec> audio;
-  std::vector<std::string> outputs;   ///< names of the model's outputs, in order; may be empty
-  std::vector<std::string> labels;    ///< class names; may be empty
-  std::string task;                   ///< "", "classification", "detection", "ctc", …
-  nlohmann::json json;                ///< the whole file, for keys of a job's own
+  std::vector<std::string> outputs; ///< names of the model's outputs, in order; may be empty
+  std::vector<std::string> labels;  ///< class names; may be empty
+  std::string task;                 ///< "", "classification", "detection", "ctc", …
+  nlohmann::json json;              ///< the whole file, for keys of a job's own
 
   /// Reads FOLDER/bundle.json, or takes FILE.pt/.pt2 with the flags `image-size`, `resize-to`, `mean`, `std`, `sample-rate`, … of
   /// `config`. Throws usage_error naming the file and key. Unknown keys at known levels are errors: a typo must not become a default.

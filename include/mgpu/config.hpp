@@ -10,10 +10,10 @@ namespace mgpu {
 
 /// One option a job adds to the command line: `--name VALUE`, `MGPU_NAME`, or `name = …` in the config file.
 struct OptionSpec {
-  std::string name;              ///< as typed, without dashes: "label-column"
-  nlohmann::json default_value;  ///< also fixes the type: bool, int64, double, string, or array of these
-  std::string help;              ///< one line, with the unit
-  std::string placeholder = "";  ///< what help shows for the value: "K", "SECONDS"
+  std::string name;                      ///< as typed, without dashes: "label-column"
+  nlohmann::json default_value;          ///< also fixes the type: bool, int64, double, string, or array of these
+  std::string help;                      ///< one line, with the unit
+  std::string placeholder = "";          ///< what help shows for the value: "K", "SECONDS"
   std::vector<std::string> choices = {}; ///< the only values allowed; empty: any
 };
 

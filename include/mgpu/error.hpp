@@ -17,8 +17,7 @@ enum class ExitCode : int {
 /// The one exception of the project. `what()` is one line a user can act on.
 class Error : public std::runtime_error {
  public:
-  explicit Error(const std::string& message, ExitCode code = ExitCode::failed)
-      : std::runtime_error(message), code_(code) {}
+  explicit Error(const std::string& message, ExitCode code = ExitCode::failed) : std::runtime_error(message), code_(code) {}
 
   ExitCode code() const noexcept { return code_; }
 
@@ -31,6 +30,8 @@ class Error : public std::runtime_error {
 };
 
 /// Bad usage or unusable input, model or output: exit code 2, thrown before any work.
-inline Error usage_error(const std::string& message) { return Error(message, ExitCode::usage); }
+inline Error usage_error(const std::string& message) {
+  return Error(message, ExitCode::usage);
+}
 
 } // namespace mgpu

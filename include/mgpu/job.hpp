@@ -52,5 +52,7 @@ class Job {
 } // namespace mgpu
 
 /// Names a job's agent side; jobs/CMakeLists.txt (mgpu_add_job) refers to it by NAME.
-#define MGPU_JOB(NAME, TYPE) \
-  extern "C" mgpu::Job* mgpu_make_job_##NAME() { return new TYPE; }
+#define MGPU_JOB(NAME, TYPE)                     \
+  extern "C" mgpu::Job* mgpu_make_job_##NAME() { \
+    return new TYPE;                             \
+  }

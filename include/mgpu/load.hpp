@@ -12,7 +12,7 @@ namespace mgpu {
 /// Refused before decoding: one file must not take the memory of a rank.
 struct LoadLimits {
   std::uint64_t file_bytes = 4ull << 30;
-  std::uint64_t pixels = 200'000'000;  ///< width × height
+  std::uint64_t pixels = 200'000'000; ///< width × height
   double audio_seconds = 4 * 3600.0;
 };
 

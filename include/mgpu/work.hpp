@@ -20,10 +20,10 @@ struct RankContext {
   std::string host;
   torch::Device device = torch::kCPU; ///< the rank's own device, already current
   torch::ScalarType dtype = torch::kFloat32;
-  int threads = 1;       ///< intra-op threads, already set
-  int loaders = 1;       ///< threads that will call Work::prepare
+  int threads = 1; ///< intra-op threads, already set
+  int loaders = 1; ///< threads that will call Work::prepare
   std::int64_t batch_size = 1;
-  Config config;         ///< every resolved option, the job's own among them
+  Config config;          ///< every resolved option, the job's own among them
   std::string model_path; ///< local file or bundle folder to read the model from; "" if the job has no --model
   /// Says how far opening is ("reading weights", 0.4); shown by rank 0.
   std::function<void(std::string_view stage, double fraction)> progress = [](std::string_view, double) {};
@@ -44,11 +44,11 @@ struct Sample {
 
 /// One batch as `run` sees it. Rows whose `prepare` failed are zeros and their outputs are dropped.
 struct Batch {
-  torch::Tensor input;              ///< [B, …] on the rank's device
-  torch::Tensor lengths;            ///< [B] int64 on the rank's device: valid size of the last dimension; undefined with a RowSpec
-  std::vector<const Item*> items;   ///< [B]
+  torch::Tensor input;            ///< [B, …] on the rank's device
+  torch::Tensor lengths;          ///< [B] int64 on the rank's device: valid size of the last dimension; undefined with a RowSpec
+  std::vector<const Item*> items; ///< [B]
   std::vector<const std::any*> extra; ///< [B], Sample::extra
-  std::vector<bool> ok;             ///< [B] false: prepare failed
+  std::vector<bool> ok;               ///< [B] false: prepare failed
   std::int64_t size() const { return static_cast<std::int64_t>(items.size()); }
 };
 
@@ -102,5 +102,7 @@ class Work {
 } // namespace mgpu
 
 /// Names a job's worker side; jobs/CMakeLists.txt (mgpu_add_job) refers to it by NAME.
-#define MGPU_WORK(NAME, TYPE) \
-  extern "C" mgpu::Work* mgpu_make_work_##NAME() { return new TYPE; }
+#define MGPU_WORK(NAME, TYPE)                      \
+  extern "C" mgpu::Work* mgpu_make_work_##NAME() { \
+    return new TYPE;                               \
+  }

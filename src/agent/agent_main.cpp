@@ -15,10 +15,10 @@
 #include "agent/router.hpp"
 #include "agent/run_job.hpp"
 #include "agent/signals.hpp"
+#include "agent/tools.hpp"
 #include "agent/worker_process.hpp"
 #include "cli/job_list.hpp"
 #include "cli/options.hpp"
-#include "agent/tools.hpp"
 #include "support/clock.hpp"
 
 namespace {
@@ -57,7 +57,8 @@ const JobEntry* find_job(std::string_view name) {
 
 /// A rank that takes part: its worker is started before MPI, so that LibTorch is read while MPI wires up.
 struct Rank {
-  explicit Rank(const comm::LauncherFacts& facts) : worker(agent::WorkerProcess::find_program(), ring_bytes), environment(facts) {}
+  explicit Rank(const comm::LauncherFacts& facts)
+      : worker(agent::WorkerProcess::find_program(), ring_bytes), environment(facts) {}
   agent::WorkerProcess worker;
   comm::Environment environment;
 };
@@ -81,7 +82,8 @@ int run_doctor(const comm::LauncherFacts& facts) {
   return 0;
 }
 
-int run_rank0(const JobEntry& entry, const std::vector<std::string>& arguments, const std::string& command, const comm::LauncherFacts& facts) {
+int run_rank0(const JobEntry& entry, const std::vector<std::string>& arguments, const std::string& command,
+              const comm::LauncherFacts& facts) {
   Rank rank(facts);
   agent::catch_signals(true);
   const std::unique_ptr<Job> job(entry.make());
@@ -117,7 +119,9 @@ int run_job(const JobEntry& entry, const std::vector<std::string>& arguments, co
   // Only rank 0 reads the command line, speaks, and carries the exit code; the others do as it says.
   Rank rank(facts);
   agent::catch_signals(false);
-  return guarded([&] { return agent::Router(rank.environment.messenger(), rank.worker, {}).run(agent::describe_rank(facts, rank.environment)); });
+  return guarded([&] {
+    return agent::Router(rank.environment.messenger(), rank.worker, {}).run(agent::describe_rank(facts, rank.environment));
+  });
 }
 
 int run(const std::vector<std::string>& arguments, const std::string& command) {

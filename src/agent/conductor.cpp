@@ -64,7 +64,8 @@ bool Conductor::step() {
   bool busy = messenger_.poll([this](int rank, Type type, wire::View payload, const std::shared_ptr<void>& owner) {
     on_frame(rank, type, payload, owner);
   });
-  busy |= worker_.poll([this](Type type, wire::View payload, const std::shared_ptr<void>& owner) { on_frame(0, type, payload, owner); });
+  busy |= worker_.poll(
+      [this](Type type, wire::View payload, const std::shared_ptr<void>& owner) { on_frame(0, type, payload, owner); });
   const double now = now_s();
   watch(now);
   if (phase_ == Phase::running) hand_out(now);
@@ -90,24 +91,37 @@ void Conductor::on_frame(int rank, Type type, wire::View payload, const std::sha
   // Late words: of a rank that was given up, or of a run that has ended (a second rank that could not open the model either).
   if (!state.lost.empty() || phase_ == Phase::done) return;
   switch (type) {
-    case Type::join: state.join = wire::decode<wire::Join>(payload); break;
-    case Type::hello: state.hello = wire::decode<wire::Hello>(payload); break;
-    case Type::staged: return on_staged(rank, wire::decode<wire::Staged>(payload));
-    case Type::progress: state.progress = wire::decode<wire::Progress>(payload); return;
-    case Type::opened: return on_opened(rank, wire::decode<wire::Opened>(payload));
-    case Type::results: return on_results(rank, payload, owner);
+    case Type::join:
+      state.join = wire::decode<wire::Join>(payload);
+      break;
+    case Type::hello:
+      state.hello = wire::decode<wire::Hello>(payload);
+      break;
+    case Type::staged:
+      return on_staged(rank, wire::decode<wire::Staged>(payload));
+    case Type::progress:
+      state.progress = wire::decode<wire::Progress>(payload);
+      return;
+    case Type::opened:
+      return on_opened(rank, wire::decode<wire::Opened>(payload));
+    case Type::results:
+      return on_results(rank, payload, owner);
     case Type::log: {
       const auto log = wire::decode<wire::Log>(payload);
       if (logs_) logs_->write(rank, log.level, log.text);
       if (log.level >= 2 && progress_) progress_->say(fmt::format("rank {}: {}", rank, log.text));
       return;
     }
-    case Type::stats: state.stats = wire::decode<wire::Stats>(payload); return;
+    case Type::stats:
+      state.stats = wire::decode<wire::Stats>(payload);
+      return;
     case Type::trace:
       if (trace_) trace_->append({reinterpret_cast<const char*>(payload.data()), payload.size()});
       return;
-    case Type::failure: return on_failure(rank, wire::decode<wire::Failure>(payload));
-    default: return; // heartbeat
+    case Type::failure:
+      return on_failure(rank, wire::decode<wire::Failure>(payload));
+    default:
+      return; // heartbeat
   }
   if (phase_ == Phase::gathering && roster_.all([](const RankState& each) { return each.ready(); })) begin();
 }
@@ -133,7 +147,8 @@ void Conductor::drop_rank(int rank, const std::string& reason) {
   std::size_t given_back = 0;
   if (dispatcher_) given_back = dispatcher_->lose_rank(rank).size();
   if (progress_)
-    progress_->say(fmt::format("rank {} on {} is out of the run: {}; its {} batch(es) go to other ranks", rank, host, reason, given_back));
+    progress_->say(
+        fmt::format("rank {} on {} is out of the run: {}; its {} batch(es) go to other ranks", rank, host, reason, given_back));
   if (roster_.living() == 0) throw Error(fmt::format("no rank is left; the last, rank {} on {}: {}", rank, host, reason));
 }
 
@@ -149,8 +164,9 @@ void Conductor::watch(double now) {
   }
   if (phase_ == Phase::gathering && now > phase_deadline_s_) {
     const int missing = roster_.first_without([](const RankState& state) { return state.ready(); });
-    throw Error(fmt::format("rank {} did not {} within {:.0f} s; raise --start-timeout, or see whether its host can start mgpu_run and mgpu_worker",
-                            missing, roster_.at(missing).join ? "bring up its worker" : "join", setup_.start_timeout_s));
+    throw Error(fmt::format(
+        "rank {} did not {} within {:.0f} s; raise --start-timeout, or see whether its host can start mgpu_run and mgpu_worker",
+        missing, roster_.at(missing).join ? "bring up its worker" : "join", setup_.start_timeout_s));
   }
   if (phase_ == Phase::draining &&
       (roster_.all([](const RankState& state) { return !state.opened || state.stats.has_value(); }) || now > phase_deadline_s_))
@@ -172,7 +188,9 @@ void Conductor::watch_signals(double now) {
     stop_reason_ = fmt::format("signal {}", signal);
     stop_s_ = now;
     dispatcher_->stop();
-    if (progress_) progress_->say(fmt::format("stopping: {} received; batches in hand are finished first ({:.0f} s at most)", stop_reason_, setup_.grace_s));
+    if (progress_)
+      progress_->say(fmt::format("stopping: {} received; batches in hand are finished first ({:.0f} s at most)", stop_reason_,
+                                 setup_.grace_s));
   }
   if (!stop_reason_.empty() && (dispatcher_->finished() || now - stop_s_ > setup_.grace_s)) drain();
 }

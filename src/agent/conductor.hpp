@@ -25,10 +25,10 @@ namespace mgpu::agent {
 struct Outcome {
   ExitCode code = ExitCode::ok;
   std::uint64_t done = 0, failed = 0, flagged = 0;
-  double run_s = 0;      ///< first grant to last result
-  double open_s = 0;     ///< start to first grant
+  double run_s = 0;       ///< first grant to last result
+  double open_s = 0;      ///< start to first grant
   double writer_busy = 0; ///< fraction of run_s
-  std::string stopped;   ///< why it ended early; "" if it did not
+  std::string stopped;    ///< why it ended early; "" if it did not
 };
 
 class Conductor {
@@ -59,10 +59,10 @@ class Conductor {
   void watch_signals(double now);
   void post(int rank, wire::Type type, wire::View payload = {});
 
-  void begin();              ///< all ranks are here: bind, plan, say the plan
+  void begin(); ///< all ranks are here: bind, plan, say the plan
   void stage_or_configure();
   void on_staged(int rank, const wire::Staged& staged);
-  void configure_ready();    ///< all that may open now: all at once, or a rank a node when staggered
+  void configure_ready(); ///< all that may open now: all at once, or a rank a node when staggered
   void configure(int rank);
   void open_output(const std::vector<ColumnSpec>& columns);
   void hand_out(double now);
@@ -80,17 +80,17 @@ class Conductor {
   double began_s_ = 0, beat_s_ = 0, phase_deadline_s_ = 0, first_grant_s_ = 0;
 
   std::vector<comm::Binding> bindings_;
-  std::set<std::string> staging_nodes_;      ///< nodes whose leader has not answered yet
-  std::vector<std::string> staged_paths_;    ///< by rank: what it opens
+  std::set<std::string> staging_nodes_;   ///< nodes whose leader has not answered yet
+  std::vector<std::string> staged_paths_; ///< by rank: what it opens
   std::optional<dispatch::Plan> plan_;
   std::optional<dispatch::Dispatcher> dispatcher_;
   std::optional<gather::Gatherer> gatherer_;
   std::future<std::unique_ptr<write::ResultFile>> file_; ///< being made while the models open
   std::unique_ptr<write::Writer> writer_;
   std::optional<std::vector<ColumnSpec>> columns_;
-  std::vector<wire::Grant> grants_;          ///< by rank: being put together
+  std::vector<wire::Grant> grants_;                       ///< by rank: being put together
   std::vector<std::pair<int, dispatch::Lease>> hopeless_; ///< leases that failed too often
-  std::vector<std::size_t> item_columns_;    ///< indices into the manifest
+  std::vector<std::size_t> item_columns_;                 ///< indices into the manifest
   std::future<std::string> model_hash_;
   std::unique_ptr<Progress> progress_;
   std::unique_ptr<TraceFile> trace_;

@@ -39,8 +39,8 @@ void Conductor::begin() {
   const std::vector<comm::RankFacts> facts = roster_.facts();
   for (int rank = 1; rank < roster_.size(); ++rank)
     if (facts[static_cast<std::size_t>(rank)].hello.versions.mgpu != facts[0].hello.versions.mgpu)
-      throw usage_error(fmt::format("rank {} on {} runs another build of mgpu_worker than rank 0; install one build everywhere", rank,
-                                    facts[static_cast<std::size_t>(rank)].join.host));
+      throw usage_error(fmt::format("rank {} on {} runs another build of mgpu_worker than rank 0; install one build everywhere",
+                                    rank, facts[static_cast<std::size_t>(rank)].join.host));
   const comm::Locality locality = comm::find_locality(facts);
   bindings_ = comm::bind_devices(facts, setup_.binding, locality);
   const bool gpu = bindings_[0].device >= 0;
@@ -63,9 +63,10 @@ void Conductor::begin() {
   }
 
   started_at_ = utc_now();
-  const write::Header header{setup_.job_name, setup_.command, setup_.config.json().dump(), std::string(version), setup_.model, "", started_at_,
-                             roster_.size()};
-  file_ = std::async(std::launch::async, [this, header] { return write::ResultFile::create(setup_.output, setup_.manifest, header); });
+  const write::Header header{setup_.job_name, setup_.command, setup_.config.json().dump(), std::string(version), setup_.model, "",
+                             started_at_,     roster_.size()};
+  file_ = std::async(std::launch::async,
+                     [this, header] { return write::ResultFile::create(setup_.output, setup_.manifest, header); });
   if (!setup_.model.empty()) model_hash_ = std::async(std::launch::async, [path = setup_.model] { return sha256_of(path); });
   progress_ = std::make_unique<Progress>(setup_.progress, plan_->items());
   phase_ = Phase::running;
@@ -89,7 +90,8 @@ void Conductor::stage_or_configure() {
 
 void Conductor::on_staged(int rank, const wire::Staged& staged) {
   const std::string& node = roster_.at(rank).join->node;
-  if (!staged.error.empty()) throw Error(fmt::format("rank {} on {}: cannot stage the model in memory: {}", rank, node, staged.error));
+  if (!staged.error.empty())
+    throw Error(fmt::format("rank {} on {}: cannot stage the model in memory: {}", rank, node, staged.error));
   for (int other = 0; other < roster_.size(); ++other)
     if (roster_.at(other).join->node == node) staged_paths_[static_cast<std::size_t>(other)] = staged.path;
   staging_nodes_.erase(node);
@@ -100,7 +102,8 @@ void Conductor::configure_ready() {
   std::set<std::string> opening; // nodes with a rank that is reading its model
   const bool staggered = setup_.model_load == ModelLoad::staggered;
   for (int rank = 0; rank < roster_.size(); ++rank)
-    if (roster_.at(rank).configured && !roster_.at(rank).opened && roster_.at(rank).lost.empty()) opening.insert(roster_.at(rank).join->node);
+    if (roster_.at(rank).configured && !roster_.at(rank).opened && roster_.at(rank).lost.empty())
+      opening.insert(roster_.at(rank).join->node);
   for (int rank = 0; rank < roster_.size(); ++rank) {
     const RankState& state = roster_.at(rank);
     if (state.configured || !state.lost.empty() || staging_nodes_.contains(state.join->node)) continue;
@@ -142,7 +145,8 @@ void Conductor::on_opened(int rank, wire::Opened opened) {
   if (again) return;
   if (progress_ && setup_.progress != "none" && roster_.size() <= 64)
     progress_->say(fmt::format("rank {} on {}: {} ready in {}, {} of memory", rank, state.join->host, state.opened->device,
-                               human_duration(state.opened->seconds), human_bytes(static_cast<double>(state.opened->memory_bytes))));
+                               human_duration(state.opened->seconds),
+                               human_bytes(static_cast<double>(state.opened->memory_bytes))));
   dispatcher_->add_rank(rank);
   configure_ready();
 }

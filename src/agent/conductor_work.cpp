@@ -88,7 +88,8 @@ void Conductor::on_results(int rank, wire::View block, const std::shared_ptr<voi
   if (!dispatcher_->complete(rank, result.batch, now_s())) return; // a late or second answer: the first one counts
   gatherer_->count(result, [&](const gather::FailedItem& failed) {
     if (gatherer_->failed() < max_reasons_shown && progress_)
-      progress_->say(fmt::format("rank {}: item {} {}: {}", rank, failed.item, show_path(setup_.manifest.path(failed.item)), failed.reason));
+      progress_->say(
+          fmt::format("rank {}: item {} {}: {}", rank, failed.item, show_path(setup_.manifest.path(failed.item)), failed.reason));
   });
   if (!writer_) writer_ = std::make_unique<write::Writer>(file_.get());
   writer_->put({rank, block, owner});

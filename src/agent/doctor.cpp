@@ -21,15 +21,17 @@ void print_ranks(const Roster& roster, const comm::Locality& locality) {
   for (int rank = 0; rank < roster.size(); ++rank) {
     const RankState& state = roster.at(rank);
     if (!state.ready()) {
-      rows.push_back({std::to_string(rank), state.join ? state.join->node : "?", "-", "-", "-", state.join ? "its worker did not start" : "did not appear"});
+      rows.push_back({std::to_string(rank), state.join ? state.join->node : "?", "-", "-", "-",
+                      state.join ? "its worker did not start" : "did not appear"});
       continue;
     }
     std::string gpus;
     for (const wire::Device& device : state.hello->devices)
-      gpus += fmt::format("{}{}: {} {} {}", gpus.empty() ? "" : "; ", device.index, device.name, human_bytes(static_cast<double>(device.memory_bytes)),
-                          device.uuid);
+      gpus += fmt::format("{}{}: {} {} {}", gpus.empty() ? "" : "; ", device.index, device.name,
+                          human_bytes(static_cast<double>(device.memory_bytes)), device.uuid);
     rows.push_back({std::to_string(rank), state.join->node,
-                    fmt::format("{}/{}", locality.local_rank[static_cast<std::size_t>(rank)], locality.local_size[static_cast<std::size_t>(rank)]),
+                    fmt::format("{}/{}", locality.local_rank[static_cast<std::size_t>(rank)],
+                                locality.local_size[static_cast<std::size_t>(rank)]),
                     std::to_string(state.join->cores.size()), human_bytes(static_cast<double>(state.join->memory_free_bytes)),
                     gpus.empty() ? "none: " + state.hello->device_note : gpus});
   }
@@ -38,8 +40,8 @@ void print_ranks(const Roster& roster, const comm::Locality& locality) {
 
 void print_versions(const RankState& state) {
   const wire::Versions& versions = state.hello->versions;
-  fmt::print("  mgpu {} · MPI {} · HDF5 {} · LibTorch {} · CUDA {} · NCCL {} · FFmpeg {} · JPEG {}\n", versions.mgpu, state.join->mpi, state.join->hdf5,
-             versions.torch, versions.cuda, versions.nccl, versions.ffmpeg, versions.jpeg);
+  fmt::print("  mgpu {} · MPI {} · HDF5 {} · LibTorch {} · CUDA {} · NCCL {} · FFmpeg {} · JPEG {}\n", versions.mgpu,
+             state.join->mpi, state.join->hdf5, versions.torch, versions.cuda, versions.nccl, versions.ffmpeg, versions.jpeg);
 }
 
 } // namespace
@@ -56,7 +58,8 @@ bool gather_and_print(comm::Messenger& messenger, WorkerLink& worker, const wire
     Backoff backoff;
     for (const double end = now_s() + limit_s; !until() && now_s() < end;) {
       bool busy = messenger.poll(on_frame);
-      busy |= worker.poll([&](wire::Type type, wire::View payload, const std::shared_ptr<void>& owner) { on_frame(0, type, payload, owner); });
+      busy |= worker.poll(
+          [&](wire::Type type, wire::View payload, const std::shared_ptr<void>& owner) { on_frame(0, type, payload, owner); });
       messenger.flush();
       if (const auto pause = backoff.next(busy); pause.count() > 0) worker.wait(pause);
     }
@@ -73,8 +76,8 @@ bool gather_and_print(comm::Messenger& messenger, WorkerLink& worker, const wire
   if (here)
     for (int rank = 1; rank < roster.size(); ++rank)
       if (roster.at(rank).hello->versions.torch != roster.at(0).hello->versions.torch)
-        print_warning(fmt::format("rank {} has LibTorch {}, rank 0 {}: results could differ", rank, roster.at(rank).hello->versions.torch,
-                                  roster.at(0).hello->versions.torch));
+        print_warning(fmt::format("rank {} has LibTorch {}, rank 0 {}: results could differ", rank,
+                                  roster.at(rank).hello->versions.torch, roster.at(0).hello->versions.torch));
 
   wire::Buffer code;
   wire::Encoder(code).put(std::int32_t{here ? 0 : 1});

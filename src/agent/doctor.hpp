@@ -1,6 +1,6 @@
 #pragma once
-#include "comm/environment.hpp"
 #include "agent/worker_link.hpp"
+#include "comm/environment.hpp"
 
 namespace mgpu::agent {
 

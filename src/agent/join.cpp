@@ -40,7 +40,8 @@ wire::Join describe_rank(const comm::LauncherFacts& facts, const comm::Environme
   join.cores = usable_cores(facts);
   const long pages = sysconf(_SC_AVPHYS_PAGES);
   const long page_bytes = sysconf(_SC_PAGESIZE);
-  join.memory_free_bytes = pages > 0 && page_bytes > 0 ? static_cast<std::uint64_t>(pages) * static_cast<std::uint64_t>(page_bytes) : 0;
+  join.memory_free_bytes =
+      pages > 0 && page_bytes > 0 ? static_cast<std::uint64_t>(pages) * static_cast<std::uint64_t>(page_bytes) : 0;
   join.mpi = facts.launcher.empty() ? "none (one process)" : comm::Environment::version();
   join.hdf5 = write::hdf5_version();
   return join;

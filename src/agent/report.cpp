@@ -18,7 +18,9 @@ namespace {
 
 constexpr std::size_t most_rows_shown = 64;
 
-std::string percent(double part, double whole) { return whole > 0 ? fmt::format("{:.0f} %", 100 * part / whole) : "-"; }
+std::string percent(double part, double whole) {
+  return whole > 0 ? fmt::format("{:.0f} %", 100 * part / whole) : "-";
+}
 
 std::string first_items(const RunSetup& setup, const dispatch::Assignment& assignment) {
   std::string text;
@@ -44,7 +46,7 @@ std::string core_list(const std::vector<std::int32_t>& cores) {
   return text;
 }
 
-double average(const std::vector<write::RankRow>& ranks, double write::RankRow::* field, double wall_s) {
+double average(const std::vector<write::RankRow>& ranks, double write::RankRow::*field, double wall_s) {
   double sum = 0;
   for (const write::RankRow& row : ranks) sum += row.*field;
   return ranks.empty() || wall_s <= 0 ? 0.0 : sum / (wall_s * static_cast<double>(ranks.size()));
@@ -52,16 +54,21 @@ double average(const std::vector<write::RankRow>& ranks, double write::RankRow::
 
 } // namespace
 
-void print_notice(std::string_view text) { fmt::print("note: {}\n", text); }
+void print_notice(std::string_view text) {
+  fmt::print("note: {}\n", text);
+}
 
-void print_warning(std::string_view text) { fmt::print(stderr, "warning: {}\n", text); }
+void print_warning(std::string_view text) {
+  fmt::print(stderr, "warning: {}\n", text);
+}
 
-void print_plan(const RunSetup& setup, const dispatch::Plan& plan, const Roster& roster, const std::vector<comm::Binding>& bindings) {
+void print_plan(const RunSetup& setup, const dispatch::Plan& plan, const Roster& roster,
+                const std::vector<comm::Binding>& bindings) {
   std::set<std::string> nodes;
   for (int rank = 0; rank < roster.size(); ++rank) nodes.insert(roster.at(rank).join->node);
   constexpr std::string_view schedules[] = {"dynamic", "block", "cyclic"};
-  fmt::print("Plan: {} items in {} batches of {}, {} rank(s) on {} node(s), schedule {}{}\n", plan.items(), plan.batches(), plan.batch_size(),
-             roster.size(), nodes.size(), schedules[static_cast<std::size_t>(plan.schedule())],
+  fmt::print("Plan: {} items in {} batches of {}, {} rank(s) on {} node(s), schedule {}{}\n", plan.items(), plan.batches(),
+             plan.batch_size(), roster.size(), nodes.size(), schedules[static_cast<std::size_t>(plan.schedule())],
              plan.costs_known() ? ", longest first" : "");
   const auto assignments = dispatch::expected_assignment(plan);
   std::vector<std::vector<std::string>> rows{{"rank", "host", "device", "cores", "threads", "loaders", "items", "first items"}};
@@ -72,14 +79,16 @@ void print_plan(const RunSetup& setup, const dispatch::Plan& plan, const Roster&
     for (const wire::Device& gpu : state.hello->devices)
       if (gpu.index == binding.device) device = fmt::format("cuda:{} {}", gpu.index, gpu.name);
     rows.push_back({std::to_string(rank), state.join->host, device, core_list(binding.cores), std::to_string(binding.threads),
-                    std::to_string(binding.loaders), std::to_string(assignments[rank].items), first_items(setup, assignments[rank])});
+                    std::to_string(binding.loaders), std::to_string(assignments[rank].items),
+                    first_items(setup, assignments[rank])});
   }
   fmt::print("{}", table(rows, {true, false, false, false, true, true, true, false}));
   if (assignments.size() > most_rows_shown) fmt::print("  … and {} more ranks\n", assignments.size() - most_rows_shown);
-  if (plan.schedule() == dispatch::Schedule::dynamic && roster.size() > 1) fmt::print("  (dynamic: expected; ranks that are faster take more)\n");
+  if (plan.schedule() == dispatch::Schedule::dynamic && roster.size() > 1)
+    fmt::print("  (dynamic: expected; ranks that are faster take more)\n");
   if (plan.batches() < static_cast<std::uint64_t>(roster.size()))
-    fmt::print("  advice: {} batch(es) for {} ranks leave {} idle; use fewer ranks or a smaller --batch-size\n", plan.batches(), roster.size(),
-               static_cast<std::uint64_t>(roster.size()) - plan.batches());
+    fmt::print("  advice: {} batch(es) for {} ranks leave {} idle; use fewer ranks or a smaller --batch-size\n", plan.batches(),
+               roster.size(), static_cast<std::uint64_t>(roster.size()) - plan.batches());
   std::fflush(stdout);
 }
 
@@ -89,7 +98,8 @@ std::string opening_line(const Roster& roster) {
   for (int rank = 0; rank < roster.size(); ++rank) {
     const RankState& state = roster.at(rank);
     if (state.opened || state.progress.stage.empty() || shown == 4) continue;
-    text += fmt::format("{} rank {} {} {:.0f} %", shown == 0 ? "opening the model:" : ",", rank, state.progress.stage, 100 * state.progress.fraction);
+    text += fmt::format("{} rank {} {} {:.0f} %", shown == 0 ? "opening the model:" : ",", rank, state.progress.stage,
+                        100 * state.progress.fraction);
     ++shown;
   }
   return text;
@@ -121,12 +131,14 @@ write::RankRow rank_row(int rank, const RankState& state) {
 }
 
 void print_table(const RunSetup& setup, const Outcome& outcome, const std::vector<write::RankRow>& ranks) {
-  std::vector<std::vector<std::string>> rows{{"rank", "host", "device", "items", "failed", "items/s", "busy", "waiting for data", "memory"}};
+  std::vector<std::vector<std::string>> rows{
+      {"rank", "host", "device", "items", "failed", "items/s", "busy", "waiting for data", "memory"}};
   for (std::size_t at = 0; at < ranks.size() && at < most_rows_shown; ++at) {
     const write::RankRow& row = ranks[at];
     rows.push_back({std::to_string(row.rank), row.host, row.device, std::to_string(row.items), std::to_string(row.failed),
-                    row.wall_s > 0 ? fmt::format("{:.1f}", static_cast<double>(row.items) / row.wall_s) : "-", percent(row.busy_s, row.wall_s),
-                    percent(row.load_wait_s, row.wall_s), human_bytes(static_cast<double>(row.memory_bytes))});
+                    row.wall_s > 0 ? fmt::format("{:.1f}", static_cast<double>(row.items) / row.wall_s) : "-",
+                    percent(row.busy_s, row.wall_s), percent(row.load_wait_s, row.wall_s),
+                    human_bytes(static_cast<double>(row.memory_bytes))});
   }
   fmt::print("\n{}", table(rows, {true, false, false, true, true, true, true, true, true}));
   const double rate = outcome.run_s > 0 ? static_cast<double>(outcome.done) / outcome.run_s : 0;
@@ -135,8 +147,8 @@ void print_table(const RunSetup& setup, const Outcome& outcome, const std::vecto
   fmt::print("; ranks ready after {}\n", human_duration(outcome.open_s));
   if (outcome.done > 0) fmt::print("{}\n", bottleneck(outcome, ranks));
   if (!outcome.stopped.empty())
-    fmt::print("Stopped early: {}. {} of {} items are done and kept in {}; the same command with --resume finishes the job.\n", outcome.stopped, outcome.done,
-               setup.manifest.size(), setup.output);
+    fmt::print("Stopped early: {}. {} of {} items are done and kept in {}; the same command with --resume finishes the job.\n",
+               outcome.stopped, outcome.done, setup.manifest.size(), setup.output);
   else
     fmt::print("Result: {}\n", setup.output);
   std::fflush(stdout);
@@ -147,16 +159,22 @@ std::string bottleneck(const Outcome& outcome, const std::vector<write::RankRow>
   for (const write::RankRow& row : ranks) wall_s = std::max(wall_s, row.wall_s);
   const double busy = average(ranks, &write::RankRow::busy_s, wall_s);
   const double loading = average(ranks, &write::RankRow::load_wait_s, wall_s);
-  const double writing = std::max(average(ranks, &write::RankRow::write_wait_s, wall_s), outcome.writer_busy > 0.9 ? outcome.writer_busy : 0.0);
+  const double writing =
+      std::max(average(ranks, &write::RankRow::write_wait_s, wall_s), outcome.writer_busy > 0.9 ? outcome.writer_busy : 0.0);
   const double waiting = std::max(0.0, 1 - busy - loading - average(ranks, &write::RankRow::write_wait_s, wall_s));
   const auto share = [](double value) { return fmt::format("{:.0f} %", 100 * std::min(value, 1.0)); };
   if (busy >= std::max({loading, writing, waiting}))
     return fmt::format("The bottleneck was the device: it was busy {} of the time; more ranks would help.", share(busy));
   if (loading >= std::max(writing, waiting))
-    return fmt::format("The bottleneck was loading: the device waited for data {} of the time; more cores or --loaders would help.", share(loading));
+    return fmt::format(
+        "The bottleneck was loading: the device waited for data {} of the time; more cores or --loaders would help.",
+        share(loading));
   if (writing >= waiting)
-    return fmt::format("The bottleneck was writing: results waited {} of the time; a faster disk for --output would help.", share(writing));
-  return fmt::format("The bottleneck was too little work: ranks had nothing to do {} of the time; fewer ranks or smaller batches would do.", share(waiting));
+    return fmt::format("The bottleneck was writing: results waited {} of the time; a faster disk for --output would help.",
+                       share(writing));
+  return fmt::format(
+      "The bottleneck was too little work: ranks had nothing to do {} of the time; fewer ranks or smaller batches would do.",
+      share(waiting));
 }
 
 void write_summary(const RunSetup& setup, const Outcome& outcome, const write::Footer& footer) {
@@ -181,6 +199,8 @@ void write_summary(const RunSetup& setup, const Outcome& outcome, const write::F
   if (!file.flush()) throw Error(fmt::format("cannot write {}", path));
 }
 
-void finish_job(const Job& job, const Config& config, const Results& results) { job.finish(config, results, std::cout); }
+void finish_job(const Job& job, const Config& config, const Results& results) {
+  job.finish(config, results, std::cout);
+}
 
 } // namespace mgpu::agent

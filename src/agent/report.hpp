@@ -15,7 +15,8 @@ void print_notice(std::string_view text);
 void print_warning(std::string_view text);
 
 /// The resolved options and who will do what.
-void print_plan(const RunSetup& setup, const dispatch::Plan& plan, const Roster& roster, const std::vector<comm::Binding>& bindings);
+void print_plan(const RunSetup& setup, const dispatch::Plan& plan, const Roster& roster,
+                const std::vector<comm::Binding>& bindings);
 
 /// "opening the model: rank 0 reading weights 40 %, …"; for the live line.
 std::string opening_line(const Roster& roster);

@@ -15,7 +15,7 @@ struct RankState {
   bool configured = false;
   std::optional<wire::Opened> opened;
   std::optional<wire::Stats> stats;
-  std::string lost; ///< why the rank takes no part any more; "" while it does
+  std::string lost;  ///< why the rank takes no part any more; "" while it does
   bool left = false; ///< said bye
   double heard_s = 0;
   wire::Progress progress;

@@ -44,8 +44,10 @@ int Router::run(const wire::Join& join) {
 }
 
 bool Router::step() {
-  bool busy = messenger_.poll([this](int, Type type, wire::View payload, const std::shared_ptr<void>&) { on_rank0(type, payload); });
-  busy |= worker_.poll([this](Type type, wire::View payload, const std::shared_ptr<void>& owner) { on_worker(type, payload, owner); });
+  bool busy =
+      messenger_.poll([this](int, Type type, wire::View payload, const std::shared_ptr<void>&) { on_rank0(type, payload); });
+  busy |= worker_.poll(
+      [this](Type type, wire::View payload, const std::shared_ptr<void>& owner) { on_worker(type, payload, owner); });
   answer_staging();
   watch_worker();
   watch_rank0();
@@ -59,12 +61,17 @@ void Router::on_rank0(Type type, wire::View payload) {
   switch (type) {
     case Type::configure:
     case Type::grant:
-    case Type::finish: worker_.post(type, payload); break;
+    case Type::finish:
+      worker_.post(type, payload);
+      break;
     case Type::stage:
       staging_ = std::async(std::launch::async, [path = wire::decode<wire::Stage>(payload).path] { return stage_model(path); });
       break;
-    case Type::bye: exit_code_ = payload.empty() ? 0 : wire::Decoder(payload).get<std::int32_t>(); break;
-    default: break; // heartbeat
+    case Type::bye:
+      exit_code_ = payload.empty() ? 0 : wire::Decoder(payload).get<std::int32_t>();
+      break;
+    default:
+      break; // heartbeat
   }
 }
 
@@ -96,7 +103,8 @@ void Router::watch_rank0() {
   }
   if (now - heard_s_ > options_.rank_timeout_s) {
     worker_.kill();
-    throw Error(fmt::format("rank {}: nothing heard from rank 0 for {:.0f} s; it is lost", messenger_.rank(), now - heard_s_), ExitCode::stopped);
+    throw Error(fmt::format("rank {}: nothing heard from rank 0 for {:.0f} s; it is lost", messenger_.rank(), now - heard_s_),
+                ExitCode::stopped);
   }
 }
 

@@ -12,7 +12,7 @@
 namespace mgpu::agent {
 
 struct RouterOptions {
-  double heartbeat_s = 1.0; ///< both ways
+  double heartbeat_s = 1.0;   ///< both ways
   double rank_timeout_s = 60; ///< rank 0 silent for this long: give up
 };
 

@@ -42,9 +42,12 @@ ModelLoad parse_load(const std::string& text) {
 
 manifest::Media manifest_media(Media media) {
   switch (media) {
-    case Media::images: return manifest::Media::images;
-    case Media::audio: return manifest::Media::audio;
-    case Media::any: break;
+    case Media::images:
+      return manifest::Media::images;
+    case Media::audio:
+      return manifest::Media::audio;
+    case Media::any:
+      break;
   }
   return manifest::Media::any;
 }
@@ -63,7 +66,8 @@ RunSetup prepare_run(const std::string& job_name, const Job& job, const cli::Res
   const auto input = config.get<std::string>("input");
   if (input.empty()) throw usage_error("--input is missing: a folder, a list or a table of files");
   if (setup.output.empty()) throw usage_error("--output is missing: the result file, for example out.h5");
-  if (!setup.model.empty() && !fs::exists(setup.model)) throw usage_error(fmt::format("--model {}: no such file or folder", setup.model));
+  if (!setup.model.empty() && !fs::exists(setup.model))
+    throw usage_error(fmt::format("--model {}: no such file or folder", setup.model));
   job.check(config);
 
   setup.batch_size = parse_batch_size(config.get<std::string>("batch-size"));

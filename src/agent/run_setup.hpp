@@ -24,11 +24,11 @@ struct RunSetup {
   std::string job_name;
   const Job* job = nullptr;
   Config config;
-  std::string command;     ///< as typed
+  std::string command; ///< as typed
   manifest::Manifest manifest;
   std::vector<std::string> item_columns; ///< manifest columns that travel with each item
 
-  std::string model;       ///< "" if the job has none
+  std::string model; ///< "" if the job has none
   ModelLoad model_load = ModelLoad::automatic;
   std::string output;
   std::uint32_t batch_size = 0; ///< 0: auto

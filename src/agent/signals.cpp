@@ -32,6 +32,8 @@ void catch_signals(bool obey) {
   sigaction(SIGPIPE, &action, nullptr);
 }
 
-int stop_signal() { return received.load(); }
+int stop_signal() {
+  return received.load();
+}
 
 } // namespace mgpu::agent

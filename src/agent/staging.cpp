@@ -39,8 +39,10 @@ bool on_local_disk(const std::string& path) {
     case TMPFS_MAGIC:
     case OVERLAYFS_SUPER_MAGIC:
     case F2FS_SUPER_MAGIC:
-    case SQUASHFS_MAGIC: return true;
-    default: return false;
+    case SQUASHFS_MAGIC:
+      return true;
+    default:
+      return false;
   }
 }
 

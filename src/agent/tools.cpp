@@ -17,7 +17,8 @@ namespace {
 
 std::string help() {
   std::string jobs;
-  for (const JobEntry& entry : job_list()) jobs += fmt::format("  {:<14} {}\n", entry.name, std::unique_ptr<Job>(entry.make())->summary());
+  for (const JobEntry& entry : job_list())
+    jobs += fmt::format("  {:<14} {}\n", entry.name, std::unique_ptr<Job>(entry.make())->summary());
   return fmt::format(
       "{0} {1}: distributed jobs on images and audio, one rank per GPU, one HDF5 file of results\n\n"
       "  mpirun -np 8 {0} JOB [options]        one rank per GPU; also srun --mpi=pmix, also without mpirun (1 rank)\n\n"

@@ -64,9 +64,9 @@ pid_t spawn(const std::string& program, int socket, int ring) {
   posix_spawn_file_actions_addclosefrom_np(actions.get(), child_ring + 1);
   const std::string socket_number = std::to_string(child_socket);
   const std::string ring_number = std::to_string(child_ring);
-  std::array<char*, 6> arguments{const_cast<char*>(program.c_str()), const_cast<char*>("--socket"),
+  std::array<char*, 6> arguments{const_cast<char*>(program.c_str()),       const_cast<char*>("--socket"),
                                  const_cast<char*>(socket_number.c_str()), const_cast<char*>("--ring"),
-                                 const_cast<char*>(ring_number.c_str()), nullptr};
+                                 const_cast<char*>(ring_number.c_str()),   nullptr};
   pid_t pid = -1;
   const SpawnAttributes attributes;
   const int code = posix_spawn(&pid, program.c_str(), actions.get(), attributes.get(), arguments.data(), environ);
@@ -122,9 +122,13 @@ std::string WorkerProcess::find_program() {
   return (self.parent_path() / worker_name()).string();
 }
 
-void WorkerProcess::post(wire::Type type, wire::View payload) { shared_->channel.post(type, payload); }
+void WorkerProcess::post(wire::Type type, wire::View payload) {
+  shared_->channel.post(type, payload);
+}
 
-void WorkerProcess::flush() { shared_->channel.flush(); }
+void WorkerProcess::flush() {
+  shared_->channel.flush();
+}
 
 bool WorkerProcess::poll(const OnWorkerFrame& handle) {
   if (shared_->channel.closed()) return false;
@@ -134,7 +138,8 @@ bool WorkerProcess::poll(const OnWorkerFrame& handle) {
       if (range.offset > shared_->ring.size() || range.size > shared_->ring.size() - range.offset)
         throw Error("the worker named a range outside its shared memory");
       const wire::View block{shared_->ring.data() + range.offset, range.size};
-      const std::shared_ptr<void> owner(nullptr, [shared = shared_, range](void*) { shared->channel.post(wire::Type::release, range); });
+      const std::shared_ptr<void> owner(nullptr,
+                                        [shared = shared_, range](void*) { shared->channel.post(wire::Type::release, range); });
       handle(wire::Type::results, block, owner);
     } else if (type == wire::Type::results) {
       // The socket's buffer is reused: what others hold on to gets memory of its own.
@@ -152,8 +157,10 @@ bool WorkerProcess::poll(const OnWorkerFrame& handle) {
 }
 
 void WorkerProcess::wait(std::chrono::microseconds timeout) {
-  if (!shared_->channel.closed()) shared_->channel.wait(timeout);
-  else usleep(static_cast<useconds_t>(timeout.count()));
+  if (!shared_->channel.closed())
+    shared_->channel.wait(timeout);
+  else
+    usleep(static_cast<useconds_t>(timeout.count()));
 }
 
 std::optional<std::string> WorkerProcess::ended() {

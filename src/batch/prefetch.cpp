@@ -14,7 +14,9 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-double seconds(Clock::duration time) { return std::chrono::duration<double>(time).count(); }
+double seconds(Clock::duration time) {
+  return std::chrono::duration<double>(time).count();
+}
 
 /// Quick rows are claimed several at a time so that the lock is taken once for about this long.
 constexpr double claim_s = 100e-6;
@@ -23,7 +25,8 @@ constexpr int first_loader_thread = 2; ///< thread id in the trace
 
 } // namespace
 
-Prefetch::Prefetch(Work& work, Settings settings, TraceEvents& trace) : work_(work), settings_(std::move(settings)), trace_(trace) {
+Prefetch::Prefetch(Work& work, Settings settings, TraceEvents& trace)
+    : work_(work), settings_(std::move(settings)), trace_(trace) {
   if (settings_.row_spec) {
     std::vector<std::int64_t> shape = settings_.row_spec->shape;
     shape.insert(shape.begin(), settings_.batch_size);
@@ -102,8 +105,8 @@ void Prefetch::start(Entry& entry) {
   if (!settings_.row_spec) return;
   batch.buffer = free_buffers_.back();
   free_buffers_.pop_back();
-  batch.input = rows == batch.buffer->rows.size() ? batch.buffer->whole
-                                                  : batch.buffer->whole.narrow(0, 0, static_cast<std::int64_t>(rows));
+  batch.input =
+      rows == batch.buffer->rows.size() ? batch.buffer->whole : batch.buffer->whole.narrow(0, 0, static_cast<std::int64_t>(rows));
   for (std::size_t row = 0; row < rows; ++row) batch.samples[row].input = batch.buffer->rows[row];
 }
 
@@ -114,8 +117,8 @@ Prefetch::Claim Prefetch::claim(double row_s) {
   // How many rows a loader takes changes only who prepares them, never what comes out.
   const double wanted = row_s > 0 ? claim_s / row_s : 1;
   const std::size_t fair = std::max<std::size_t>(1, (rows - entry.claimed) / threads_.size());
-  const std::size_t count = std::clamp<std::size_t>(static_cast<std::size_t>(std::min(wanted, 1e6)), 1,
-                                                    std::min(fair, most_rows_a_claim));
+  const std::size_t count =
+      std::clamp<std::size_t>(static_cast<std::size_t>(std::min(wanted, 1e6)), 1, std::min(fair, most_rows_a_claim));
   const Claim claim{&entry, entry.claimed, std::min(rows, entry.claimed + count)};
   entry.claimed = claim.end;
   if (claim.end == rows) ++next_claim_;
@@ -123,7 +126,7 @@ Prefetch::Claim Prefetch::claim(double row_s) {
 }
 
 void Prefetch::loader(int index) {
-  const c10::InferenceMode inference; // as in run: rows of a batch tensor made there can be written here
+  const c10::InferenceMode inference;        // as in run: rows of a batch tensor made there can be written here
   const c10::ParallelGuard sequential(true); // loaders are the parallelism: no intra-op threads inside prepare
   const int trace_thread = first_loader_thread + index;
   trace_.name_thread(trace_thread, fmt::format("loader {}", index));
@@ -206,9 +209,8 @@ std::unique_ptr<LoadedBatch> Prefetch::pop_front() {
 std::unique_ptr<LoadedBatch> Prefetch::take() {
   std::unique_lock lock(mutex_);
   const auto begin = Clock::now();
-  batch_ready_.wait(lock, [&] {
-    return stopped_ || (!entries_.empty() && entries_.front()->loaded) || (entries_.empty() && closed_);
-  });
+  batch_ready_.wait(lock,
+                    [&] { return stopped_ || (!entries_.empty() && entries_.front()->loaded) || (entries_.empty() && closed_); });
   const auto end = Clock::now();
   if (stopped_ || entries_.empty()) return nullptr; // waiting for the end is not waiting for work
   const auto granted = std::clamp(entries_.front()->batch->granted, begin, end);

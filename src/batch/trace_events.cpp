@@ -19,7 +19,8 @@ TraceEvents::TraceEvents(bool enabled, int rank, std::function<void(std::string_
   const auto now = std::chrono::system_clock::now().time_since_epoch();
   realtime_offset_us_ = std::chrono::duration_cast<std::chrono::microseconds>(now).count() - steady_us(Clock::now());
   if (enabled_)
-    append(fmt::format(R"({{"name":"process_name","ph":"M","pid":{},"tid":0,"args":{{"name":"rank {} worker"}}}})", rank_, rank_));
+    append(
+        fmt::format(R"({{"name":"process_name","ph":"M","pid":{},"tid":0,"args":{{"name":"rank {} worker"}}}})", rank_, rank_));
 }
 
 void TraceEvents::name_thread(int thread, std::string_view name) {

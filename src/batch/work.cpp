@@ -15,7 +15,9 @@ void Outputs::add_text(std::string name, std::vector<std::string> rows) {
   columns.push_back({std::move(name), Layout::text, {}, {}, std::move(rows)});
 }
 
-void Outputs::fail(std::int64_t row, std::string reason) { failures.emplace_back(row, std::move(reason)); }
+void Outputs::fail(std::int64_t row, std::string reason) {
+  failures.emplace_back(row, std::move(reason));
+}
 
 torch::Tensor Work::trial_row(int) const {
   const auto spec = row_spec();

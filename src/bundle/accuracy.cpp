@@ -11,8 +11,8 @@ namespace mgpu {
 namespace {
 
 /// Class index of a manifest value: a class name, else a number.
-std::int64_t class_of(const std::map<std::string, std::int64_t, std::less<>>& classes, const std::string& value, std::string_view column,
-                      std::uint64_t row) {
+std::int64_t class_of(const std::map<std::string, std::int64_t, std::less<>>& classes, const std::string& value,
+                      std::string_view column, std::uint64_t row) {
   if (const auto found = classes.find(value); found != classes.end()) return found->second;
   std::int64_t index = -1;
   const auto [end, error] = std::from_chars(value.data(), value.data() + value.size(), index);

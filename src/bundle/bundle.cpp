@@ -5,8 +5,8 @@
 #include <filesystem>
 #include <fstream>
 
-#include "bundle/specs.hpp"
 #include "bundle/json_reader.hpp"
+#include "bundle/specs.hpp"
 
 namespace mgpu {
 
@@ -39,7 +39,8 @@ std::vector<std::string> read_lines(const std::string& path) {
 
 std::vector<std::string> read_labels(const JsonReader& json, const std::string& folder) {
   std::vector<std::string> labels;
-  if (json.has("labels") && json.at("labels").is_string()) return read_lines(fs::path(folder) / json.at("labels").get<std::string>());
+  if (json.has("labels") && json.at("labels").is_string())
+    return read_lines(fs::path(folder) / json.at("labels").get<std::string>());
   json.read("labels", labels);
   return labels;
 }
@@ -74,8 +75,8 @@ Bundle from_flags(const std::string& path, const Config& config) {
   const bool image = flags_describe_image(config), audio = flags_describe_audio(config);
   if (image && audio) throw usage_error("--image-size and --sample-rate exclude each other: the model takes pictures or sound");
   if (!image && !audio && (config.has("image-size") || config.has("sample-rate")))
-    throw usage_error(fmt::format("{} has no bundle.json beside it: say what it takes, --image-size N (pictures) or --sample-rate HZ (sound)",
-                                  path));
+    throw usage_error(fmt::format(
+        "{} has no bundle.json beside it: say what it takes, --image-size N (pictures) or --sample-rate HZ (sound)", path));
   if (image) bundle.image.emplace();
   if (audio) bundle.audio.emplace();
   return bundle;
@@ -88,7 +89,8 @@ Bundle Bundle::open(const std::string& path, const Config& config) {
   if (!fs::exists(path, ignored)) throw usage_error(fmt::format("{}: no such file or folder (--model)", path));
   const bool is_json = fs::path(path).filename() == "bundle.json";
   const std::string folder = is_json ? fs::path(path).parent_path().string() : path;
-  Bundle bundle = is_json || fs::is_directory(path, ignored) ? read_folder(folder.empty() ? "." : folder) : from_flags(path, config);
+  Bundle bundle =
+      is_json || fs::is_directory(path, ignored) ? read_folder(folder.empty() ? "." : folder) : from_flags(path, config);
   if (!bundle.image && flags_describe_image(config)) throw usage_error("--image-size: the bundle declares no image input");
   if (!bundle.audio && flags_describe_audio(config)) throw usage_error("--sample-rate: the bundle declares no audio input");
   if (bundle.image) apply_image_flags(*bundle.image, config);

@@ -110,8 +110,12 @@ std::string flag_text(const Config& config, const std::string& name) {
   return text;
 }
 
-bool flags_describe_image(const Config& config) { return !flag_text(config, "image-size").empty(); }
-bool flags_describe_audio(const Config& config) { return !flag_text(config, "sample-rate").empty(); }
+bool flags_describe_image(const Config& config) {
+  return !flag_text(config, "image-size").empty();
+}
+bool flags_describe_audio(const Config& config) {
+  return !flag_text(config, "sample-rate").empty();
+}
 
 ImageSpec read_image_spec(const JsonReader& json) {
   json.allow({"size", "resize", "resize_to", "crop", "interpolation", "antialias", "channels", "scale", "mean", "std"});

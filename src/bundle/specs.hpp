@@ -1,7 +1,7 @@
 #pragma once
 // The "image" and "audio" objects of bundle.json, and the flags that override them.
-#include "mgpu/bundle.hpp"
 #include "bundle/json_reader.hpp"
+#include "mgpu/bundle.hpp"
 
 namespace mgpu {
 

@@ -4,7 +4,8 @@ namespace mgpu::cli {
 
 const std::vector<OptionSpec>& common_options() {
   static const std::vector<OptionSpec> options{
-      {"input", "", "folder (recursive, sorted), glob, one file, list .txt, table .csv/.jsonl with a column path, or - for stdin", "PATH"},
+      {"input", "", "folder (recursive, sorted), glob, one file, list .txt, table .csv/.jsonl with a column path, or - for stdin",
+       "PATH"},
       {"model", "", "TorchScript .pt, AOTInductor .pt2, or a bundle folder with bundle.json", "PATH"},
       {"output", "", "the one result file, HDF5", "FILE.h5"},
       {"config", "", "TOML file that sets any of these options", "FILE.toml"},
@@ -12,13 +13,22 @@ const std::vector<OptionSpec>& common_options() {
       {"devices", "auto", "GPUs of a node by index or UUID (0,2,3), auto or cpu; CUDA_VISIBLE_DEVICES is honoured", "LIST"},
       {"oversubscribe", false, "allow several ranks on one GPU"},
       {"dtype", "float32", "number format the model computes in", "TYPE", {"float32", "bfloat16", "float16"}},
-      {"schedule", "dynamic", "how batches find their rank: dynamic (pull), block (contiguous), cyclic (i mod ranks)", "NAME", {"dynamic", "block", "cyclic"}},
-      {"cost-column", "", "table column with each item's expected cost: longest first; default: duration, seconds, cost, size", "NAME"},
+      {"schedule",
+       "dynamic",
+       "how batches find their rank: dynamic (pull), block (contiguous), cyclic (i mod ranks)",
+       "NAME",
+       {"dynamic", "block", "cyclic"}},
+      {"cost-column", "", "table column with each item's expected cost: longest first; default: duration, seconds, cost, size",
+       "NAME"},
       {"ship", "paths", "what rank 0 sends: paths (shared file system) or the files' bytes", "WHAT", {"paths", "bytes"}},
       {"loaders", 0, "decoding threads a rank; 0: by its share of the cores", "N"},
       {"threads", 0, "intra-op threads of a rank's model; 0: cores of the node / its ranks", "N"},
-      {"load", "auto", "how ranks open the model: staged (read once a node, handed over in memory), staggered (one after the other), "
-       "independent; auto: staged unless the model is on a local disk", "HOW", {"auto", "staged", "staggered", "independent"}},
+      {"load",
+       "auto",
+       "how ranks open the model: staged (read once a node, handed over in memory), staggered (one after the other), "
+       "independent; auto: staged unless the model is on a local disk",
+       "HOW",
+       {"auto", "staged", "staggered", "independent"}},
       {"resume", false, "go on with an earlier run; a complete one is left as it is"},
       {"overwrite", false, "replace an existing output file"},
       {"retries", 2, "how often a batch whose worker died is tried again", "N"},

@@ -17,11 +17,14 @@ using nlohmann::json;
 
 std::string environment_name(const std::string& option) {
   std::string name = "MGPU_";
-  for (const char letter : option) name += letter == '-' ? '_' : static_cast<char>(std::toupper(static_cast<unsigned char>(letter)));
+  for (const char letter : option)
+    name += letter == '-' ? '_' : static_cast<char>(std::toupper(static_cast<unsigned char>(letter)));
   return name;
 }
 
-std::string show(const json& value) { return value.is_string() ? value.get<std::string>() : value.dump(); }
+std::string show(const json& value) {
+  return value.is_string() ? value.get<std::string>() : value.dump();
+}
 
 /// `text` as the type of the option's default.
 json convert(const OptionSpec& option, const std::string& text, const std::string& source) {
@@ -107,9 +110,10 @@ struct Typed {
 Typed parse_flags(const std::string& program, const std::string& job_name, const Job& job, const std::vector<OptionSpec>& options,
                   const std::vector<std::string>& arguments) {
   CLI::App app(job.summary(), fmt::format("{} {}", program, job_name));
-  app.footer(fmt::format("Examples:\n{}\n\nEvery option can also be set by the environment (MGPU_BATCH_SIZE=32) or a TOML file (--config); "
-                         "flag > environment > file > default.",
-                         job.examples()));
+  app.footer(fmt::format(
+      "Examples:\n{}\n\nEvery option can also be set by the environment (MGPU_BATCH_SIZE=32) or a TOML file (--config); "
+      "flag > environment > file > default.",
+      job.examples()));
   app.get_formatter()->column_width(34);
   std::map<std::string, std::string> texts;
   std::map<std::string, bool> switches;
@@ -138,21 +142,24 @@ Typed parse_flags(const std::string& program, const std::string& job_name, const
     const std::string first = extras.empty() ? "" : extras.front();
     if (!first.starts_with("-")) throw usage_error(fmt::format("{} does not take '{}'; options begin with --", job_name, first));
     const std::string name = first.substr(std::min(first.find_first_not_of('-'), first.size()));
-    throw usage_error(fmt::format("there is no option {}{} (see {} {} --help)", first, nearest(options, name), program, job_name));
+    throw usage_error(
+        fmt::format("there is no option {}{} (see {} {} --help)", first, nearest(options, name), program, job_name));
   } catch (const CLI::Error& error) {
     throw usage_error(fmt::format("{} (see {} {} --help)", error.what(), program, job_name));
   }
   Typed typed;
   for (const OptionSpec& option : options) {
     if (app.get_option("--" + option.name)->count() == 0) continue;
-    typed.values[option.name] = option.default_value.is_boolean() ? (switches[option.name] ? "true" : "false") : texts[option.name];
+    typed.values[option.name] =
+        option.default_value.is_boolean() ? (switches[option.name] ? "true" : "false") : texts[option.name];
   }
   return typed;
 }
 
 } // namespace
 
-Resolved resolve(const std::string& program, const std::string& job_name, const Job& job, const std::vector<std::string>& arguments) {
+Resolved resolve(const std::string& program, const std::string& job_name, const Job& job,
+                 const std::vector<std::string>& arguments) {
   std::vector<OptionSpec> options = common_options();
   for (const OptionSpec& option : job.options()) options.push_back(option);
   const Typed typed = parse_flags(program, job_name, job, options, arguments);

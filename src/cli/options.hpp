@@ -30,7 +30,8 @@ struct HelpWanted {
 /// Resolves a job's options from `arguments` (what follows the job's name; `--a_b` is `--a-b`), the environment (MGPU_A_B) and
 /// the file of --config. Throws usage_error in one line: unknown option (with the nearest known one), value of the wrong type or
 /// not among the choices; HelpWanted for --help.
-Resolved resolve(const std::string& program, const std::string& job_name, const Job& job, const std::vector<std::string>& arguments);
+Resolved resolve(const std::string& program, const std::string& job_name, const Job& job,
+                 const std::vector<std::string>& arguments);
 
 /// The table of resolved options: those the user set a line each, the defaults in a few lines.
 std::string describe(const Resolved& resolved);

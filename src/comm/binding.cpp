@@ -43,13 +43,14 @@ std::vector<int> choose_devices(const RankFacts& facts, const std::string& optio
       return numeric ? device.index == index : (name.size() >= 8 && device.uuid.starts_with(name));
     });
     if (found == devices.end())
-      throw usage_error(fmt::format("--devices {}: host {} has no device {} ({}); `mgpu_run doctor` lists what each rank sees", option,
-                                    facts.join.host, name, device_count(facts.hello)));
+      throw usage_error(fmt::format("--devices {}: host {} has no device {} ({}); `mgpu_run doctor` lists what each rank sees",
+                                    option, facts.join.host, name, device_count(facts.hello)));
     if (std::find(chosen.begin(), chosen.end(), found->index) != chosen.end())
       throw usage_error(fmt::format("--devices {}: device {} is named twice", option, name));
     chosen.push_back(found->index);
   }
-  if (chosen.empty()) throw usage_error(fmt::format("--devices '{}' names no device; use auto, cpu, or a list such as 0,2", option));
+  if (chosen.empty())
+    throw usage_error(fmt::format("--devices '{}' names no device; use auto, cpu, or a list such as 0,2", option));
   return chosen;
 }
 
@@ -97,11 +98,13 @@ Locality find_locality(const std::vector<RankFacts>& ranks) {
       locality.local_rank[rank] = launcher ? join.launcher_local_rank : static_cast<int>(at);
       locality.local_size[rank] = size;
       if (!launcher && join.launcher_local_rank >= 0)
-        locality.warnings.push_back(fmt::format("rank {} on {}: the launcher's local rank {} does not fit the {} rank(s) there; local rank {} is used", rank,
-                                                node, join.launcher_local_rank, size, at));
+        locality.warnings.push_back(
+            fmt::format("rank {} on {}: the launcher's local rank {} does not fit the {} rank(s) there; local rank {} is used",
+                        rank, node, join.launcher_local_rank, size, at));
       if (join.shared_size >= 0 && join.shared_size != size)
-        locality.warnings.push_back(fmt::format("rank {} on {}: MPI's shared-memory split sees {} rank(s), its node's names say {}; names are used", rank,
-                                                node, join.shared_size, size));
+        locality.warnings.push_back(
+            fmt::format("rank {} on {}: MPI's shared-memory split sees {} rank(s), its node's names say {}; names are used", rank,
+                        node, join.shared_size, size));
     }
   }
   return locality;
@@ -119,9 +122,9 @@ std::vector<Binding> bind_devices(const std::vector<RankFacts>& ranks, const Bin
       const std::vector<int> devices = choose_devices(facts, options.devices);
       const int count = static_cast<int>(devices.size());
       if (count > 0 && binding.local_size > count && !options.oversubscribe)
-        throw usage_error(fmt::format("{} ranks on host {} but {} to use ({}); start {} a node, or allow sharing with --oversubscribe",
-                                      binding.local_size, facts.join.host, count == 1 ? "1 GPU" : fmt::format("{} GPUs", count),
-                                      "--devices " + options.devices, count));
+        throw usage_error(fmt::format(
+            "{} ranks on host {} but {} to use ({}); start {} a node, or allow sharing with --oversubscribe", binding.local_size,
+            facts.join.host, count == 1 ? "1 GPU" : fmt::format("{} GPUs", count), "--devices " + options.devices, count));
       if (count > 0) binding.device = devices[static_cast<std::size_t>(binding.local_rank % count)];
     }
     (binding.device < 0 ? cpu_hosts : gpu_hosts).insert(facts.join.host);
@@ -133,8 +136,9 @@ std::vector<Binding> bind_devices(const std::vector<RankFacts>& ranks, const Bin
     binding.loaders = options.loaders > 0 ? options.loaders : std::clamp(binding.device >= 0 ? cores - 1 : cores, 1, 16);
   }
   if (!cpu_hosts.empty() && !gpu_hosts.empty())
-    throw usage_error(fmt::format("host {} has no GPU but host {} has; results would differ by device. Use hosts of one kind or --devices cpu",
-                                  *cpu_hosts.begin(), *gpu_hosts.begin()));
+    throw usage_error(
+        fmt::format("host {} has no GPU but host {} has; results would differ by device. Use hosts of one kind or --devices cpu",
+                    *cpu_hosts.begin(), *gpu_hosts.begin()));
   return bindings;
 }
 

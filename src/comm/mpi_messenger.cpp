@@ -27,7 +27,9 @@ struct FrameHeader {
   std::uint64_t size;
 };
 
-std::size_t round_up(std::size_t size) { return (size + unit - 1) / unit * unit; }
+std::size_t round_up(std::size_t size) {
+  return (size + unit - 1) / unit * unit;
+}
 
 std::shared_ptr<std::byte> allocate(std::size_t size) {
   auto* bytes = static_cast<std::byte*>(std::aligned_alloc(unit, std::max(size, unit)));

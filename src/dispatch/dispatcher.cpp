@@ -7,7 +7,9 @@
 namespace mgpu::dispatch {
 
 namespace {
-std::size_t index(int rank) { return static_cast<std::size_t>(rank); }
+std::size_t index(int rank) {
+  return static_cast<std::size_t>(rank);
+}
 } // namespace
 
 Dispatcher::Dispatcher(const Plan& plan, const DispatcherOptions& options)

@@ -65,7 +65,7 @@ class Dispatcher {
   std::vector<Queue> queues_;
   std::deque<Lease> returned_; ///< given back by lost ranks
   std::vector<bool> active_;
-  std::vector<double> batch_s_; ///< by rank: smoothed time a batch takes, 0: none seen
+  std::vector<double> batch_s_;             ///< by rank: smoothed time a batch takes, 0: none seen
   double seconds_done_ = 0, cost_done_ = 0; ///< of completed batches: their ratio turns costs into seconds
   std::uint64_t completed_ = 0, waiting_ = 0;
   int active_count_ = 0, lost_count_ = 0;

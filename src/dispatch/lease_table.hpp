@@ -17,7 +17,8 @@ struct Lease {
 /// Leases by rank, in the order granted, which is the order a worker runs them in.
 class LeaseTable {
  public:
-  explicit LeaseTable(int ranks) : held_(static_cast<std::size_t>(ranks)), cost_(held_.size(), 0.0), front_since_(held_.size(), 0.0) {}
+  explicit LeaseTable(int ranks)
+      : held_(static_cast<std::size_t>(ranks)), cost_(held_.size(), 0.0), front_since_(held_.size(), 0.0) {}
 
   void add(int rank, const Lease& lease);
   /// Ends a lease; nullopt if `rank` does not hold `batch` (a late or repeated answer).
@@ -35,7 +36,7 @@ class LeaseTable {
  private:
   static std::size_t index(int rank) { return static_cast<std::size_t>(rank); }
   std::vector<std::deque<Lease>> held_;
-  std::vector<double> cost_;        ///< sum over held leases
+  std::vector<double> cost_; ///< sum over held leases
   std::vector<double> front_since_;
   std::size_t total_ = 0;
 };

@@ -16,7 +16,11 @@ Schedule parse_schedule(std::string_view name) {
 }
 
 Plan::Plan(std::uint64_t items, std::uint32_t batch_size, Schedule schedule, int ranks)
-    : items_(items), batches_((items + batch_size - 1) / batch_size), batch_size_(batch_size), schedule_(schedule), ranks_(ranks) {}
+    : items_(items),
+      batches_((items + batch_size - 1) / batch_size),
+      batch_size_(batch_size),
+      schedule_(schedule),
+      ranks_(ranks) {}
 
 Plan::Plan(const manifest::Manifest& manifest, std::uint32_t batch_size, Schedule schedule, int ranks)
     : Plan(manifest.size(), batch_size, schedule, ranks) {
@@ -32,7 +36,8 @@ Plan::Plan(const manifest::Manifest& manifest, std::uint32_t batch_size, Schedul
     const auto first = static_cast<std::ptrdiff_t>(range.first);
     const auto last = first + static_cast<std::ptrdiff_t>(range.count);
     if (!costs_.empty()) costs_[batch] = std::accumulate(item_costs.begin() + first, item_costs.begin() + last, 0.0F);
-    if (!priorities.empty()) priorities[batch] = *std::max_element(item_priorities.begin() + first, item_priorities.begin() + last);
+    if (!priorities.empty())
+      priorities[batch] = *std::max_element(item_priorities.begin() + first, item_priorities.begin() + last);
   }
 
   // Static queues keep who does what; inside a queue the order is free.
@@ -69,17 +74,22 @@ std::uint64_t cyclic_length(std::uint64_t batches, int rank, int ranks) {
 
 std::uint64_t Plan::queue_length(int queue) const {
   switch (schedule_) {
-    case Schedule::dynamic: return batches_;
-    case Schedule::block: return block_begin(batches_, queue + 1, ranks_) - block_begin(batches_, queue, ranks_);
-    case Schedule::cyclic: return cyclic_length(batches_, queue, ranks_);
+    case Schedule::dynamic:
+      return batches_;
+    case Schedule::block:
+      return block_begin(batches_, queue + 1, ranks_) - block_begin(batches_, queue, ranks_);
+    case Schedule::cyclic:
+      return cyclic_length(batches_, queue, ranks_);
   }
   return 0;
 }
 
 std::uint64_t Plan::at(int queue, std::uint64_t position) const {
   switch (schedule_) {
-    case Schedule::dynamic: return ordered(position);
-    case Schedule::block: return ordered(block_begin(batches_, queue, ranks_) + position);
+    case Schedule::dynamic:
+      return ordered(position);
+    case Schedule::block:
+      return ordered(block_begin(batches_, queue, ranks_) + position);
     case Schedule::cyclic: {
       if (order_.empty()) return position * static_cast<std::uint64_t>(ranks_) + static_cast<std::uint64_t>(queue);
       std::uint64_t begin = 0;

@@ -10,8 +10,8 @@ wire::BatchResult Gatherer::open(wire::View block) const {
   wire::BatchResult result = wire::decode_batch_result(block);
   if (result.first != result.batch * batch_size_ || result.first >= items_ ||
       result.rows() != std::min<std::uint64_t>(batch_size_, items_ - result.first))
-    throw Error(fmt::format("a result speaks of batch {} with {} rows from item {}, which the plan does not have", result.batch, result.rows(),
-                            result.first));
+    throw Error(fmt::format("a result speaks of batch {} with {} rows from item {}, which the plan does not have", result.batch,
+                            result.rows(), result.first));
   return result;
 }
 

@@ -27,13 +27,14 @@ std::string value_of(const Metadata& metadata, const std::string& key) {
 
 void check_cuda(const std::string& path, const Metadata& metadata, const torch::Device& device) {
   const std::string built = value_of(metadata, "AOTI_COMPUTE_CAPABILITY");
-  if (built.find_first_not_of("0123456789") != std::string::npos || built.size() < 2) return; // "90", "120"; anything else: let it try
+  if (built.find_first_not_of("0123456789") != std::string::npos || built.size() < 2)
+    return; // "90", "120"; anything else: let it try
   const int major = std::stoi(built.substr(0, built.size() - 1)), minor = built.back() - '0';
   const auto [have_major, have_minor] = compute_capability(device.index());
   // Machine code runs on later minor versions of the same major one.
   if (have_major != major || have_minor < minor)
-    throw usage_error(fmt::format("{} was compiled for compute capability {}.{}, this GPU has {}.{}", path, major, minor, have_major,
-                                  have_minor));
+    throw usage_error(fmt::format("{} was compiled for compute capability {}.{}, this GPU has {}.{}", path, major, minor,
+                                  have_major, have_minor));
 }
 
 /// A package is machine code: the wrong device or processor would crash, or fail without a word about the cause.
@@ -88,7 +89,8 @@ std::vector<torch::Tensor> AotiModel::run_checked(const std::vector<torch::Tenso
   } catch (const std::exception& error) {
     std::string reason = reason_of(error);
     if (reason.find("API call failed") != std::string::npos) // the compiled code has told the details on stderr
-      reason = fmt::format("the compiled model refuses input {} (another shape or type than it was exported for)", shapes_of(inputs));
+      reason =
+          fmt::format("the compiled model refuses input {} (another shape or type than it was exported for)", shapes_of(inputs));
     throw Error(reason);
   }
 }
@@ -109,8 +111,7 @@ std::vector<torch::Tensor> AotiModel::run_padded(const std::vector<torch::Tensor
 
 std::vector<ModelOutput> AotiModel::call(const std::vector<torch::Tensor>& inputs) {
   std::vector<torch::Tensor> values;
-  for (const torch::Tensor& input : inputs)
-    values.push_back((input.is_floating_point() ? input.to(dtype_) : input).contiguous());
+  for (const torch::Tensor& input : inputs) values.push_back((input.is_floating_point() ? input.to(dtype_) : input).contiguous());
   const std::int64_t rows = values.empty() || values.front().dim() == 0 ? 0 : values.front().size(0);
 
   std::vector<torch::Tensor> results;

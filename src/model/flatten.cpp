@@ -11,7 +11,9 @@ namespace mgpu {
 
 namespace {
 
-std::string joined(const std::string& path, const std::string& step) { return path.empty() ? step : fmt::format("{}_{}", path, step); }
+std::string joined(const std::string& path, const std::string& step) {
+  return path.empty() ? step : fmt::format("{}_{}", path, step);
+}
 
 class Flattener {
  public:
@@ -30,7 +32,8 @@ class Flattener {
       walk_tuple(value, path);
     } else if (value.isGenericDict()) {
       for (const auto& entry : value.toGenericDict())
-        walk(entry.value(), joined(path, entry.key().isString() ? entry.key().toStringRef() : fmt::format("{}", entry.key().toInt())));
+        walk(entry.value(),
+             joined(path, entry.key().isString() ? entry.key().toStringRef() : fmt::format("{}", entry.key().toInt())));
     } else {
       throw Error(fmt::format("the model returns a {} where a tensor was expected", value.tagKind()));
     }

@@ -44,8 +44,7 @@ bool has_prefix(const std::vector<std::string>& records, std::string_view prefix
 Package inspect_package(const std::string& path) {
   std::error_code ignored;
   if (!std::filesystem::exists(path, ignored)) throw usage_error(fmt::format("{}: no such file (--model)", path));
-  if (std::filesystem::is_directory(path, ignored))
-    throw usage_error(fmt::format("{} is a folder, not a model file", path));
+  if (std::filesystem::is_directory(path, ignored)) throw usage_error(fmt::format("{} is a folder, not a model file", path));
 
   const std::vector<std::string> records = zip_records(path);
   constexpr std::string_view aoti = "data/aotinductor/";

@@ -44,7 +44,8 @@ std::string reason_of(const std::exception& error) {
 }
 
 bool is_out_of_memory(const std::exception& error) {
-  if (dynamic_cast<const c10::OutOfMemoryError*>(&error) != nullptr || dynamic_cast<const std::bad_alloc*>(&error) != nullptr) return true;
+  if (dynamic_cast<const c10::OutOfMemoryError*>(&error) != nullptr || dynamic_cast<const std::bad_alloc*>(&error) != nullptr)
+    return true;
   const std::string_view text = error.what();
   return text.find("out of memory") != std::string_view::npos || text.find("can't allocate memory") != std::string_view::npos;
 }

@@ -14,7 +14,9 @@ namespace {
 
 /// The profiling executor runs the first calls unoptimised and recompiles later: slower at first, and its fusions may change the
 /// last bits between calls. The frozen graph is already optimised, so the simple executor loses nothing.
-void use_simple_executor() { torch::jit::getProfilingMode() = false; }
+void use_simple_executor() {
+  torch::jit::getProfilingMode() = false;
+}
 
 bool is_tensor_argument(const c10::Argument& argument) {
   const auto& type = argument.type();

@@ -127,8 +127,9 @@ Batch BatchRunner::view(const RanBatch& ran, std::size_t begin, std::size_t end)
   const LoadedBatch& loaded = *ran.batch;
   const bool whole = begin == 0 && end == loaded.rows();
   const auto part = [&](const torch::Tensor& tensor) {
-    return whole || !tensor.defined() ? tensor
-                                      : tensor.narrow(0, static_cast<std::int64_t>(begin), static_cast<std::int64_t>(end - begin));
+    return whole || !tensor.defined()
+               ? tensor
+               : tensor.narrow(0, static_cast<std::int64_t>(begin), static_cast<std::int64_t>(end - begin));
   };
   Batch batch;
   batch.input = part(ran.uploaded.input);

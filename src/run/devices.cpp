@@ -28,7 +28,8 @@ namespace {
 std::string uuid_text(const cudaUUID_t& uuid) {
   std::string text = "GPU";
   for (int i = 0; i < 16; ++i)
-    text += fmt::format("{}{:02x}", i == 0 || i == 4 || i == 6 || i == 8 || i == 10 ? "-" : "", static_cast<unsigned char>(uuid.bytes[i]));
+    text += fmt::format("{}{:02x}", i == 0 || i == 4 || i == 6 || i == 8 || i == 10 ? "-" : "",
+                        static_cast<unsigned char>(uuid.bytes[i]));
   return text;
 }
 
@@ -52,8 +53,8 @@ std::vector<wire::Device> list_devices(std::string& note) {
     cudaDeviceProp facts{};
     if (cudaGetDeviceProperties(&facts, index) != cudaSuccess) continue;
     devices.push_back({facts.name, uuid_text(facts.uuid),
-                       fmt::format("{:08x}:{:02x}:{:02x}.0", facts.pciDomainID, facts.pciBusID, facts.pciDeviceID), facts.totalGlobalMem,
-                       index});
+                       fmt::format("{:08x}:{:02x}:{:02x}.0", facts.pciDomainID, facts.pciBusID, facts.pciDeviceID),
+                       facts.totalGlobalMem, index});
   }
   return devices;
 }
@@ -90,7 +91,9 @@ std::string jpeg_version() {
 
 } // namespace
 
-wire::Versions worker_versions() { return {std::string(version), TORCH_VERSION, cuda_version(), "", av_version_info(), jpeg_version()}; }
+wire::Versions worker_versions() {
+  return {std::string(version), TORCH_VERSION, cuda_version(), "", av_version_info(), jpeg_version()};
+}
 
 std::uint64_t resident_bytes() {
   std::ifstream statm("/proc/self/statm");

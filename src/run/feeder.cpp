@@ -67,7 +67,8 @@ struct Feeder::Impl {
       return;
     }
     auto* held = new std::vector<float>(std::move(values)); // freed with the tensor
-    sample.input = torch::from_blob(held->data(), {lines, length}, [held](void*) { delete held; }, torch::kFloat32);
+    sample.input = torch::from_blob(
+        held->data(), {lines, length}, [held](void*) { delete held; }, torch::kFloat32);
   }
 };
 
@@ -82,7 +83,9 @@ Feeder::Feeder(const Bundle& bundle, const RankContext& context) : impl_(std::ma
 
 Feeder::~Feeder() = default;
 
-std::optional<RowSpec> Feeder::row_spec() const { return impl_->row_spec; }
+std::optional<RowSpec> Feeder::row_spec() const {
+  return impl_->row_spec;
+}
 
 torch::Tensor Feeder::trial_row(int variant) const {
   if (impl_->row_spec) return {};

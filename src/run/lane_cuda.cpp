@@ -99,7 +99,9 @@ std::unique_ptr<Lane> open_cuda_lane(torch::Device device) {
 
 #else
 
-std::unique_ptr<Lane> open_cuda_lane(torch::Device) { throw Error("this build has no CUDA"); }
+std::unique_ptr<Lane> open_cuda_lane(torch::Device) {
+  throw Error("this build has no CUDA");
+}
 
 #endif
 

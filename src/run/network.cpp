@@ -30,11 +30,13 @@ std::vector<std::int64_t> valid_frames(const Batch& batch, const torch::Tensor& 
 } // namespace
 
 Network::Network(const RankContext& context) : bundle_(Bundle::open(context.model_path, context.config)) {
-  if (bundle_.model.empty()) throw usage_error(fmt::format("{}/bundle.json: model: the name of the model file is expected", bundle_.folder));
+  if (bundle_.model.empty())
+    throw usage_error(fmt::format("{}/bundle.json: model: the name of the model file is expected", bundle_.folder));
   feeder_ = std::make_unique<Feeder>(bundle_, context);
   model_ = Model::open(bundle_.model, context);
   if (model_->inputs() > 2)
-    throw usage_error(fmt::format("{}: the network takes {} tensors; a batch and its lengths can be given", bundle_.model, model_->inputs()));
+    throw usage_error(
+        fmt::format("{}: the network takes {} tensors; a batch and its lengths can be given", bundle_.model, model_->inputs()));
   if (!feeder_->row_spec()) probe_lengths(context);
 }
 
@@ -42,7 +44,8 @@ std::vector<ModelOutput> Network::call(const Batch& batch) {
   const torch::Tensor input = feeder_->model_input(batch.input);
   if (model_->inputs() < 2) return model_->call({input});
   const torch::Tensor lengths =
-      batch.lengths.defined() ? batch.lengths : torch::full({batch.size()}, input.size(-1), torch::device(input.device()).dtype(torch::kInt64));
+      batch.lengths.defined() ? batch.lengths
+                              : torch::full({batch.size()}, input.size(-1), torch::device(input.device()).dtype(torch::kInt64));
   return model_->call({input, lengths});
 }
 
@@ -62,9 +65,12 @@ void Network::probe_lengths(const RankContext& context) {
       results.push_back(call(batch));
     }
   } catch (const Error& error) {
-    throw usage_error(fmt::format("{}: a trial batch of {} rows of silence failed: {}", bundle_.model, context.batch_size, error.what()));
+    throw usage_error(
+        fmt::format("{}: a trial batch of {} rows of silence failed: {}", bundle_.model, context.batch_size, error.what()));
   }
-  const auto frames = [](const ModelOutput& output) { return output.ragged || output.tensor.dim() < 2 ? 0 : output.tensor.size(1); };
+  const auto frames = [](const ModelOutput& output) {
+    return output.ragged || output.tensor.dim() < 2 ? 0 : output.tensor.size(1);
+  };
   const std::size_t count = std::min(results[0].size(), results[1].size());
   for (std::size_t i = 0; i < count; ++i) {
     follows_length_.push_back(frames(results[0][i]) != frames(results[1][i]));
@@ -98,7 +104,8 @@ void Network::add_outputs(const Batch& batch, const std::vector<ModelOutput>& re
     if (result.ragged) {
       outputs.add_ragged(columns[i], result.rows);
     } else if (i < follows_length_.size() && follows_length_[i] && batch.lengths.defined() && result.tensor.dim() > 1) {
-      const torch::Tensor reported = lengths_output_ < 0 ? torch::Tensor() : results.at(static_cast<std::size_t>(lengths_output_)).tensor;
+      const torch::Tensor reported =
+          lengths_output_ < 0 ? torch::Tensor() : results.at(static_cast<std::size_t>(lengths_output_)).tensor;
       const auto valid = valid_frames(batch, reported, result.tensor.size(1));
       std::vector<torch::Tensor> rows;
       for (std::int64_t row = 0; row < batch.size(); ++row)

@@ -18,8 +18,8 @@ std::string shape_text(at::IntArrayRef shape) {
 }
 
 void check_name(const std::string& name) {
-  const bool usable = !name.empty() && name != "." && name != ".." && name.find('/') == std::string::npos &&
-                      name.find('\0') == std::string::npos;
+  const bool usable =
+      !name.empty() && name != "." && name != ".." && name.find('/') == std::string::npos && name.find('\0') == std::string::npos;
   if (!usable) throw SchemaError(fmt::format("output name '{}' cannot be a dataset's name", name));
 }
 
@@ -28,7 +28,9 @@ void check_rows(const std::string& name, std::size_t have, std::int64_t rows) {
     throw SchemaError(fmt::format("output '{}' has {} rows for a batch of {}", name, have, rows));
 }
 
-std::vector<std::uint64_t> tail(at::IntArrayRef sizes) { return {sizes.begin() + 1, sizes.end()}; }
+std::vector<std::uint64_t> tail(at::IntArrayRef sizes) {
+  return {sizes.begin() + 1, sizes.end()};
+}
 
 ColumnSpec fixed_column(const Outputs::Column& column, std::int64_t rows) {
   const torch::Tensor& value = column.fixed;
@@ -49,7 +51,8 @@ ColumnSpec ragged_column(const Outputs::Column& column, std::int64_t rows) {
     const ColumnSpec own{column.name, dtype_of(row.scalar_type()), Layout::ragged, tail(row.sizes())};
     if (i == 0) spec = own;
     if (!(own == spec))
-      throw SchemaError(fmt::format("ragged output '{}': row {} is {}, row 0 is {}", column.name, i, describe(own), describe(spec)));
+      throw SchemaError(
+          fmt::format("ragged output '{}': row {} is {}, row 0 is {}", column.name, i, describe(own), describe(spec)));
   }
   return spec;
 }
@@ -66,21 +69,33 @@ ColumnSpec column_of(const Outputs::Column& column, std::int64_t rows) {
 
 DType dtype_of(torch::ScalarType type) {
   switch (type) {
-    case torch::kUInt8: return DType::uint8;
-    case torch::kInt8: return DType::int8;
-    case torch::kInt16: return DType::int16;
-    case torch::kInt32: return DType::int32;
-    case torch::kInt64: return DType::int64;
-    case torch::kFloat16: return DType::float16;
+    case torch::kUInt8:
+      return DType::uint8;
+    case torch::kInt8:
+      return DType::int8;
+    case torch::kInt16:
+      return DType::int16;
+    case torch::kInt32:
+      return DType::int32;
+    case torch::kInt64:
+      return DType::int64;
+    case torch::kFloat16:
+      return DType::float16;
     case torch::kBFloat16:
-    case torch::kFloat32: return DType::float32;
-    case torch::kFloat64: return DType::float64;
-    case torch::kBool: return DType::boolean;
-    default: throw SchemaError(fmt::format("outputs of type {} cannot be stored", c10::toString(type)));
+    case torch::kFloat32:
+      return DType::float32;
+    case torch::kFloat64:
+      return DType::float64;
+    case torch::kBool:
+      return DType::boolean;
+    default:
+      throw SchemaError(fmt::format("outputs of type {} cannot be stored", c10::toString(type)));
   }
 }
 
-torch::ScalarType stored_type(torch::ScalarType type) { return type == torch::kBFloat16 ? torch::kFloat32 : type; }
+torch::ScalarType stored_type(torch::ScalarType type) {
+  return type == torch::kBFloat16 ? torch::kFloat32 : type;
+}
 
 std::string describe(const ColumnSpec& column) {
   if (column.layout == Layout::text) return "text";

@@ -27,7 +27,8 @@ using MakeWork = std::function<std::unique_ptr<Work>(const std::string& job)>;
 class Session {
  public:
   /// Starts the run thread. `ended` is called once, from that thread, as its last act.
-  Session(wire::Configure configure, MakeWork make_work, wire::Channel& channel, wire::SharedMemory& ring, std::function<void()> ended);
+  Session(wire::Configure configure, MakeWork make_work, wire::Channel& channel, wire::SharedMemory& ring,
+          std::function<void()> ended);
   /// Gives up what is not finished and joins the threads.
   ~Session();
 

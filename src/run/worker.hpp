@@ -13,7 +13,8 @@ namespace mgpu {
 class Worker {
  public:
   /// `agent_gone` is called as soon as the agent has closed its end, before anything is waited for.
-  Worker(wire::Channel& channel, wire::SharedMemory& ring, MakeWork make_work, std::function<void()> agent_gone = [] {});
+  Worker(
+      wire::Channel& channel, wire::SharedMemory& ring, MakeWork make_work, std::function<void()> agent_gone = [] {});
   ~Worker();
   Worker(const Worker&) = delete;
   Worker& operator=(const Worker&) = delete;

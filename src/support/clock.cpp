@@ -9,7 +9,9 @@
 
 namespace mgpu {
 
-std::string utc_now() { return fmt::format("{:%Y-%m-%dT%H:%M:%SZ}", fmt::gmtime(std::time(nullptr))); }
+std::string utc_now() {
+  return fmt::format("{:%Y-%m-%dT%H:%M:%SZ}", fmt::gmtime(std::time(nullptr)));
+}
 
 std::string human_duration(double seconds) {
   if (seconds < 10) return fmt::format("{:.2f} s", seconds);

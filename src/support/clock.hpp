@@ -5,7 +5,9 @@
 namespace mgpu {
 
 /// Seconds on a clock that only goes forward.
-inline double now_s() { return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
+inline double now_s() {
+  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
+}
 
 /// Now, as ISO 8601 in UTC: "2026-11-21T11:18:46Z".
 std::string utc_now();

@@ -20,9 +20,13 @@ constexpr std::array<TypeFacts, 9> facts{{{1, "uint8"},
                                           {1, "bool"}}};
 } // namespace
 
-std::size_t size_of(DType type) { return facts.at(static_cast<std::size_t>(type)).size; }
+std::size_t size_of(DType type) {
+  return facts.at(static_cast<std::size_t>(type)).size;
+}
 
-std::string_view name_of(DType type) { return facts.at(static_cast<std::size_t>(type)).name; }
+std::string_view name_of(DType type) {
+  return facts.at(static_cast<std::size_t>(type)).name;
+}
 
 std::uint64_t ColumnSpec::elements() const {
   std::uint64_t count = 1;

@@ -25,7 +25,9 @@ Progress::Progress(std::string_view mode, std::uint64_t total) : total_(total), 
     mode_ = Mode::plain;
 }
 
-Progress::~Progress() { close(); }
+Progress::~Progress() {
+  close();
+}
 
 std::string Progress::text(std::uint64_t done, std::uint64_t failed, double elapsed_s) const {
   const double rate = elapsed_s > 0 ? static_cast<double>(done) / elapsed_s : 0.0;

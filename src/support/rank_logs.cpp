@@ -20,11 +20,13 @@ void RankLogs::write(int rank, int level, std::string_view text) {
   std::shared_ptr<spdlog::logger>& log = logs_[rank];
   if (!log) {
     const std::string path = fmt::format("{}/rank-{:04}.log", folder_, rank);
-    log = std::make_shared<spdlog::logger>(fmt::format("rank {}", rank), std::make_shared<spdlog::sinks::basic_file_sink_mt>(path));
+    log =
+        std::make_shared<spdlog::logger>(fmt::format("rank {}", rank), std::make_shared<spdlog::sinks::basic_file_sink_mt>(path));
     log->set_level(spdlog::level::debug);
     log->flush_on(spdlog::level::debug);
   }
-  constexpr spdlog::level::level_enum levels[] = {spdlog::level::debug, spdlog::level::info, spdlog::level::warn, spdlog::level::err};
+  constexpr spdlog::level::level_enum levels[] = {spdlog::level::debug, spdlog::level::info, spdlog::level::warn,
+                                                  spdlog::level::err};
   log->log(levels[std::min(level, 3)], "{}", text);
 }
 

@@ -20,7 +20,8 @@ std::size_t utf8_length(std::string_view bytes, std::size_t at) {
 
 /// Characters, as most terminals count columns for Latin text.
 std::size_t width(std::string_view text) {
-  return static_cast<std::size_t>(std::count_if(text.begin(), text.end(), [](char byte) { return (static_cast<unsigned char>(byte) & 0xC0) != 0x80; }));
+  return static_cast<std::size_t>(
+      std::count_if(text.begin(), text.end(), [](char byte) { return (static_cast<unsigned char>(byte) & 0xC0) != 0x80; }));
 }
 
 } // namespace

@@ -25,11 +25,11 @@ struct ColumnData {
 /// Views into an encoded block (or into anything, for encoding).
 struct BatchResult {
   std::uint64_t batch = 0;
-  std::uint64_t first = 0;                  ///< first item
+  std::uint64_t first = 0; ///< first item
   std::uint32_t attempt = 1;
-  std::span<const std::uint8_t> status;     ///< [rows] mgpu::Status
-  std::span<const std::uint8_t> flags;      ///< [rows] mgpu::RowFlag
-  std::span<const float> seconds;           ///< [rows] load + its share of the batch's run time
+  std::span<const std::uint8_t> status;                           ///< [rows] mgpu::Status
+  std::span<const std::uint8_t> flags;                            ///< [rows] mgpu::RowFlag
+  std::span<const float> seconds;                                 ///< [rows] load + its share of the batch's run time
   std::vector<std::pair<std::uint32_t, std::string_view>> errors; ///< row in the batch, reason; failed rows only
   std::vector<ColumnData> columns;
   std::size_t rows() const { return status.size(); }

@@ -39,7 +39,9 @@ Channel::Channel(int fd) : fd_(fd) {
   if (flags < 0 || fcntl(fd_, F_SETFL, flags | O_NONBLOCK) < 0) throw_errno("fcntl");
 }
 
-Channel::~Channel() { close(fd_); }
+Channel::~Channel() {
+  close(fd_);
+}
 
 std::pair<int, int> Channel::make_pair() {
   std::array<int, 2> ends{};

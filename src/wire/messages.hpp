@@ -13,18 +13,18 @@ namespace mgpu::wire {
 
 enum class Type : std::uint32_t {
   // worker → agent → rank 0
-  hello = 1,    ///< Hello: the worker is up, these are its devices
-  progress,     ///< Progress: how far opening is
-  opened,       ///< Opened: model ready, output columns known
-  results,      ///< BatchResult, encoded by its writer
-  log,          ///< Log
-  stats,        ///< Stats: once, when the worker has finished
-  trace,        ///< Chrome trace events, JSON text without the enclosing brackets
-  failure,      ///< Failure: the rank cannot go on
+  hello = 1, ///< Hello: the worker is up, these are its devices
+  progress,  ///< Progress: how far opening is
+  opened,    ///< Opened: model ready, output columns known
+  results,   ///< BatchResult, encoded by its writer
+  log,       ///< Log
+  stats,     ///< Stats: once, when the worker has finished
+  trace,     ///< Chrome trace events, JSON text without the enclosing brackets
+  failure,   ///< Failure: the rank cannot go on
   // rank 0 → agent → worker
-  configure,    ///< Configure
-  grant,        ///< Grant: batches to do
-  finish,       ///< no more work: drain, send stats, exit
+  configure, ///< Configure
+  grant,     ///< Grant: batches to do
+  finish,    ///< no more work: drain, send stats, exit
   // agent ↔ worker only
   shared_results, ///< SharedRange: a BatchResult lies in the ring
   release,        ///< SharedRange: the agent has done with it
@@ -63,11 +63,11 @@ struct Progress {
 
 struct Opened {
   double seconds = 0;
-  std::uint64_t memory_bytes = 0;       ///< resident memory of the worker
-  std::vector<ColumnSpec> columns;      ///< empty: only known with the first batch (Opened is sent again then)
-  std::string device;                   ///< "cpu" or "cuda:0 NVIDIA H200"
-  std::string uuid;                     ///< of the GPU; "" on a CPU
-  std::vector<std::string> labels;      ///< class names of the bundle, for Job::finish
+  std::uint64_t memory_bytes = 0;  ///< resident memory of the worker
+  std::vector<ColumnSpec> columns; ///< empty: only known with the first batch (Opened is sent again then)
+  std::string device;              ///< "cpu" or "cuda:0 NVIDIA H200"
+  std::string uuid;                ///< of the GPU; "" on a CPU
+  std::vector<std::string> labels; ///< class names of the bundle, for Job::finish
 };
 
 struct Log {
@@ -93,11 +93,11 @@ struct Failure {
 
 struct Configure {
   std::string job;
-  std::string config_json;     ///< mgpu::Config
-  std::string model_path;      ///< what this rank opens (may lie in this node's memory)
+  std::string config_json; ///< mgpu::Config
+  std::string model_path;  ///< what this rank opens (may lie in this node's memory)
   std::int32_t rank = 0, world_size = 1, local_rank = 0, local_size = 1;
   std::string host;
-  std::int32_t device = -1;    ///< CUDA device index; -1: CPU
+  std::int32_t device = -1; ///< CUDA device index; -1: CPU
   std::string dtype = "float32";
   std::int32_t threads = 1, loaders = 1;
   std::vector<std::int32_t> cores; ///< the worker's share of the node's cores; empty: leave as it is
@@ -122,12 +122,12 @@ struct SharedRange {
 };
 
 struct Join {
-  std::string node;  ///< SLURMD_NODENAME, else the host name
+  std::string node; ///< SLURMD_NODENAME, else the host name
   std::string host;
   std::int32_t pid = 0;
-  std::int32_t launcher_local_rank = -1; ///< OMPI_COMM_WORLD_LOCAL_RANK or SLURM_LOCALID; -1: not given
+  std::int32_t launcher_local_rank = -1;           ///< OMPI_COMM_WORLD_LOCAL_RANK or SLURM_LOCALID; -1: not given
   std::int32_t shared_rank = -1, shared_size = -1; ///< MPI_Comm_split_type(SHARED)
-  std::vector<std::int32_t> cores; ///< cores this node lets us use
+  std::vector<std::int32_t> cores;                 ///< cores this node lets us use
   std::uint64_t memory_free_bytes = 0;
   std::string mpi, hdf5; ///< versions
 };

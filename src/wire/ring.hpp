@@ -1,7 +1,7 @@
 #pragma once
 // Shared memory between a worker (writes result blocks) and its agent (reads them and hands them to MPI).
-#include <condition_variable>
 #include <chrono>
+#include <condition_variable>
 #include <cstdint>
 #include <deque>
 #include <mutex>

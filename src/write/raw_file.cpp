@@ -31,8 +31,8 @@ std::string shown_bytes(std::uint64_t bytes) {
 Error file_error(const std::string& path, const char* call, int error_number, std::uint64_t needed_bytes) {
   const bool full = error_number == ENOSPC || error_number == EFBIG || error_number == EDQUOT;
   const std::string text = full ? fmt::format("no room to write {} ({}): {} more are needed; make room, then go on with --resume",
-                                        manifest::shown(path), std::strerror(error_number), shown_bytes(needed_bytes))
-                          : fmt::format("{}: {} failed: {}", manifest::shown(path), call, std::strerror(error_number));
+                                              manifest::shown(path), std::strerror(error_number), shown_bytes(needed_bytes))
+                                : fmt::format("{}: {} failed: {}", manifest::shown(path), call, std::strerror(error_number));
   Error error(text, full ? ExitCode::stopped : ExitCode::failed);
   error.call = call;
   return error;

@@ -108,7 +108,9 @@ bool Writer::Impl::wait_for_tasks(std::deque<Task>& tasks) {
                        [this] { return stopping || queued_bytes >= wake_bytes || (!queue.empty() && queue.back().columns); });
   } else {
     sleep = Sleep::until_block;
-    changed.wait(lock, [this] { return stopping || !queue.empty(); }); // ends with the next block, or with stop(), which the destructor calls
+    changed.wait(lock, [this] {
+      return stopping || !queue.empty();
+    }); // ends with the next block, or with stop(), which the destructor calls
   }
   sleep = Sleep::awake;
   tasks.swap(queue);

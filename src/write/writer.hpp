@@ -17,7 +17,7 @@ namespace mgpu::write {
 /// released when `owner` goes).
 struct Block {
   std::int32_t rank = 0;
-  wire::View bytes;            ///< an encoded wire::BatchResult
+  wire::View bytes; ///< an encoded wire::BatchResult
   std::shared_ptr<void> owner;
 };
 

@@ -15,10 +15,10 @@ namespace mgpu::agent {
 class FakeWorker final : public WorkerLink {
  public:
   struct Behaviour {
-    bool with_column = false;   ///< a float64 column "double_index" = 2 × item index
+    bool with_column = false;     ///< a float64 column "double_index" = 2 × item index
     std::int64_t dies_after = -1; ///< batches after which it is gone; -1: never
-    bool hangs = false;         ///< takes grants, never answers
-    double opens_at_unix_s = 0; ///< opens only then, so that all ranks of a bench begin together
+    bool hangs = false;           ///< takes grants, never answers
+    double opens_at_unix_s = 0;   ///< opens only then, so that all ranks of a bench begin together
   };
   FakeWorker() { say_hello(); }
   explicit FakeWorker(const Behaviour& behaviour) : behaviour_(behaviour) { say_hello(); }
@@ -36,7 +36,8 @@ class FakeWorker final : public WorkerLink {
 
   bool poll(const OnWorkerFrame& handle) override {
     bool any = false;
-    if (configured_ && !opened_ && std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch()).count() >= behaviour_.opens_at_unix_s)
+    if (configured_ && !opened_ &&
+        std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch()).count() >= behaviour_.opens_at_unix_s)
       answer_configure();
     while (!out_.empty()) {
       auto [type, bytes] = std::move(out_.front());

@@ -48,14 +48,17 @@ void check_file(const std::string& path) {
   const std::vector<double> values = file.numbers("double_index");
   const std::vector<Status> status = file.status();
   for (std::uint64_t row = 0; row < items; ++row)
-    if (status[row] != Status::ok || values[row] != 2.0 * static_cast<double>(row)) fail(fmt::format("row {} holds {}", row, values[row]));
+    if (status[row] != Status::ok || values[row] != 2.0 * static_cast<double>(row))
+      fail(fmt::format("row {} holds {}", row, values[row]));
 }
 
-int conduct(const std::string& scenario, const std::filesystem::path& folder, comm::Messenger& messenger, agent::WorkerLink& worker, const wire::Join& join) {
+int conduct(const std::string& scenario, const std::filesystem::path& folder, comm::Messenger& messenger,
+            agent::WorkerLink& worker, const wire::Join& join) {
   const std::string table = (folder / fmt::format("{}_{}.csv", scenario, messenger.size())).string();
   std::ofstream file(table);
   file << "path,sleep\n";
-  for (std::uint64_t item = 0; item < items; ++item) file << "item" << item << (scenario == "hangs" || scenario == "dies" ? ",0.0005\n" : ",\n");
+  for (std::uint64_t item = 0; item < items; ++item)
+    file << "item" << item << (scenario == "hangs" || scenario == "dies" ? ",0.0005\n" : ",\n");
   file.close();
 
   const TestJob job;

@@ -8,7 +8,9 @@ namespace {
 using testing::ElementsAre;
 using testing::HasSubstr;
 
-torch::Tensor allocate(at::IntArrayRef shape, torch::ScalarType type) { return torch::full(shape, 99, type); }
+torch::Tensor allocate(at::IntArrayRef shape, torch::ScalarType type) {
+  return torch::full(shape, 99, type);
+}
 
 std::vector<Sample> samples(std::vector<torch::Tensor> rows) {
   std::vector<Sample> samples;
@@ -19,15 +21,17 @@ std::vector<Sample> samples(std::vector<torch::Tensor> rows) {
 TEST(Collate, PadsTheLastDimensionWithZeros) {
   std::vector<std::string> errors(2);
   const auto batch = collate(samples({torch::ones({2, 3}), torch::full({2, 5}, 2.0)}), errors, allocate);
-  EXPECT_TRUE(torch::equal(batch.input, torch::tensor({{{1., 1., 1., 0., 0.}, {1., 1., 1., 0., 0.}}, {{2., 2., 2., 2., 2.}, {2., 2., 2., 2., 2.}}})
-                                            .to(torch::kFloat32)));
+  EXPECT_TRUE(torch::equal(
+      batch.input, torch::tensor({{{1., 1., 1., 0., 0.}, {1., 1., 1., 0., 0.}}, {{2., 2., 2., 2., 2.}, {2., 2., 2., 2., 2.}}})
+                       .to(torch::kFloat32)));
   EXPECT_TRUE(torch::equal(batch.lengths, torch::tensor({3, 5}, torch::kInt64)));
   EXPECT_THAT(errors, ElementsAre("", ""));
 }
 
 TEST(Collate, KeepsTheElementType) {
   std::vector<std::string> errors(2);
-  const auto batch = collate(samples({torch::tensor({7, 8}, torch::kInt16), torch::tensor({9}, torch::kInt16)}), errors, allocate);
+  const auto batch =
+      collate(samples({torch::tensor({7, 8}, torch::kInt16), torch::tensor({9}, torch::kInt16)}), errors, allocate);
   EXPECT_TRUE(torch::equal(batch.input, torch::tensor({{7, 8}, {9, 0}}, torch::kInt16)));
 }
 
@@ -47,9 +51,9 @@ TEST(Collate, AFailedRowIsZerosOfFullLength) {
 
 TEST(Collate, ARowThatDoesNotFitFailsAlone) {
   std::vector<std::string> errors(5);
-  const auto batch = collate(
-      samples({torch::ones({1, 4}), torch::ones({2, 4}), torch::ones({1, 4}, torch::kInt64), torch::ones({1, 0}), torch::Tensor()}), errors,
-      allocate);
+  const auto batch = collate(samples({torch::ones({1, 4}), torch::ones({2, 4}), torch::ones({1, 4}, torch::kInt64),
+                                      torch::ones({1, 0}), torch::Tensor()}),
+                             errors, allocate);
   EXPECT_EQ(batch.input.sizes(), torch::IntArrayRef({5, 1, 4}));
   EXPECT_THAT(errors, ElementsAre("", HasSubstr("[2, 4]"), HasSubstr("Long"), HasSubstr("empty row"), HasSubstr("no tensor")));
 }

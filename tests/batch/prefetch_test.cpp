@@ -10,8 +10,8 @@
 namespace mgpu {
 namespace {
 
-using testing::HasSubstr;
 using std::chrono::milliseconds;
+using testing::HasSubstr;
 
 /// Rows hold their item's index; items named "bad" throw, items named "slow" take a while.
 class CountingWork : public Work {
@@ -38,7 +38,9 @@ class CountingWork : public Work {
   bool fixed_;
 };
 
-torch::Tensor allocate(at::IntArrayRef shape, torch::ScalarType type) { return torch::full(shape, -1, type); }
+torch::Tensor allocate(at::IntArrayRef shape, torch::ScalarType type) {
+  return torch::full(shape, -1, type);
+}
 
 wire::BatchRange range(std::uint64_t batch, std::size_t rows, const std::string& path = "good") {
   wire::BatchRange range{batch, batch * 4, 1, {}};

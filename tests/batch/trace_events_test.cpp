@@ -23,7 +23,8 @@ TEST(TraceEvents, PiecesJoinedByCommasAreOneJsonList) {
   EXPECT_EQ(events[2]["ph"], "X");
   EXPECT_EQ(events[2]["pid"], 3);
   EXPECT_EQ(events[2]["dur"], 250);
-  const auto wall = std::chrono::duration_cast<std::chrono::microseconds>(std::chrono::system_clock::now().time_since_epoch()).count();
+  const auto wall =
+      std::chrono::duration_cast<std::chrono::microseconds>(std::chrono::system_clock::now().time_since_epoch()).count();
   EXPECT_NEAR(events[2]["ts"].get<double>(), static_cast<double>(wall), 60e6);
 }
 

@@ -58,7 +58,8 @@ int main(int argc, char** argv) {
   conductor.dismiss();
   rusage usage{};
   getrusage(RUSAGE_SELF, &usage);
-  fmt::print("BENCH {{\"items\": {}, \"seconds\": {:.6f}, \"read_s\": {:.3f}, \"start_s\": {:.3f}, \"rank0_peak_mb\": {:.1f}}}\n", outcome.done,
-             outcome.run_s, read_s, read_begin - begin + read_s + outcome.open_s, static_cast<double>(usage.ru_maxrss) / 1000);
+  fmt::print("BENCH {{\"items\": {}, \"seconds\": {:.6f}, \"read_s\": {:.3f}, \"start_s\": {:.3f}, \"rank0_peak_mb\": {:.1f}}}\n",
+             outcome.done, outcome.run_s, read_s, read_begin - begin + read_s + outcome.open_s,
+             static_cast<double>(usage.ru_maxrss) / 1000);
   return 0;
 }

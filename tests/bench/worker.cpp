@@ -22,7 +22,9 @@ namespace {
 using namespace mgpu;
 using Clock = std::chrono::steady_clock;
 
-double seconds_since(Clock::time_point begin) { return std::chrono::duration<double>(Clock::now() - begin).count(); }
+double seconds_since(Clock::time_point begin) {
+  return std::chrono::duration<double>(Clock::now() - begin).count();
+}
 
 /// A job that does nothing: what is left is the worker's own cost.
 class EmptyWork : public Work {
@@ -103,7 +105,9 @@ double python_rate(const std::string& file, std::int64_t batch_size) {
 
 void bench_forward(const std::string& folder) {
   const std::string file = folder + "/resnet18.pt";
-  if (!std::filesystem::exists(file) && std::system(fmt::format("{} {} make {}", MGPU_PYTHON, MGPU_PEER_SCRIPT, file).c_str()) != 0) return;
+  if (!std::filesystem::exists(file) &&
+      std::system(fmt::format("{} {} make {}", MGPU_PYTHON, MGPU_PEER_SCRIPT, file).c_str()) != 0)
+    return;
   at::set_num_threads(1);
   RankContext context;
   const auto begin = Clock::now();
@@ -119,6 +123,7 @@ void bench_forward(const std::string& folder) {
 
 int main(int argc, char** argv) {
   for (const std::uint64_t in_flight : {4, 64, 512})
-    fmt::print("empty batches of one item, {:3} in flight: {:.2f} us a batch\n", in_flight, microseconds_a_batch(100'000, in_flight));
+    fmt::print("empty batches of one item, {:3} in flight: {:.2f} us a batch\n", in_flight,
+               microseconds_a_batch(100'000, in_flight));
   bench_forward(argc > 1 ? argv[1] : std::filesystem::temp_directory_path().string());
 }

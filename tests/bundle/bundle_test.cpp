@@ -98,8 +98,15 @@ TEST_F(BundleTest, LabelsMayBeAFileBesideIt) {
 
 TEST_F(BundleTest, FlagsOverrideWhereTheyAreGiven) {
   std::ofstream(folder_ / "mine.txt") << "a\nb\n";
-  const Config flags({{"image-size", "32,16"}, {"resize", ""}, {"resize-to", 0}, {"channels", 3}, {"mean", "0.1, 0.2,0.3"}, {"scale", 0.0},
-                      {"outputs", "scores"}, {"labels", (folder_ / "mine.txt").string()}, {"sample-rate", 0}});
+  const Config flags({{"image-size", "32,16"},
+                      {"resize", ""},
+                      {"resize-to", 0},
+                      {"channels", 3},
+                      {"mean", "0.1, 0.2,0.3"},
+                      {"scale", 0.0},
+                      {"outputs", "scores"},
+                      {"labels", (folder_ / "mine.txt").string()},
+                      {"sample-rate", 0}});
   const Bundle bundle = open(digits, flags);
   EXPECT_EQ(bundle.image->height, 32);
   EXPECT_EQ(bundle.image->width, 16);

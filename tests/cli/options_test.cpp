@@ -18,10 +18,14 @@ class TestJob final : public Job {
  public:
   std::string summary() const override { return "a job for tests"; }
   std::string examples() const override { return "  mgpu_run test --input x"; }
-  std::vector<OptionSpec> options() const override { return {{"label-column", "", "column with the class", "NAME"}, {"topk", 0, "best classes", "K"}}; }
+  std::vector<OptionSpec> options() const override {
+    return {{"label-column", "", "column with the class", "NAME"}, {"topk", 0, "best classes", "K"}};
+  }
 };
 
-Resolved resolve_words(const std::vector<std::string>& words) { return resolve("mgpu_run", "test", TestJob(), words); }
+Resolved resolve_words(const std::vector<std::string>& words) {
+  return resolve("mgpu_run", "test", TestJob(), words);
+}
 
 std::string refusal(const std::vector<std::string>& words) {
   try {
@@ -81,7 +85,9 @@ TEST(Options, UnderscoresAreDashes) {
   EXPECT_EQ(resolve_words({"--label_column=a_b"}).config.get<std::string>("label-column"), "a_b") << "values are left alone";
 }
 
-TEST(Options, TheLastOfTwoCounts) { EXPECT_EQ(resolve_words({"--threads", "1", "--threads", "2"}).config.get<int>("threads"), 2); }
+TEST(Options, TheLastOfTwoCounts) {
+  EXPECT_EQ(resolve_words({"--threads", "1", "--threads", "2"}).config.get<int>("threads"), 2);
+}
 
 TEST(Options, UnknownOnesNameTheNearest) {
   EXPECT_THAT(refusal({"--batchsize", "4"}), HasSubstr("did you mean --batch-size?"));

@@ -81,7 +81,9 @@ TEST(Binding, CpuWhenThereIsNoGpuOrWhenAsked) {
   EXPECT_EQ(bind_all({rank_on("a", 2)}, options)[0].device, -1);
 }
 
-TEST(Binding, GpuAndCpuHostsAreNotMixed) { EXPECT_THAT(refusal({rank_on("a", 1), rank_on("b", 0)}), HasSubstr("host b has no GPU")); }
+TEST(Binding, GpuAndCpuHostsAreNotMixed) {
+  EXPECT_THAT(refusal({rank_on("a", 1), rank_on("b", 0)}), HasSubstr("host b has no GPU"));
+}
 
 TEST(Binding, RanksShareTheCoresOfTheirNode) {
   const auto bindings = bind_all({rank_on("a", 0, 8), rank_on("a", 0, 8), rank_on("a", 0, 8), rank_on("b", 0, 8)});

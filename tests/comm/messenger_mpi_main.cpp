@@ -16,7 +16,9 @@ using namespace mgpu;
 constexpr unsigned watchdog_s = 60;
 const std::vector<std::size_t> sizes{0, 1, 63, 64, 65, 4096, 32u << 10, (32u << 10) + 64, 3'000'064, 100};
 
-std::byte pattern(int from, std::size_t frame, std::size_t at) { return static_cast<std::byte>(from * 31 + static_cast<int>(frame * 7 + at % 251)); }
+std::byte pattern(int from, std::size_t frame, std::size_t at) {
+  return static_cast<std::byte>(from * 31 + static_cast<int>(frame * 7 + at % 251));
+}
 
 wire::Buffer make(int from, std::size_t frame) {
   wire::Buffer bytes(sizes[frame]);
@@ -53,9 +55,11 @@ int main() {
   const auto handle = [&](int from, wire::Type type, wire::View payload, const std::shared_ptr<void>&) {
     std::size_t& frame = next[static_cast<std::size_t>(from)];
     if (type != wire::Type::log || frame >= sizes.size()) fail(fmt::format("rank {}: an unexpected frame from {}", rank, from));
-    if (payload.size() != sizes[frame]) fail(fmt::format("rank {}: frame {} from {} has {} bytes", rank, frame, from, payload.size()));
+    if (payload.size() != sizes[frame])
+      fail(fmt::format("rank {}: frame {} from {} has {} bytes", rank, frame, from, payload.size()));
     for (std::size_t at = 0; at < payload.size(); ++at)
-      if (payload[at] != pattern(from, frame, at)) fail(fmt::format("rank {}: frame {} from {} differs at byte {}", rank, frame, from, at));
+      if (payload[at] != pattern(from, frame, at))
+        fail(fmt::format("rank {}: frame {} from {} differs at byte {}", rank, frame, from, at));
     ++frame;
   };
   if (rank == 0)

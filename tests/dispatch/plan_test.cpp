@@ -35,7 +35,8 @@ TEST_P(EverySchedule, NamesEveryBatchOnce) {
     const Plan plan(items, 8, schedule, ranks);
     std::set<std::uint64_t> seen;
     for (int queue = 0; queue < plan.queues(); ++queue)
-      for (std::uint64_t position = 0; position < plan.queue_length(queue); ++position) EXPECT_TRUE(seen.insert(plan.at(queue, position)).second);
+      for (std::uint64_t position = 0; position < plan.queue_length(queue); ++position)
+        EXPECT_TRUE(seen.insert(plan.at(queue, position)).second);
     EXPECT_EQ(seen.size(), plan.batches());
     std::uint64_t assigned = 0;
     for (const Assignment& assignment : expected_assignment(plan)) assigned += assignment.items;
@@ -43,7 +44,8 @@ TEST_P(EverySchedule, NamesEveryBatchOnce) {
   }
 }
 INSTANTIATE_TEST_SUITE_P(Plan, EverySchedule,
-                         testing::Combine(testing::Values(Schedule::dynamic, Schedule::block, Schedule::cyclic), testing::Values(1, 2, 3, 8)));
+                         testing::Combine(testing::Values(Schedule::dynamic, Schedule::block, Schedule::cyclic),
+                                          testing::Values(1, 2, 3, 8)));
 
 TEST(Plan, BlockIsContiguousAndCyclicIsModulo) {
   const Plan block(16, 1, Schedule::block, 4);
@@ -76,7 +78,9 @@ TEST(Plan, CostsDoNotMoveBatchesBetweenStaticQueues) {
   EXPECT_EQ(block.at(1, 0), 3U);
 }
 
-TEST(Plan, RefusesAnUnknownSchedule) { EXPECT_THROW(parse_schedule("greedy"), Error); }
+TEST(Plan, RefusesAnUnknownSchedule) {
+  EXPECT_THROW(parse_schedule("greedy"), Error);
+}
 
 } // namespace
 } // namespace mgpu::dispatch

@@ -31,7 +31,8 @@ TEST(Gatherer, CountsWhatABlockHolds) {
   std::size_t size = 0;
   const auto block = make_block(1, 4, 4, size);
   std::vector<FailedItem> failures;
-  const Accepted accepted = gatherer.count(gatherer.open({block.get(), size}), [&](const FailedItem& item) { failures.push_back(item); });
+  const Accepted accepted =
+      gatherer.count(gatherer.open({block.get(), size}), [&](const FailedItem& item) { failures.push_back(item); });
   EXPECT_EQ(accepted.rows, 4U);
   EXPECT_EQ(accepted.failed, 1U);
   EXPECT_EQ(accepted.flagged, 1U);

@@ -79,7 +79,8 @@ TEST_P(SameAsPyTorch, Outputs) {
   expect_equal(model->run(expected.inputs), expected.outputs);
 }
 
-INSTANTIATE_TEST_SUITE_P(TorchScript, SameAsPyTorch, testing::Values("classifier", "nested", "pair", "ragged", "pyramid", "frames"),
+INSTANTIATE_TEST_SUITE_P(TorchScript, SameAsPyTorch,
+                         testing::Values("classifier", "nested", "pair", "ragged", "pyramid", "frames"),
                          [](const auto& info) { return info.param; });
 
 TEST(TorchScript, NamesOutputsByWhereTheyStood) {
@@ -209,7 +210,8 @@ TEST_F(NotAModel, ATruncatedFileIsRefused) {
 
 TEST(Reason, KeepsTheTellingLine) {
   const std::runtime_error script(
-      "The following operation failed in the TorchScript interpreter.\nTraceback of TorchScript, serialized code (most recent call "
+      "The following operation failed in the TorchScript interpreter.\nTraceback of TorchScript, serialized code (most recent "
+      "call "
       "last):\n  File \"x.py\", line 3\nRuntimeError: mat1 and mat2 shapes cannot be multiplied (2x3 and 4x5)\nmore\n");
   EXPECT_EQ(reason_of(script), "mat1 and mat2 shapes cannot be multiplied (2x3 and 4x5)");
   EXPECT_EQ(reason_of(std::runtime_error("first\nsecond")), "first");

@@ -24,7 +24,8 @@ void write_wav(const std::string& path, std::uint32_t samples, std::uint32_t rat
   file << "RIFF";
   put(36 + bytes);
   file << "WAVEfmt ";
-  put(std::uint32_t{16}), put(std::uint16_t{1}), put(std::uint16_t{1}), put(rate), put(rate * 2), put(std::uint16_t{2}), put(std::uint16_t{16});
+  put(std::uint32_t{16}), put(std::uint16_t{1}), put(std::uint16_t{1}), put(rate), put(rate * 2), put(std::uint16_t{2}),
+      put(std::uint16_t{16});
   file << "data";
   put(bytes);
   for (std::uint32_t i = 0; i < samples; ++i) put(std::int16_t{8192});
@@ -85,7 +86,8 @@ TEST_F(NetworkTest, OutputsThatFollowTheLengthAreCutToEachRow) {
     write_wav(path, lengths[row], 8000);
     network.feeder().prepare(item(path), samples[row]);
   }
-  const auto collated = collate(samples, errors, [](at::IntArrayRef shape, torch::ScalarType type) { return torch::empty(shape, type); });
+  const auto collated =
+      collate(samples, errors, [](at::IntArrayRef shape, torch::ScalarType type) { return torch::empty(shape, type); });
   const Item any;
   const Batch batch = batch_of(collated.input, collated.lengths, any);
   Outputs outputs;
@@ -104,7 +106,9 @@ TEST_F(NetworkTest, OutputsThatFollowTheLengthAreCutToEachRow) {
 
 TEST_F(NetworkTest, PicturesBecomeTheModelsInputAndDictKeysBecomeNames) {
   // Nested takes [B, 2, 3]; a grey 2 x 3 picture of one channel is [B, 1, 2, 3], which it flattens to the same.
-  Network network(context({{"model", "nested.pt"}, {"image", {{"size", {2, 3}}, {"resize", "none"}, {"channels", 1}, {"mean", 0.5}, {"std", 0.5}}}}, 2));
+  Network network(context(
+      {{"model", "nested.pt"}, {"image", {{"size", {2, 3}}, {"resize", "none"}, {"channels", 1}, {"mean", 0.5}, {"std", 0.5}}}},
+      2));
   const std::string path = folder_ / "grey.bmp";
   write_bmp(path, 3, 2, 255);
   ASSERT_TRUE(network.feeder().row_spec());

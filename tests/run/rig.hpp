@@ -36,7 +36,9 @@ struct Received {
 class Rig {
  public:
   explicit Rig(std::function<std::unique_ptr<Work>()> make_work, std::size_t ring_bytes = 1 << 20)
-      : ends_(wire::Channel::make_pair()), ring_(wire::SharedMemory::create(ring_bytes)), agent_(std::make_unique<wire::Channel>(ends_.first)) {
+      : ends_(wire::Channel::make_pair()),
+        ring_(wire::SharedMemory::create(ring_bytes)),
+        agent_(std::make_unique<wire::Channel>(ends_.first)) {
     worker_thread_ = std::thread([this, make_work] {
       wire::Channel channel(ends_.second);
       Worker worker(channel, ring_, [make_work](const std::string&) { return make_work(); });

@@ -44,7 +44,8 @@ class FakeWork : public Work {
       if (path == "oom" && batch.size() > 1) throw c10::OutOfMemoryError({__func__, __FILE__, __LINE__}, "CUDA out of memory");
       if (path == "nan") value[row][0] = NAN;
       if (path == "job-fails") outputs.fail(row, "the job does not like it");
-      lists.push_back(torch::full({static_cast<std::int64_t>(batch.items[at]->index % 3)}, static_cast<std::int64_t>(batch.items[at]->index)));
+      lists.push_back(torch::full({static_cast<std::int64_t>(batch.items[at]->index % 3)},
+                                  static_cast<std::int64_t>(batch.items[at]->index)));
       words.push_back("word " + std::to_string(batch.items[at]->index));
     }
     outputs.add("value", value);
@@ -55,9 +56,13 @@ class FakeWork : public Work {
   std::atomic<int> runs{0};
 };
 
-std::unique_ptr<Work> make_fake() { return std::make_unique<FakeWork>(); }
+std::unique_ptr<Work> make_fake() {
+  return std::make_unique<FakeWork>();
+}
 
-std::vector<std::string> paths(std::size_t count, const std::string& path = "good") { return std::vector<std::string>(count, path); }
+std::vector<std::string> paths(std::size_t count, const std::string& path = "good") {
+  return std::vector<std::string>(count, path);
+}
 
 TEST(Worker, SaysHelloThenOpensWithItsColumns) {
   Rig rig(make_fake);
@@ -266,7 +271,9 @@ class LengthWork : public Work {
  public:
   void open(const RankContext&) override {}
   torch::Tensor trial_row(int) const override { return {}; }
-  void prepare(const Item& item, Sample& sample) override { sample.input = torch::ones({static_cast<std::int64_t>(item.index) + 1}); }
+  void prepare(const Item& item, Sample& sample) override {
+    sample.input = torch::ones({static_cast<std::int64_t>(item.index) + 1});
+  }
   void run(const Batch& batch, Outputs& outputs) override {
     outputs.add("sum", batch.input.sum(1).to(torch::kBFloat16));
     outputs.add("length", batch.lengths);

@@ -12,7 +12,9 @@ namespace mgpu {
 namespace {
 
 struct Folder {
-  Folder() : path(std::filesystem::temp_directory_path() / ("mgpu_hash_test_" + std::to_string(getpid()))) { std::filesystem::create_directory(path); }
+  Folder() : path(std::filesystem::temp_directory_path() / ("mgpu_hash_test_" + std::to_string(getpid()))) {
+    std::filesystem::create_directory(path);
+  }
   ~Folder() { std::filesystem::remove_all(path); }
   std::filesystem::path path;
 };
@@ -32,7 +34,9 @@ TEST(Hash, OfAFolderKnowsNamesAndContents) {
   EXPECT_NE(sha256_of(folder.path.string()), before);
 }
 
-TEST(Hash, SaysWhatCannotBeRead) { EXPECT_THROW(sha256_of("/no/such/file"), Error); }
+TEST(Hash, SaysWhatCannotBeRead) {
+  EXPECT_THROW(sha256_of("/no/such/file"), Error);
+}
 
 } // namespace
 } // namespace mgpu

@@ -28,7 +28,9 @@ std::vector<std::pair<Type, std::string>> receive_all(Channel& channel, std::siz
   return frames;
 }
 
-View view_of(const std::string& text) { return {reinterpret_cast<const std::byte*>(text.data()), text.size()}; }
+View view_of(const std::string& text) {
+  return {reinterpret_cast<const std::byte*>(text.data()), text.size()};
+}
 
 TEST(Channel, CarriesFramesInOrder) {
   Pair pair;
@@ -40,7 +42,8 @@ TEST(Channel, CarriesFramesInOrder) {
   const auto frames = receive_all(pair.far, 1001);
   sender.join();
   ASSERT_EQ(frames.size(), 1001U);
-  for (int number = 0; number < 1000; ++number) EXPECT_EQ(frames[static_cast<std::size_t>(number)].second, std::to_string(number));
+  for (int number = 0; number < 1000; ++number)
+    EXPECT_EQ(frames[static_cast<std::size_t>(number)].second, std::to_string(number));
   EXPECT_EQ(frames.back().first, Type::finish);
 }
 
