@@ -68,6 +68,7 @@ class Conductor {
   void hand_out(double now);
   void add_to_grant(wire::Grant& grant, const dispatch::Lease& lease);
   void fail_batch(int rank, const dispatch::Lease& lease);
+  void tell_failure(int rank, const gather::FailedItem& failed);
   void drain();
   void finish();
   void discard_unused_output() noexcept; ///< a run that failed before its first result leaves nothing behind

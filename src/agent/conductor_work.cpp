@@ -86,11 +86,7 @@ void Conductor::fail_batch(int rank, const dispatch::Lease& lease) {
 void Conductor::on_results(int rank, wire::View block, const std::shared_ptr<void>& owner) {
   const wire::BatchResult result = gatherer_->open(block);
   if (!dispatcher_->complete(rank, result.batch, now_s())) return; // a late or second answer: the first one counts
-  gatherer_->count(result, [&](const gather::FailedItem& failed) {
-    if (gatherer_->failed() < max_reasons_shown && progress_)
-      progress_->say(
-          fmt::format("rank {}: item {} {}: {}", rank, failed.item, show_path(setup_.manifest.path(failed.item)), failed.reason));
-  });
+  gatherer_->count(result, [&](const gather::FailedItem& failed) { tell_failure(rank, failed); });
   if (!writer_) writer_ = std::make_unique<write::Writer>(file_.get());
   writer_->put({rank, block, owner});
   if (gatherer_->failed() > setup_.max_failures && stop_reason_.empty()) {
@@ -98,6 +94,13 @@ void Conductor::on_results(int rank, wire::View block, const std::shared_ptr<voi
     stop_s_ = now_s();
     dispatcher_->stop();
   }
+}
+
+void Conductor::tell_failure(int rank, const gather::FailedItem& failed) {
+  const std::string text =
+      fmt::format("item {} {}: {}", failed.item, show_path(setup_.manifest.path(failed.item)), failed.reason);
+  if (logs_) logs_->write(rank, log_error, text);
+  if (gatherer_->failed() < max_reasons_shown && progress_) progress_->say(fmt::format("rank {}: {}", rank, text));
 }
 
 void Conductor::drain() {

@@ -1,5 +1,6 @@
 #include "run/devices.hpp"
 
+#include <dlfcn.h>
 #include <fmt/format.h>
 #include <jpeglib.h>
 #include <sys/resource.h>
@@ -89,10 +90,19 @@ std::string jpeg_version() {
 #endif
 }
 
+/// LibTorch brings NCCL along: the version asked for is that of the library in this process, not of a header.
+std::string nccl_version() {
+  using GetVersion = int (*)(int*);
+  const auto get_version = reinterpret_cast<GetVersion>(dlsym(RTLD_DEFAULT, "ncclGetVersion"));
+  int code = 0;
+  if (get_version == nullptr || get_version(&code) != 0) return "none";
+  return fmt::format("{}.{}.{}", code / 10000, code / 100 % 100, code % 100); // nccl.h, NCCL_VERSION, since 2.9
+}
+
 } // namespace
 
 wire::Versions worker_versions() {
-  return {std::string(version), TORCH_VERSION, cuda_version(), "", av_version_info(), jpeg_version()};
+  return {std::string(version), TORCH_VERSION, cuda_version(), nccl_version(), av_version_info(), jpeg_version()};
 }
 
 std::uint64_t resident_bytes() {

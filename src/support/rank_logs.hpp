@@ -11,6 +11,8 @@ class logger;
 
 namespace mgpu {
 
+inline constexpr int log_warning = 2, log_error = 3;
+
 class RankLogs {
  public:
   /// Makes the folder; throws usage_error if that fails.

@@ -182,4 +182,5 @@ def test_the_order_is_flag_environment_file_default(tmp_path, bundle, pictures):
 def test_doctor_says_what_every_rank_sees():
     done = mgpu_run("doctor", ranks=2)
     assert done.code == 0, done.err
+    assert "NCCL 2." in done.out and "FFmpeg" in done.out
     assert "2 rank(s)" in done.out and "LibTorch 2.11.0" in done.out and "all-reduce over 2 ranks: right" in done.out

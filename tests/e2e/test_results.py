@@ -119,6 +119,19 @@ def test_dry_run_prints_the_plan_and_runs_nothing(tmp_path, bundle, pictures):
     assert done.code == 0 and "45 items" in done.out and not list(tmp_path.iterdir())
 
 
+def test_each_rank_has_its_log(tmp_path, bundle, bad_item):
+    done = mgpu_run("infer", "--model", bundle, "--input", bad_item, "--output", tmp_path / "out.h5", "--log-dir", tmp_path / "logs")
+    assert done.code == 3, done.err
+    logs = "".join(path.read_text() for path in (tmp_path / "logs").glob("rank-*.log"))
+    assert "item 0" in logs and "not a picture" in logs
+
+
+@pytest.fixture
+def bad_item(tmp_path):
+    (tmp_path / "text.jpg").write_text("no picture")
+    return tmp_path / "text.jpg"
+
+
 def test_trace_opens_as_json(tmp_path, bundle, pictures):
     trace = tmp_path / "trace.json"
     done = mgpu_run("infer", "--model", bundle, "--input", pictures, "--output", tmp_path / "out.h5", "--trace", trace)
