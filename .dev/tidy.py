@@ -54,7 +54,8 @@ def main() -> int:
     memory = options.build / "tidy.json"
     passed = set(json.loads(memory.read_text())) if memory.exists() else set()
 
-    commands = {pathlib.Path(entry["file"]): entry["command"] for entry in json.loads((options.build / "compile_commands.json").read_text())}
+    commands = {pathlib.Path(entry["file"]): entry["command"] for entry in json.loads((options.build / "compile_commands.json").read_text())
+                if pathlib.Path(entry["file"]).exists()}  # a file that has gone since the folder was configured
     prints = {file: fingerprint(file, command) for file, command in commands.items()
               if any(file.is_relative_to(ROOT / area) for area in ("src", "jobs"))}
     todo = [file for file in prints if prints[file] not in passed]
