@@ -35,14 +35,17 @@ auto fields(Is<Progress> auto& m) {
   return std::tie(m.stage, m.fraction, m.memory_bytes);
 }
 auto fields(Is<Opened> auto& m) {
-  return std::tie(m.seconds, m.memory_bytes, m.columns, m.device, m.uuid, m.labels);
+  return std::tie(m.seconds, m.memory_bytes, m.columns, m.device, m.uuid, m.labels, m.trainable);
+}
+auto fields(Is<Trainable> auto& m) {
+  return std::tie(m.parameters, m.signature, m.nccl_id, m.batch_size);
 }
 auto fields(Is<Log> auto& m) {
   return std::tie(m.level, m.text);
 }
 auto fields(Is<Stats> auto& m) {
   return std::tie(m.items, m.failed, m.batches, m.busy_s, m.load_wait_s, m.write_wait_s, m.grant_wait_s, m.load_s, m.wall_s,
-                  m.memory_bytes);
+                  m.forward_s, m.backward_s, m.reduce_wait_s, m.update_s, m.memory_bytes);
 }
 auto fields(Is<Failure> auto& m) {
   return std::tie(m.exit_code, m.text);
@@ -69,6 +72,40 @@ auto fields(Is<Stage> auto& m) {
 }
 auto fields(Is<Staged> auto& m) {
   return std::tie(m.path, m.error, m.seconds);
+}
+auto fields(Is<Items> auto& m) {
+  return std::tie(m.part, m.total, m.items);
+}
+auto fields(Is<Connect> auto& m) {
+  return std::tie(m.token, m.nccl_id, m.node_of, m.hosts, m.batch_size, m.first_validation, m.checkpoint);
+}
+auto fields(Is<Halt> auto& m) {
+  return std::tie(m.now, m.reason);
+}
+auto fields(Is<Reduce> auto& m) {
+  return std::tie(m.id, m.offset, m.count, m.type);
+}
+auto fields(Is<Step> auto& m) {
+  return std::tie(m.step, m.epoch, m.samples, m.skipped, m.micro_batch, m.accumulation, m.updated, m.loss, m.lr, m.grad_norm,
+                  m.loss_scale, m.seconds);
+}
+auto fields(Is<Steps> auto& m) {
+  return std::tie(m.total, m.steps);
+}
+auto fields(Is<Metric> auto& m) {
+  return std::tie(m.name, m.value);
+}
+auto fields(Is<Metrics> auto& m) {
+  return std::tie(m.step, m.epoch, m.seconds, m.best, m.values, m.classes, m.class_items);
+}
+auto fields(Is<SkippedItem> auto& m) {
+  return std::tie(m.index, m.part, m.reason);
+}
+auto fields(Is<Skipped> auto& m) {
+  return std::tie(m.items);
+}
+auto fields(Is<Saved> auto& m) {
+  return std::tie(m.step, m.epoch, m.folder, m.bytes, m.meta_json, m.error);
 }
 
 template <typename T>
@@ -183,6 +220,30 @@ void encode(const Stage& message, Buffer& out) {
 void encode(const Staged& message, Buffer& out) {
   encode_message(message, out);
 }
+void encode(const Items& message, Buffer& out) {
+  encode_message(message, out);
+}
+void encode(const Connect& message, Buffer& out) {
+  encode_message(message, out);
+}
+void encode(const Halt& message, Buffer& out) {
+  encode_message(message, out);
+}
+void encode(const Reduce& message, Buffer& out) {
+  encode_message(message, out);
+}
+void encode(const Steps& message, Buffer& out) {
+  encode_message(message, out);
+}
+void encode(const Metrics& message, Buffer& out) {
+  encode_message(message, out);
+}
+void encode(const Skipped& message, Buffer& out) {
+  encode_message(message, out);
+}
+void encode(const Saved& message, Buffer& out) {
+  encode_message(message, out);
+}
 
 template <typename Message>
 Message decode(View bytes) {
@@ -205,5 +266,13 @@ template SharedRange decode<SharedRange>(View);
 template Join decode<Join>(View);
 template Stage decode<Stage>(View);
 template Staged decode<Staged>(View);
+template Items decode<Items>(View);
+template Connect decode<Connect>(View);
+template Halt decode<Halt>(View);
+template Reduce decode<Reduce>(View);
+template Steps decode<Steps>(View);
+template Metrics decode<Metrics>(View);
+template Skipped decode<Skipped>(View);
+template Saved decode<Saved>(View);
 
 } // namespace mgpu::wire

@@ -21,13 +21,22 @@ enum class Type : std::uint32_t {
   stats,     ///< Stats: once, when the worker has finished
   trace,     ///< Chrome trace events, JSON text without the enclosing brackets
   failure,   ///< Failure: the rank cannot go on
+  steps,     ///< Steps: optimiser steps done; from rank 0's worker
+  metrics,   ///< Metrics: one validation; from rank 0's worker
+  skipped,   ///< Skipped: samples that could not be prepared
+  saved,     ///< Saved: the rank's part of a checkpoint is on its disk
   // rank 0 → agent → worker
   configure, ///< Configure
   grant,     ///< Grant: batches to do
   finish,    ///< no more work: drain, send stats, exit
+  items,     ///< Items: a piece of a training run's data sets
+  connect,   ///< Connect: how the ranks of a training run reach each other, and where it begins
+  halt,      ///< Halt: end a training run early
   // agent ↔ worker only
   shared_results, ///< SharedRange: a BatchResult lies in the ring
   release,        ///< SharedRange: the agent has done with it
+  reduce,         ///< Reduce: sum this range over the nodes, in place
+  reduced,        ///< Reduce: it is summed
   // agent ↔ rank 0 only
   join,      ///< Join: a rank's node and launcher facts
   heartbeat, ///< the agent's loop is alive
@@ -61,6 +70,14 @@ struct Progress {
   std::uint64_t memory_bytes = 0; ///< resident memory of the worker
 };
 
+/// What is to be trained, as a rank that opened it sees it.
+struct Trainable {
+  std::uint64_t parameters = 0; ///< trainable numbers
+  std::string signature;        ///< of their names, shapes and order: equal on all ranks, and in a checkpoint that fits
+  std::string nccl_id;          ///< ncclUniqueId; rank 0 on a GPU only
+  std::int64_t batch_size = 0;  ///< largest micro-batch that fits this rank (--batch-size auto), else as configured
+};
+
 struct Opened {
   double seconds = 0;
   std::uint64_t memory_bytes = 0;  ///< resident memory of the worker
@@ -68,6 +85,7 @@ struct Opened {
   std::string device;              ///< "cpu" or "cuda:0 NVIDIA H200"
   std::string uuid;                ///< of the GPU; "" on a CPU
   std::vector<std::string> labels; ///< class names of the bundle, for Job::finish
+  Trainable trainable;             ///< training only
 };
 
 struct Log {
@@ -83,6 +101,7 @@ struct Stats {
   double grant_wait_s = 0; ///< nothing to do: no grant in hand
   double load_s = 0;       ///< summed over loader threads
   double wall_s = 0;       ///< first grant to last result
+  double forward_s = 0, backward_s = 0, reduce_wait_s = 0, update_s = 0; ///< training: the parts of busy_s
   std::uint64_t memory_bytes = 0;
 };
 
@@ -132,6 +151,90 @@ struct Join {
   std::string mpi, hdf5; ///< versions
 };
 
+/// Rows of a training run's data, sent to every rank once, in order.
+struct Items {
+  std::uint8_t part = 0;   ///< DataPart
+  std::uint64_t total = 0; ///< items of the part, all pieces together
+  std::vector<Item> items;
+};
+enum class DataPart : std::uint8_t { train = 0, validation = 1 };
+
+struct Connect {
+  std::string token;                  ///< names what the ranks of a node share: /dev/shm/mgpu-TOKEN
+  std::string nccl_id;                ///< "" on CPUs
+  std::vector<std::int32_t> node_of;  ///< [world size] node of every rank, nodes counted in order of their first rank
+  std::vector<std::string> hosts;     ///< [world size], for messages
+  std::int64_t batch_size = 1;        ///< micro-batch to begin with
+  std::uint64_t first_validation = 0; ///< validations done before the checkpoint
+  std::string checkpoint;             ///< folder of the checkpoint to begin from; "" at the beginning
+};
+
+struct Halt {
+  std::uint8_t now = 0; ///< 0: after the step under way, with a checkpoint; 1: at once (a rank is lost)
+  std::string reason;
+};
+
+/// Floats in the node's shared memory, to be summed over the nodes' leaders by the agents.
+struct Reduce {
+  std::uint64_t id = 0;
+  std::uint64_t offset = 0; ///< bytes from the start of the shared memory
+  std::uint64_t count = 0;  ///< elements
+  std::uint8_t type = 0;    ///< 0 float32, 1 float64
+};
+
+/// One optimiser step over the global batch.
+struct Step {
+  std::uint64_t step = 0; ///< counted from 1 over the whole training
+  std::uint32_t epoch = 0; ///< counted from 1
+  std::uint32_t samples = 0, skipped = 0; ///< that took part; that could not be prepared
+  std::uint32_t micro_batch = 0, accumulation = 0;
+  std::uint8_t updated = 1; ///< 0: not finite, the parameters were left as they were
+  double loss = 0;      ///< mean over the global batch
+  double lr = 0;
+  double grad_norm = 0; ///< before clipping; NaN where it was not needed
+  double loss_scale = 1;
+  double seconds = 0;
+};
+
+struct Steps {
+  std::uint64_t total = 0; ///< steps of the whole training
+  std::vector<Step> steps;
+};
+
+struct Metric {
+  std::string name; ///< "loss", "accuracy", "top5", "cer", "wer"
+  double value = 0;
+};
+
+struct Metrics {
+  std::uint64_t step = 0;
+  std::uint32_t epoch = 0;
+  double seconds = 0;
+  std::uint8_t best = 0;                 ///< the best so far: the model was saved
+  std::vector<Metric> values;
+  std::vector<Metric> classes;           ///< accuracy by class name; may be empty
+  std::vector<std::uint64_t> class_items; ///< [classes]
+};
+
+struct SkippedItem {
+  std::uint64_t index = 0; ///< row of its part
+  std::uint8_t part = 0;
+  std::string reason;
+};
+
+struct Skipped {
+  std::vector<SkippedItem> items;
+};
+
+struct Saved {
+  std::uint64_t step = 0;
+  std::uint32_t epoch = 0;
+  std::string folder;    ///< of the checkpoint
+  std::uint64_t bytes = 0;
+  std::string meta_json; ///< rank 0 only: what checkpoint.json shall say
+  std::string error;     ///< "" or why this rank could not write its part
+};
+
 struct Stage {
   std::string path;
 };
@@ -154,6 +257,14 @@ void encode(const SharedRange&, Buffer&);
 void encode(const Join&, Buffer&);
 void encode(const Stage&, Buffer&);
 void encode(const Staged&, Buffer&);
+void encode(const Items&, Buffer&);
+void encode(const Connect&, Buffer&);
+void encode(const Halt&, Buffer&);
+void encode(const Reduce&, Buffer&);
+void encode(const Steps&, Buffer&);
+void encode(const Metrics&, Buffer&);
+void encode(const Skipped&, Buffer&);
+void encode(const Saved&, Buffer&);
 
 /// Decodes a whole message; throws Error when it is torn or has bytes left over.
 template <typename Message>
