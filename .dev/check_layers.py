@@ -27,7 +27,8 @@ def read_rooms(cmake: str) -> tuple[dict[str, set[str]], set[str], list[str]]:
     breaches = []
     for body in re.findall(r"mgpu_room\(([^)]*)\)", text):
         name, *words = body.split()
-        linked = [word.removeprefix("mgpu_") for word in words if word.startswith("mgpu_")]
+        # The library of room run is mgpu_run_room.
+        linked = [word.removeprefix("mgpu_").removesuffix("_room") for word in words if word.startswith("mgpu_")]
         seen = {name, "support", "wire"}
         for other in linked:
             if other in rooms:
