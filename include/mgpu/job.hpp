@@ -37,6 +37,9 @@ class Job {
   virtual std::string summary() const = 0;
   /// One or more whole command lines for `mgpu_run NAME --help`.
   virtual std::string examples() const = 0;
+  /// True for a job that trains a network over its items (its worker side is a Training), false for one that gives a row of results
+  /// an item.
+  virtual bool trains() const { return false; }
   /// Options beside those every job has.
   virtual std::vector<OptionSpec> options() const { return {}; }
   /// Checks what can be checked before any work, on rank 0; throws usage_error.

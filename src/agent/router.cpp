@@ -61,6 +61,9 @@ void Router::on_rank0(Type type, wire::View payload) {
   switch (type) {
     case Type::configure:
     case Type::grant:
+    case Type::items:
+    case Type::connect:
+    case Type::halt:
     case Type::finish:
       worker_.post(type, payload);
       break;

@@ -35,7 +35,7 @@ std::map<std::string_view, int> parse_descriptors(int argc, char** argv) {
 
 std::unique_ptr<Work> make_work(const std::string& job) {
   for (const WorkEntry& entry : work_list())
-    if (entry.name == job) return std::unique_ptr<Work>(entry.make());
+    if (entry.name == job && entry.make != nullptr) return std::unique_ptr<Work>(entry.make());
   throw usage_error(fmt::format("this worker has no job '{}'", job));
 }
 

@@ -1,0 +1,76 @@
+#include "mgpu/training_job.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+#include <charconv>
+#include <cmath>
+
+#include "bundle/specs.hpp"
+
+namespace mgpu {
+
+namespace {
+
+/// A number and what stands behind it; nullopt where there is no number.
+std::optional<std::pair<double, std::string_view>> number_and_unit(const std::string& text) {
+  double value = 0;
+  const char* end_of_text = text.data() + text.size();
+  const auto [end, problem] = std::from_chars(text.data(), end_of_text, value);
+  if (problem != std::errc() || !std::isfinite(value) || value < 0) return std::nullopt;
+  return std::pair(value, std::string_view(end, static_cast<std::size_t>(end_of_text - end)));
+}
+
+void check_period(const Config& config, const std::string& option) {
+  const auto text = config.get<std::string>(option);
+  const auto parts = number_and_unit(text);
+  if (!parts || (parts->second != "e" && (!parts->second.empty() || parts->first != std::floor(parts->first))))
+    throw usage_error(
+        fmt::format("--{} {}: epochs such as 1e or 0.5e, or a whole number of steps", option, text.empty() ? "''" : text));
+}
+
+void check_below_one(const Config& config, const std::string& option) {
+  const auto value = config.get<double>(option);
+  if (!(value < 1)) throw usage_error(fmt::format("--{} {}: less than 1 is expected", option, value));
+}
+
+void check_augment(const Config& config, bool image) {
+  constexpr std::array<std::string_view, 3> of_images{"crop", "flip", "colour"};
+  constexpr std::array<std::string_view, 3> of_audio{"crop", "time_mask", "frequency_mask"};
+  const auto& known = image ? of_images : of_audio;
+  for (const std::string& name : split_list(config.get<std::string>("augment")))
+    if (std::find(known.begin(), known.end(), name) == known.end())
+      throw usage_error(
+          fmt::format("--augment {}: for {} there are {}", name, image ? "pictures" : "recordings", fmt::join(known, ", ")));
+}
+
+void check_cache(const std::string& text) {
+  const auto parts = number_and_unit(text);
+  if (text != "auto" && text != "none" && (!parts || !parts->second.empty()))
+    throw usage_error(fmt::format("--cache {}: auto, none, or a number of MB", text));
+}
+
+} // namespace
+
+void TrainingJob::check(const Config& config) const {
+  BundleJob::check(config);
+  const Bundle bundle = Bundle::open(config.get<std::string>("model"), config);
+  if (bundle.model.ends_with(".pt2"))
+    throw usage_error(fmt::format("--model {}: a compiled network cannot be trained; give the TorchScript .pt", bundle.model));
+  for (const char* option : {"validate-every", "checkpoint-every", "warmup"}) check_period(config, option);
+  for (const char* option : {"label-smoothing", "momentum", "beta1", "beta2"}) check_below_one(config, option);
+  check_augment(config, bundle.image.has_value());
+  check_cache(config.get<std::string>("cache"));
+  if (config.get<bool>("nesterov") && config.get<double>("momentum") == 0)
+    throw usage_error("--nesterov needs a --momentum above 0");
+  if (config.get<double>("label-smoothing") > 0 && config.get<std::string>("loss") != "cross_entropy")
+    throw usage_error("--label-smoothing belongs to --loss cross_entropy");
+  for (const char* option : {"epochs", "accumulate", "lr-step-epochs"})
+    if (config.get<std::int64_t>(option) < 1) throw usage_error(fmt::format("--{} 0: there would be nothing to train", option));
+  if (config.get<double>("reduce-timeout") <= 0) throw usage_error("--reduce-timeout 0: every wait has an end; give seconds");
+  if (config.get<std::string>("ship") == "bytes")
+    throw usage_error("--ship bytes: a training reads its files again every epoch; put them where every rank finds them");
+}
+
+} // namespace mgpu
