@@ -72,8 +72,8 @@ class Exchange {
   virtual int rank() const = 0;
   virtual int size() const = 0;
 
-  /// Float32 [layout.elements] on the rank's device. Parameters may be shared by the ranks of a node: write them before the first step
-  /// on every rank or by set_parameters.
+  /// Float32 [layout.elements] on the rank's device, zeros at first. Parameters may be shared by the ranks of a node: rank 0 alone
+  /// writes them (others by write_shard), then all call broadcast_parameters.
   virtual float* parameters() = 0;
   virtual float* gradients() = 0; ///< this rank's own
 
