@@ -38,6 +38,13 @@ struct AudioSpec {
   int mels = 80, n_fft = 400, hop = 160;
 };
 
+/// What a speech network's frames say: keys of bundle.json beside `"task": "ctc"`. Output 0 is [B, T, V] log-probabilities.
+struct CtcSpec {
+  std::vector<std::string> vocabulary; ///< [V] text of each class, UTF-8; a space parts words; the blank's is not used
+  std::int64_t blank = 0;              ///< the class that says nothing
+  double frame_seconds = 0;            ///< from one output frame to the next
+};
+
 /// A model and how to feed it (schema mgpu-bundle/1). Either read from a folder's bundle.json or made from flags.
 struct Bundle {
   std::string folder;             ///< "" when made from flags
@@ -47,6 +54,7 @@ struct Bundle {
   std::vector<std::string> outputs; ///< names of the model's outputs, in order; may be empty
   std::vector<std::string> labels;  ///< class names; may be empty
   std::string task;                 ///< "", "classification", "detection", "ctc", …
+  std::optional<CtcSpec> ctc;       ///< set when task is "ctc"
   nlohmann::json json;              ///< the whole file, for keys of a job's own
 
   /// Reads FOLDER/bundle.json, or takes FILE.pt/.pt2 with the flags `image-size`, `resize-to`, `mean`, `std`, `sample-rate`, … of

@@ -18,6 +18,9 @@ struct ModelOutput {
   bool ragged = false;
 };
 
+/// The tensors alone (those of ragged outputs one after another).
+std::vector<torch::Tensor> tensors_of(const std::vector<ModelOutput>& outputs);
+
 /// A network read from a TorchScript `.pt` or AOTInductor `.pt2` file, on one device.
 ///
 /// Determinism: the same input gives the same bits at every call; nothing is profiled, fused or tuned between calls.
@@ -31,7 +34,7 @@ class Model {
   /// A TorchScript List[Tensor] is one tensor a row when the first call gives as many tensors as rows and they are not all
   /// batches themselves; else a list of outputs. Throws Error in one line.
   virtual std::vector<ModelOutput> call(const std::vector<torch::Tensor>& inputs) = 0;
-  /// As call, the tensors alone (those of ragged outputs one after another).
+  /// tensors_of(call(inputs)).
   std::vector<torch::Tensor> run(const std::vector<torch::Tensor>& inputs);
   /// Number of tensors the network takes, 0 where the file does not say.
   virtual int inputs() const = 0;

@@ -26,7 +26,7 @@ struct NamedTensor {
 /// What a validation adds up; summed over all ranks, then divided.
 class Sums {
  public:
-  /// Adds `value` of `weight` things to a mean ("loss", "accuracy", "cer").
+  /// Adds to a mean ("loss", "accuracy", "cer"): `value` is the sum over `weight` things.
   void add(const std::string& name, double value, double weight);
   /// Adds one sample of class `label` to the table by class.
   void add_class(std::int64_t label, bool right);

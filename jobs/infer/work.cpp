@@ -1,7 +1,8 @@
-// The worker's side of `infer`: items in, the model's outputs out; for classifiers the best classes as well.
+// The worker's side of `infer`: items in, the model's outputs out; for classifiers the best classes as well, for speech its text.
 #include <algorithm>
 #include <optional>
 
+#include "mgpu/ctc.hpp"
 #include "mgpu/network.hpp"
 #include "mgpu/work.hpp"
 
@@ -30,6 +31,7 @@ class InferWork final : public mgpu::Work {
     const auto results = network_->call(batch);
     network_->add_outputs(batch, results, outputs);
     if (topk_ > 0) mgpu::add_classes(results.at(0).tensor, topk_, outputs);
+    if (const auto& ctc = network_->bundle().ctc) mgpu::add_transcripts(mgpu::tensors_of(results), batch, *ctc, outputs);
   }
 
  private:

@@ -64,6 +64,7 @@ Bundle read_folder(const std::string& folder) {
   if (json.has("audio")) bundle.audio = read_audio_spec(JsonReader(json.at("audio"), json.inner("audio")));
   json.read("outputs", bundle.outputs);
   json.read("task", bundle.task);
+  if (bundle.task == "ctc") bundle.ctc = read_ctc_spec(json);
   bundle.labels = read_labels(json, folder);
   return bundle;
 }

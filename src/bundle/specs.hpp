@@ -1,5 +1,5 @@
 #pragma once
-// The "image" and "audio" objects of bundle.json, and the flags that override them.
+// The "image" and "audio" objects and the CTC keys of bundle.json, and the flags that override them.
 #include "bundle/json_reader.hpp"
 #include "mgpu/bundle.hpp"
 
@@ -8,6 +8,7 @@ namespace mgpu {
 /// Throw usage_error naming the file and key.
 ImageSpec read_image_spec(const JsonReader& json);
 AudioSpec read_audio_spec(const JsonReader& json);
+CtcSpec read_ctc_spec(const JsonReader& json);
 
 /// True when `config` holds a flag that describes pictures (--image-size) or recordings (--sample-rate).
 bool flags_describe_image(const Config& config);

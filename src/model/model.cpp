@@ -18,15 +18,19 @@ std::unique_ptr<Model> Model::open(const std::string& path, const RankContext& c
   return model;
 }
 
-std::vector<torch::Tensor> Model::run(const std::vector<torch::Tensor>& inputs) {
+std::vector<torch::Tensor> tensors_of(const std::vector<ModelOutput>& outputs) {
   std::vector<torch::Tensor> tensors;
-  for (ModelOutput& output : call(inputs)) {
+  for (const ModelOutput& output : outputs) {
     if (output.ragged)
       tensors.insert(tensors.end(), output.rows.begin(), output.rows.end());
     else
-      tensors.push_back(std::move(output.tensor));
+      tensors.push_back(output.tensor);
   }
   return tensors;
+}
+
+std::vector<torch::Tensor> Model::run(const std::vector<torch::Tensor>& inputs) {
+  return tensors_of(call(inputs));
 }
 
 } // namespace mgpu

@@ -5,26 +5,14 @@
 #include <algorithm>
 #include <cctype>
 
+#include "run/valid_frames.hpp"
+
 namespace mgpu {
 
 namespace {
 
 bool is_lengths(const ModelOutput& output) {
-  return !output.ragged && output.tensor.dim() == 1 && output.tensor.scalar_type() == torch::kInt64;
-}
-
-/// [B] valid sizes of a second dimension of `frames`, on the host.
-std::vector<std::int64_t> valid_frames(const Batch& batch, const torch::Tensor& reported, std::int64_t frames) {
-  std::vector<std::int64_t> valid;
-  const torch::Tensor lengths = (reported.defined() ? reported : batch.lengths).to(torch::kCPU).contiguous();
-  const std::int64_t padded = batch.input.size(-1);
-  for (std::int64_t row = 0; row < batch.size(); ++row) {
-    const std::int64_t length = lengths.data_ptr<std::int64_t>()[row];
-    // In proportion, rounded up: a frame that a row reaches into is the row's.
-    const std::int64_t own = reported.defined() ? length : (length * frames + padded - 1) / padded;
-    valid.push_back(std::clamp<std::int64_t>(own, 0, frames));
-  }
-  return valid;
+  return !output.ragged && reports_lengths(output.tensor);
 }
 
 } // namespace

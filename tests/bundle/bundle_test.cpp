@@ -132,5 +132,31 @@ TEST_F(BundleTest, ABareModelNeedsAFlagThatSaysWhatItTakes) {
   EXPECT_THROW(Bundle::open(folder_ / "none.pt", Config()), Error);
 }
 
+TEST_F(BundleTest, ReadsWhatFramesOfSpeechSay) {
+  const nlohmann::json speech{{"schema", "mgpu-bundle/1"},
+                              {"model", "m.pt"},
+                              {"audio", {{"sample_rate", 8000}}},
+                              {"task", "ctc"},
+                              {"frame_seconds", 0.02},
+                              {"vocabulary", {"a", " ", "ch", ""}},
+                              {"blank", 3}};
+  const Bundle bundle = open(speech.dump());
+  ASSERT_TRUE(bundle.ctc);
+  EXPECT_THAT(bundle.ctc->vocabulary, ElementsAre("a", " ", "ch", ""));
+  EXPECT_EQ(bundle.ctc->blank, 3);
+  EXPECT_EQ(bundle.ctc->frame_seconds, 0.02);
+  EXPECT_FALSE(open(digits).ctc);
+  const auto changed = [&](const char* key, const nlohmann::json& value) {
+    auto json = speech;
+    json[key] = value;
+    return json.dump();
+  };
+  EXPECT_THAT(refusal(changed("blank", 4)), HasSubstr("bundle.json: blank: a whole number from 0 to 3"));
+  EXPECT_THAT(refusal(changed("blank", 0)), HasSubstr("vocabulary: class 3 has no text and is not the blank"));
+  EXPECT_THAT(refusal(changed("vocabulary", {"a", "b", "a", ""})), HasSubstr("vocabulary: 'a' stands there twice"));
+  EXPECT_THAT(refusal(changed("vocabulary", {"a"})), HasSubstr("vocabulary: the text of two classes or more"));
+  EXPECT_THAT(refusal(changed("frame_seconds", 0)), HasSubstr("frame_seconds: "));
+}
+
 } // namespace
 } // namespace mgpu

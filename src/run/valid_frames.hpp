@@ -1,0 +1,18 @@
+#pragma once
+#include <torch/torch.h>
+
+#include <cstdint>
+#include <vector>
+
+#include "mgpu/work.hpp"
+
+namespace mgpu {
+
+/// Valid frames of each row of an output of `frames` frames, on the host: what the network `reported` ([B] int64), else in proportion to
+/// batch.lengths, rounded up (a frame that a row reaches into is the row's), else all.
+std::vector<std::int64_t> valid_frames(const Batch& batch, const torch::Tensor& reported, std::int64_t frames);
+
+/// True for [B] int64: how a network says its rows' lengths.
+bool reports_lengths(const torch::Tensor& output);
+
+} // namespace mgpu

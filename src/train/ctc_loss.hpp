@@ -1,0 +1,11 @@
+#pragma once
+#include <memory>
+
+#include "mgpu/losses.hpp"
+
+namespace mgpu::train {
+
+/// Loss "ctc" of mgpu/losses.hpp.
+std::unique_ptr<Loss> make_ctc_loss(const Config& config, const Bundle& bundle);
+
+} // namespace mgpu::train

@@ -1,0 +1,19 @@
+#pragma once
+#include <torch/torch.h>
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace mgpu::train {
+
+/// "[2, 10, 3]", several with a comma between.
+std::string shapes_of(const std::vector<torch::Tensor>& outputs);
+
+/// Throws usage_error "the network gives [2, 10, 3], LOSS needs NEEDS".
+[[noreturn]] void does_not_fit(const std::vector<torch::Tensor>& outputs, std::string_view loss, const std::string& needs);
+
+/// Sum of all elements, in double.
+double total(const torch::Tensor& values);
+
+} // namespace mgpu::train
