@@ -71,6 +71,7 @@ int run_doctor(const comm::LauncherFacts& facts) {
                                               : agent::Router(messenger, rank.worker, {}).run(join) == 0;
   if (!all_here) {
     if (messenger.rank() == 0) fmt::print("not every rank is well\n");
+    rank.worker.end();
     std::fflush(nullptr);
     _exit(messenger.rank() == 0 ? 1 : 0); // MPI_Finalize would wait for the missing
   }
@@ -106,7 +107,7 @@ int run_rank0(const JobEntry& entry, const std::vector<std::string>& arguments, 
   if (!conductor) conductor.emplace(setup, messenger, rank.worker);
   if (!conductor->dismiss()) {
     conductor.reset(); // staged models go, files close
-    rank.worker.kill();
+    rank.worker.end();
     std::fflush(nullptr);
     _exit(code); // a lost rank: MPI_Finalize would wait for it
   }

@@ -12,6 +12,8 @@
 #include <cstring>
 #include <filesystem>
 #include <mutex>
+#include <string_view>
+#include <vector>
 
 #include "cli/job_list.hpp"
 #include "wire/batch_result.hpp"
@@ -56,7 +58,23 @@ class SpawnActions {
   posix_spawn_file_actions_t actions_{};
 };
 
-pid_t spawn(const std::string& program, int socket, int ring) {
+/// This process's environment with another TMPDIR.
+class ChildEnvironment {
+ public:
+  explicit ChildEnvironment(const std::string& temporary_folder) : temporary_("TMPDIR=" + temporary_folder) {
+    for (char** each = environ; *each != nullptr; ++each)
+      if (!std::string_view(*each).starts_with("TMPDIR=")) entries_.push_back(*each);
+    entries_.push_back(temporary_.data());
+    entries_.push_back(nullptr);
+  }
+  char* const* get() const { return entries_.data(); }
+
+ private:
+  std::string temporary_;
+  std::vector<char*> entries_;
+};
+
+pid_t spawn(const std::string& program, int socket, int ring, const std::string& temporary_folder) {
   SpawnActions actions;
   posix_spawn_file_actions_adddup2(actions.get(), socket, child_socket);
   posix_spawn_file_actions_adddup2(actions.get(), ring, child_ring);
@@ -69,7 +87,8 @@ pid_t spawn(const std::string& program, int socket, int ring) {
                                  const_cast<char*>(ring_number.c_str()),   nullptr};
   pid_t pid = -1;
   const SpawnAttributes attributes;
-  const int code = posix_spawn(&pid, program.c_str(), actions.get(), attributes.get(), arguments.data(), environ);
+  const ChildEnvironment environment(temporary_folder);
+  const int code = posix_spawn(&pid, program.c_str(), actions.get(), attributes.get(), arguments.data(), environment.get());
   if (code != 0) throw Error(fmt::format("cannot start the worker {}: {}", program, std::strerror(code)));
   return pid;
 }
@@ -94,11 +113,11 @@ WorkerProcess::WorkerProcess(const std::string& program, std::size_t ring_bytes)
     : WorkerProcess(program, ring_bytes, wire::Channel::make_pair()) {}
 
 WorkerProcess::WorkerProcess(const std::string& program, std::size_t ring_bytes, std::pair<int, int> ends)
-    : shared_(std::make_shared<Shared>(ends.first, ring_bytes)) {
+    : shared_(std::make_shared<Shared>(ends.first, ring_bytes)), temporary_("mgpu_worker") {
   const int far_end = move_above(ends.second, child_ring + 1);
   const int ring = fcntl(shared_->ring.fd(), F_DUPFD_CLOEXEC, child_ring + 1);
   try {
-    pid_ = spawn(program, far_end, ring);
+    pid_ = spawn(program, far_end, ring, temporary_.path());
   } catch (...) {
     close(far_end);
     close(ring);
@@ -109,10 +128,16 @@ WorkerProcess::WorkerProcess(const std::string& program, std::size_t ring_bytes,
 }
 
 WorkerProcess::~WorkerProcess() {
+  end();
+}
+
+void WorkerProcess::end() {
   if (!end_) {
     kill();
     waitpid(pid_, nullptr, 0);
+    end_ = "ended by its agent";
   }
+  temporary_.remove();
 }
 
 std::string WorkerProcess::find_program() {

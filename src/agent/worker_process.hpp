@@ -4,17 +4,20 @@
 #include <string>
 
 #include "agent/worker_link.hpp"
+#include "support/temporary_folder.hpp"
 #include "wire/channel.hpp"
 #include "wire/ring.hpp"
 
 namespace mgpu::agent {
 
-/// The worker as a child process. It inherits two descriptors, its socket and the ring, and the standard streams; nothing else.
+/// The worker as a child process. It inherits two descriptors, its socket and the ring, and the standard streams; nothing else. Its
+/// TMPDIR is a folder of its own: what libraries leave there, or make elsewhere by mkdtemp (LibTorch unpacks a .pt2), goes with it,
+/// even when it was killed.
 class WorkerProcess final : public WorkerLink {
  public:
   /// Starts `program`. `ring_bytes`: shared memory for results. Throws Error when it cannot be started.
   WorkerProcess(const std::string& program, std::size_t ring_bytes);
-  /// Kills the process if it still lives, and reaps it.
+  /// As end().
   ~WorkerProcess() override;
 
   void post(wire::Type type, wire::View payload) override;
@@ -23,6 +26,8 @@ class WorkerProcess final : public WorkerLink {
   void wait(std::chrono::microseconds timeout) override;
   std::optional<std::string> ended() override;
   void kill() override;
+  /// Kills the process if it still lives, reaps it and removes its folder of temporary files. For those who leave by _exit.
+  void end();
   pid_t pid() const { return pid_; }
 
   /// mgpu_worker beside the running program (or what MGPU_WORKER names).
@@ -34,6 +39,7 @@ class WorkerProcess final : public WorkerLink {
   // Shared with the owners of result blocks, which may outlive this object by a little (the writer's queue).
   struct Shared;
   std::shared_ptr<Shared> shared_;
+  TemporaryFolder temporary_;
   pid_t pid_ = -1;
   std::optional<std::string> end_;
 };

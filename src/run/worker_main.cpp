@@ -1,5 +1,6 @@
 // mgpu_worker: owns a rank's device. Started by its agent, never by hand, and never speaks MPI.
 #include <ATen/Parallel.h>
+#include <dlfcn.h>
 #include <fmt/format.h>
 #include <signal.h>
 #include <sys/prctl.h>
@@ -14,6 +15,7 @@
 #include "model/reason.hpp"
 #include "run/job_list.hpp"
 #include "run/worker.hpp"
+#include "support/temporary_folder.hpp"
 
 namespace {
 
@@ -56,6 +58,15 @@ int run_worker(int argc, char** argv) {
 }
 
 } // namespace
+
+/// In front of the C library's. LibTorch unpacks a .pt2 below /tmp whatever TMPDIR says, and a killed worker cannot remove it: the
+/// agent does, for every folder noted here.
+extern "C" char* mkdtemp(char* pattern) noexcept {
+  static const auto original = reinterpret_cast<char* (*)(char*)>(dlsym(RTLD_NEXT, "mkdtemp"));
+  char* folder = original(pattern);
+  if (folder != nullptr) note_folder_elsewhere(folder);
+  return folder;
+}
 
 int main(int argc, char** argv) {
   prctl(PR_SET_PDEATHSIG, SIGKILL);
