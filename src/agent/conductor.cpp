@@ -4,7 +4,7 @@
 
 #include <algorithm>
 
-#include "agent/report.hpp"
+#include "agent/item_course.hpp"
 #include "agent/signals.hpp"
 #include "agent/staging.hpp"
 #include "support/clock.hpp"
@@ -13,13 +13,20 @@ namespace mgpu::agent {
 
 using wire::Type;
 
+namespace {
+
+std::unique_ptr<Course> make_course(RunControl& control) {
+  return std::make_unique<ItemCourse>(control);
+}
+
+} // namespace
+
 Conductor::Conductor(const RunSetup& setup, comm::Messenger& messenger, WorkerLink& worker)
     : setup_(setup),
       messenger_(messenger),
       worker_(worker),
       roster_(messenger.size()),
-      staged_paths_(static_cast<std::size_t>(messenger.size()), setup.model),
-      grants_(static_cast<std::size_t>(messenger.size())) {}
+      staged_paths_(static_cast<std::size_t>(messenger.size()), setup.model) {}
 
 Conductor::~Conductor() {
   for (const std::string& path : staged_paths_)
@@ -27,28 +34,21 @@ Conductor::~Conductor() {
 }
 
 Outcome Conductor::run(const wire::Join& own_join) {
-  began_s_ = beat_s_ = now_s();
-  phase_deadline_s_ = began_s_ + setup_.start_timeout_s;
-  for (int rank = 0; rank < roster_.size(); ++rank) roster_.at(rank).heard_s = began_s_;
+  const double now = beat_s_ = now_s();
+  phase_deadline_s_ = now + setup_.start_timeout_s;
+  for (int rank = 0; rank < roster_.size(); ++rank) roster_.at(rank).heard_s = now;
   roster_.at(0).join = own_join;
+  course_ = make_course(*this);
   if (!setup_.trace.empty()) trace_ = std::make_unique<TraceFile>(setup_.trace);
   if (!setup_.log_dir.empty()) logs_ = std::make_unique<RankLogs>(setup_.log_dir);
   try {
     serve(0, [this] { return phase_ == Phase::done; });
   } catch (...) {
-    discard_unused_output();
+    course_->discard_unused();
     throw;
   }
+  if (!outcome_.error.empty()) throw Error(outcome_.error, outcome_.code);
   return outcome_;
-}
-
-void Conductor::discard_unused_output() noexcept {
-  if (gatherer_ && gatherer_->done() > 0) return;
-  const bool made = writer_ != nullptr || file_.valid();
-  writer_.reset();
-  if (file_.valid()) file_.wait();
-  file_ = {};
-  if (made) write::ResultFile::discard(setup_.output);
 }
 
 void Conductor::serve(double limit_s, const std::function<bool()>& until) {
@@ -68,7 +68,6 @@ bool Conductor::step() {
       [this](Type type, wire::View payload, const std::shared_ptr<void>& owner) { on_frame(0, type, payload, owner); });
   const double now = now_s();
   watch(now);
-  if (phase_ == Phase::running) hand_out(now);
   messenger_.flush();
   worker_.flush();
   return busy;
@@ -79,6 +78,24 @@ void Conductor::post(int rank, Type type, wire::View payload) {
     worker_.post(type, payload);
   else
     messenger_.post(rank, type, payload);
+}
+
+void Conductor::post_all(Type type, wire::View payload) {
+  for (int rank = 0; rank < roster_.size(); ++rank)
+    if (roster_.at(rank).lost.empty()) post(rank, type, payload);
+}
+
+void Conductor::say(std::string_view line) {
+  if (progress_) progress_->say(line);
+}
+
+void Conductor::log(int rank, int level, std::string_view text) {
+  if (logs_) logs_->write(rank, level, text);
+}
+
+void Conductor::give_up(int rank, const std::string& reason) {
+  if (rank == 0) worker_.kill();
+  drop_rank(rank, reason, ExitCode::failed);
 }
 
 void Conductor::on_frame(int rank, Type type, wire::View payload, const std::shared_ptr<void>& owner) {
@@ -104,12 +121,10 @@ void Conductor::on_frame(int rank, Type type, wire::View payload, const std::sha
       return;
     case Type::opened:
       return on_opened(rank, wire::decode<wire::Opened>(payload));
-    case Type::results:
-      return on_results(rank, payload, owner);
     case Type::log: {
-      const auto log = wire::decode<wire::Log>(payload);
-      if (logs_) logs_->write(rank, log.level, log.text);
-      if (log.level >= 2 && progress_) progress_->say(fmt::format("rank {}: {}", rank, log.text));
+      const auto line = wire::decode<wire::Log>(payload);
+      log(rank, line.level, line.text);
+      if (line.level >= log_warning) say(fmt::format("rank {}: {}", rank, line.text));
       return;
     }
     case Type::stats:
@@ -120,8 +135,11 @@ void Conductor::on_frame(int rank, Type type, wire::View payload, const std::sha
       return;
     case Type::failure:
       return on_failure(rank, wire::decode<wire::Failure>(payload));
+    case Type::heartbeat:
+      return;
     default:
-      return; // heartbeat
+      if (phase_ != Phase::gathering) course_->on_frame(rank, type, payload, owner);
+      return;
   }
   if (phase_ == Phase::gathering && roster_.all([](const RankState& each) { return each.ready(); })) begin();
 }
@@ -134,22 +152,16 @@ void Conductor::on_failure(int rank, const wire::Failure& failure) {
     throw Error(usage ? failure.text : fmt::format("rank {} on {}: {}", rank, host, failure.text),
                 usage ? ExitCode::usage : ExitCode::failed);
   }
-  drop_rank(rank, failure.text);
+  drop_rank(rank, failure.text, static_cast<ExitCode>(failure.exit_code));
 }
 
-void Conductor::drop_rank(int rank, const std::string& reason) {
+void Conductor::drop_rank(int rank, const std::string& reason, ExitCode code) {
   RankState& state = roster_.at(rank);
   if (!state.lost.empty()) return;
   state.lost = reason;
-  if (phase_ == Phase::draining) return; // its results are here; only its statistics are missing
-  const std::string host = state.join ? state.join->host : "unknown host";
-  if (phase_ == Phase::gathering) throw Error(fmt::format("rank {} on {}: {}", rank, host, reason));
-  std::size_t given_back = 0;
-  if (dispatcher_) given_back = dispatcher_->lose_rank(rank).size();
-  if (progress_)
-    progress_->say(
-        fmt::format("rank {} on {} is out of the run: {}; its {} batch(es) go to other ranks", rank, host, reason, given_back));
-  if (roster_.living() == 0) throw Error(fmt::format("no rank is left; the last, rank {} on {}: {}", rank, host, reason));
+  if (phase_ == Phase::gathering)
+    throw Error(fmt::format("rank {} on {}: {}", rank, state.join ? state.join->host : "unknown host", reason));
+  course_->lost(rank, reason, code, phase_ == Phase::draining);
 }
 
 void Conductor::watch(double now) {
@@ -160,7 +172,7 @@ void Conductor::watch(double now) {
     for (int rank = 1; rank < roster_.size(); ++rank) messenger_.post(rank, Type::heartbeat);
     for (int rank = 1; rank < roster_.size(); ++rank)
       if (phase_ != Phase::gathering && roster_.at(rank).lost.empty() && now - roster_.at(rank).heard_s > setup_.rank_timeout_s)
-        drop_rank(rank, fmt::format("nothing heard from it for {:.0f} s", now - roster_.at(rank).heard_s));
+        drop_rank(rank, fmt::format("nothing heard from it for {:.0f} s", now - roster_.at(rank).heard_s), ExitCode::failed);
   }
   if (phase_ == Phase::gathering && now > phase_deadline_s_) {
     const int missing = roster_.first_without([](const RankState& state) { return state.ready(); });
@@ -168,31 +180,32 @@ void Conductor::watch(double now) {
         "rank {} did not {} within {:.0f} s; raise --start-timeout, or see whether its host can start mgpu_run and mgpu_worker",
         missing, roster_.at(missing).join ? "bring up its worker" : "join", setup_.start_timeout_s));
   }
-  if (phase_ == Phase::draining &&
-      (roster_.all([](const RankState& state) { return !state.opened || state.stats.has_value(); }) || now > phase_deadline_s_))
-    finish();
-  if (phase_ == Phase::running) {
-    watch_signals(now);
-    if (writer_) writer_->check();
-    for (const int rank : dispatcher_->overdue(now)) {
-      if (rank == 0) worker_.kill();
-      drop_rank(rank, fmt::format("its batch took longer than --item-timeout allows ({:.0f} s)", setup_.item_timeout_s));
-    }
-    if (progress_) progress_->update(gatherer_->done(), gatherer_->failed(), now, opening_line(roster_));
-  }
+  if (phase_ == Phase::draining) watch_draining(now);
+  if (phase_ == Phase::running) watch_running(now);
 }
 
-void Conductor::watch_signals(double now) {
-  const int signal = stop_signal();
-  if (signal != 0 && stop_reason_.empty()) {
-    stop_reason_ = fmt::format("signal {}", signal);
-    stop_s_ = now;
-    dispatcher_->stop();
-    if (progress_)
-      progress_->say(fmt::format("stopping: {} received; batches in hand are finished first ({:.0f} s at most)", stop_reason_,
-                                 setup_.grace_s));
+void Conductor::watch_running(double now) {
+  if (const int signal = stop_signal(); signal != 0 && !stopping_) {
+    stopping_ = true;
+    course_->stop(fmt::format("signal {}", signal), now);
   }
-  if (!stop_reason_.empty() && (dispatcher_->finished() || now - stop_s_ > setup_.grace_s)) drain();
+  if (course_->step(now)) return drain();
+  course_->show(*progress_, now);
+}
+
+void Conductor::watch_draining(double now) {
+  const bool all_in = roster_.all([](const RankState& state) { return !state.opened || state.stats.has_value(); });
+  if (!all_in && now < phase_deadline_s_) return;
+  course_->show(*progress_, now);
+  progress_->close();
+  outcome_ = course_->finish();
+  phase_ = Phase::done;
+}
+
+void Conductor::drain() {
+  phase_ = Phase::draining;
+  phase_deadline_s_ = now_s() + course_->drain_limit_s();
+  post_all(Type::finish);
 }
 
 bool Conductor::dismiss(double limit_s) {

@@ -6,34 +6,11 @@
 #include "agent/conductor.hpp"
 #include "agent/report.hpp"
 #include "agent/staging.hpp"
-#include "mgpu/version.hpp"
 #include "support/clock.hpp"
-#include "support/hash.hpp"
 
 namespace mgpu::agent {
 
 using wire::Type;
-
-namespace {
-
-/// Items a batch when the user leaves it to us; by kind of device only, so that the same device gives the same batches.
-constexpr std::uint32_t gpu_batch = 64;
-constexpr std::uint32_t cpu_batch = 16;
-constexpr std::uint32_t audio_batch = 8;
-
-std::uint32_t choose_batch_size(const RunSetup& setup, bool gpu) {
-  if (setup.batch_size > 0) return setup.batch_size;
-  if (setup.job->media(setup.config) == Media::audio) return audio_batch;
-  return gpu ? gpu_batch : cpu_batch;
-}
-
-/// Batches a worker may have in preparation: enough to keep its loaders busy while one runs and one is being sent.
-std::int32_t batches_in_flight(std::uint32_t batch_size, int loaders) {
-  const auto loading = (static_cast<std::uint32_t>(loaders) + batch_size - 1) / batch_size;
-  return static_cast<std::int32_t>(2 + loading);
-}
-
-} // namespace
 
 void Conductor::begin() {
   const std::vector<comm::RankFacts> facts = roster_.facts();
@@ -45,30 +22,17 @@ void Conductor::begin() {
   bindings_ = comm::bind_devices(facts, setup_.binding, locality);
   const bool gpu = bindings_[0].device >= 0;
 
-  plan_.emplace(setup_.manifest, choose_batch_size(setup_, gpu), setup_.schedule, roster_.size());
-  dispatch::DispatcherOptions options;
-  options.least_credit = static_cast<std::uint32_t>(batches_in_flight(plan_->batch_size(), bindings_[0].loaders));
-  options.batch_timeout_s = setup_.item_timeout_s * plan_->batch_size();
-  dispatcher_.emplace(*plan_, options);
-  gatherer_.emplace(plan_->items(), plan_->batch_size());
-  for (const std::string& name : setup_.item_columns) item_columns_.push_back(setup_.manifest.column(name).value());
-
   for (const std::string& warning : locality.warnings) print_warning(warning);
   if (!gpu && setup_.binding.devices == "auto")
     print_notice(fmt::format("no GPU here ({}): running on the CPU", facts[0].hello.device_note));
-  print_plan(setup_, *plan_, roster_, bindings_);
+  course_->plan(bindings_);
   if (setup_.dry_run) {
     phase_ = Phase::done;
     return;
   }
 
-  started_at_ = utc_now();
-  const write::Header header{setup_.job_name, setup_.command, setup_.config.json().dump(), std::string(version), setup_.model, "",
-                             started_at_,     roster_.size()};
-  file_ = std::async(std::launch::async,
-                     [this, header] { return write::ResultFile::create(setup_.output, setup_.manifest, header); });
-  if (!setup_.model.empty()) model_hash_ = std::async(std::launch::async, [path = setup_.model] { return sha256_of(path); });
-  progress_ = std::make_unique<Progress>(setup_.progress, plan_->items());
+  course_->start();
+  progress_ = std::make_unique<Progress>(setup_.progress, setup_.manifest.size());
   phase_ = Phase::running;
   stage_or_configure();
 }
@@ -116,7 +80,6 @@ void Conductor::configure(int rank) {
   const comm::Binding& binding = bindings_[static_cast<std::size_t>(rank)];
   wire::Configure message;
   message.job = setup_.job_name;
-  message.config_json = setup_.config.json().dump();
   message.model_path = staged_paths_[static_cast<std::size_t>(rank)];
   message.rank = rank;
   message.world_size = roster_.size();
@@ -128,37 +91,24 @@ void Conductor::configure(int rank) {
   message.threads = binding.threads;
   message.loaders = binding.loaders;
   message.cores = binding.cores;
-  message.batch_size = plan_->batch_size();
-  message.batches_in_flight = batches_in_flight(plan_->batch_size(), binding.loaders);
   message.trace = trace_ ? 1 : 0;
+  course_->describe(rank, message);
   wire::Buffer bytes;
   wire::encode(message, bytes);
   post(rank, Type::configure, wire::View(bytes));
   roster_.at(rank).configured = true;
+  course_->configured(rank);
 }
 
 void Conductor::on_opened(int rank, wire::Opened opened) {
   RankState& state = roster_.at(rank);
   const bool again = state.opened.has_value(); // columns that only the first batch could tell
-  if (!opened.columns.empty()) open_output(opened.columns);
   state.opened = std::move(opened);
-  if (again) return;
-  if (progress_ && setup_.progress != "none" && roster_.size() <= 64)
-    progress_->say(fmt::format("rank {} on {}: {} ready in {}, {} of memory", rank, state.join->host, state.opened->device,
-                               human_duration(state.opened->seconds),
-                               human_bytes(static_cast<double>(state.opened->memory_bytes))));
-  dispatcher_->add_rank(rank);
-  configure_ready();
-}
-
-void Conductor::open_output(const std::vector<ColumnSpec>& columns) {
-  if (columns_) {
-    if (*columns_ != columns) throw Error("two ranks announced different output columns; is the model the same on every host?");
-    return;
-  }
-  columns_ = columns;
-  if (!writer_) writer_ = std::make_unique<write::Writer>(file_.get());
-  writer_->set_columns(columns);
+  if (!again && setup_.progress != "none" && roster_.size() <= 64)
+    say(fmt::format("rank {} on {}: {} ready in {}, {} of memory", rank, state.join->host, state.opened->device,
+                    human_duration(state.opened->seconds), human_bytes(static_cast<double>(state.opened->memory_bytes))));
+  course_->opened(rank, again);
+  if (!again) configure_ready();
 }
 
 } // namespace mgpu::agent

@@ -125,6 +125,10 @@ write::RankRow rank_row(int rank, const RankState& state) {
     row.grant_wait_s = stats.grant_wait_s;
     row.load_s = stats.load_s;
     row.wall_s = stats.wall_s;
+    row.forward_s = stats.forward_s;
+    row.backward_s = stats.backward_s;
+    row.reduce_wait_s = stats.reduce_wait_s;
+    row.update_s = stats.update_s;
     row.memory_bytes = stats.memory_bytes;
   }
   return row;

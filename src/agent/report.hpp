@@ -4,7 +4,9 @@
 #include <string_view>
 #include <vector>
 
-#include "agent/conductor.hpp"
+#include "agent/course.hpp"
+#include "dispatch/plan.hpp"
+#include "write/result_file.hpp"
 
 namespace mgpu::agent {
 

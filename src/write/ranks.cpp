@@ -12,6 +12,7 @@ struct TableRow {
   char *host, *device, *uuid;
   std::uint64_t items, failed, batches;
   double busy_s, load_wait_s, write_wait_s, grant_wait_s, load_s, wall_s, open_s;
+  double forward_s, backward_s, reduce_wait_s, update_s;
   std::uint64_t memory_bytes;
 };
 
@@ -35,6 +36,10 @@ h5::Id table_type() {
   insert("load_s", offsetof(TableRow, load_s), H5T_IEEE_F64LE);
   insert("wall_s", offsetof(TableRow, wall_s), H5T_IEEE_F64LE);
   insert("open_s", offsetof(TableRow, open_s), H5T_IEEE_F64LE);
+  insert("forward_s", offsetof(TableRow, forward_s), H5T_IEEE_F64LE);
+  insert("backward_s", offsetof(TableRow, backward_s), H5T_IEEE_F64LE);
+  insert("reduce_wait_s", offsetof(TableRow, reduce_wait_s), H5T_IEEE_F64LE);
+  insert("update_s", offsetof(TableRow, update_s), H5T_IEEE_F64LE);
   insert("memory_bytes", offsetof(TableRow, memory_bytes), H5T_STD_U64LE);
   return type;
 }
@@ -53,7 +58,7 @@ void write_ranks(const h5::Id& file, std::span<const RankRow> rows) {
   for (const RankRow& row : rows)
     table.push_back({row.rank, pointer_to(row.host), pointer_to(row.device), pointer_to(row.uuid), row.items, row.failed,
                      row.batches, row.busy_s, row.load_wait_s, row.write_wait_s, row.grant_wait_s, row.load_s, row.wall_s,
-                     row.open_s, row.memory_bytes});
+                     row.open_s, row.forward_s, row.backward_s, row.reduce_wait_s, row.update_s, row.memory_bytes});
   const h5::Shape shape{rows.size()};
   const h5::Id space(H5Screate_simple(1, shape.data(), nullptr), H5Sclose, "H5Screate_simple");
   h5::Id dataset(H5Dcreate2(file.get(), "ranks", file_type.get(), space.get(), H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT), H5Dclose,
@@ -72,7 +77,8 @@ std::vector<RankRow> read_ranks(const h5::Id& file) {
   const auto text = [](const char* pointer) { return std::string(pointer == nullptr ? "" : pointer); };
   for (const TableRow& row : table)
     rows.push_back({row.rank, text(row.host), text(row.device), text(row.uuid), row.items, row.failed, row.batches, row.busy_s,
-                    row.load_wait_s, row.write_wait_s, row.grant_wait_s, row.load_s, row.wall_s, row.open_s, row.memory_bytes});
+                    row.load_wait_s, row.write_wait_s, row.grant_wait_s, row.load_s, row.wall_s, row.open_s, row.forward_s,
+                    row.backward_s, row.reduce_wait_s, row.update_s, row.memory_bytes});
   const hsize_t count = table.size();
   const h5::Id space(H5Screate_simple(1, &count, nullptr), H5Sclose, "H5Screate_simple");
   h5::check(H5Dvlen_reclaim(type.get(), space.get(), H5P_DEFAULT, table.data()), "H5Dvlen_reclaim");

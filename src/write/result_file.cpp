@@ -316,6 +316,7 @@ void RunningFile::assemble_all(const Footer& footer) {
   stage_->flush();
   items_.write_changes(*file_);
   write_ranks(file, footer.ranks);
+  if (!footer.training.empty()) write_training(file, footer.training);
   h5::set_attribute(file, "model_sha256", footer.model_sha256);
   h5::set_attribute(file, "finished", footer.finished);
   h5::set_attribute(file, "complete", footer.complete ? 1 : 0);

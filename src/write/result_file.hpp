@@ -8,6 +8,7 @@
 #include "manifest/manifest.hpp"
 #include "mgpu/columns.hpp"
 #include "wire/batch_result.hpp"
+#include "write/series.hpp"
 
 namespace mgpu::write {
 
@@ -23,6 +24,7 @@ struct RankRow {
   std::string host, device, uuid;
   std::uint64_t items = 0, failed = 0, batches = 0;
   double busy_s = 0, load_wait_s = 0, write_wait_s = 0, grant_wait_s = 0, load_s = 0, wall_s = 0, open_s = 0;
+  double forward_s = 0, backward_s = 0, reduce_wait_s = 0, update_s = 0; ///< training: the parts of busy_s
   std::uint64_t memory_bytes = 0;
 };
 
@@ -31,6 +33,7 @@ struct Footer {
   std::string model_sha256; ///< hashed while the run went on
   bool complete = true;
   std::vector<RankRow> ranks;
+  std::vector<Series> training; ///< empty: the file gets no /training
 };
 
 /// Not thread-safe; the Writer thread owns it while a run goes on.

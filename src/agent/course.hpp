@@ -1,0 +1,80 @@
+#pragma once
+// What is done with the ranks once they are there. The conductor brings them up and down and hears them; a course decides what they
+// do in between, and what is written.
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "agent/roster.hpp"
+#include "agent/run_setup.hpp"
+#include "comm/binding.hpp"
+#include "support/progress.hpp"
+#include "wire/messages.hpp"
+
+namespace mgpu::agent {
+
+/// What a run came to.
+struct Outcome {
+  ExitCode code = ExitCode::ok;
+  std::uint64_t done = 0, failed = 0, flagged = 0;
+  double run_s = 0;       ///< first work to last result
+  double open_s = 0;      ///< start to first work
+  double writer_busy = 0; ///< fraction of run_s
+  std::string stopped;    ///< why it ended early; "" if it did not
+  std::string error;      ///< why it failed; "" if it did not
+};
+
+/// What a course may ask of the conductor.
+class RunControl {
+ public:
+  virtual ~RunControl() = default;
+  virtual const RunSetup& setup() const = 0;
+  virtual const Roster& roster() const = 0;
+  /// A frame for a rank's worker.
+  virtual void post(int rank, wire::Type type, wire::View payload = {}) = 0;
+  /// As post, to every rank that is not lost.
+  virtual void post_all(wire::Type type, wire::View payload = {}) = 0;
+  /// A line for the person who watches.
+  virtual void say(std::string_view line) = 0;
+  /// A line in a rank's log.
+  virtual void log(int rank, int level, std::string_view text) = 0;
+  /// The rank takes no part any more; its worker is ended.
+  virtual void give_up(int rank, const std::string& reason) = 0;
+};
+
+class Course {
+ public:
+  virtual ~Course() = default;
+
+  /// All ranks are here and bound: decides who does what and prints it. Throws usage_error.
+  virtual void plan(const std::vector<comm::Binding>& bindings) = 0;
+  /// The run begins: the output is made.
+  virtual void start() = 0;
+  /// Adds to a rank's Configure what depends on the course: the batch size, how many batches it holds, the options.
+  virtual void describe(int rank, wire::Configure& configure) const = 0;
+  /// The rank's Configure is on its way.
+  virtual void configured(int /*rank*/) {}
+  /// The rank says what it has opened; `again`: not for the first time.
+  virtual void opened(int rank, bool again) = 0;
+  /// A frame that is not the conductor's own.
+  virtual void on_frame(int rank, wire::Type type, wire::View payload, const std::shared_ptr<void>& owner) = 0;
+  /// A rank that had opened is lost; `code` is what it gave as its reason's exit code. `over`: all work was done, only its statistics are
+  /// missing. Throws Error when the run cannot go on at all.
+  virtual void lost(int rank, const std::string& reason, ExitCode code, bool over) = 0;
+  /// One round of the event loop while work is going on. True: no more work, the ranks may finish.
+  virtual bool step(double now) = 0;
+  /// A signal asks for an early end, in good order. Called once.
+  virtual void stop(const std::string& reason, double now) = 0;
+  /// Shows how far the work is; cheap.
+  virtual void show(Progress& progress, double now) const = 0;
+  /// How long the ranks may take from their last work to their statistics, seconds.
+  virtual double drain_limit_s() const = 0;
+  /// Everything is in, or the ranks took too long: completes the output and prints what came of it.
+  virtual Outcome finish() = 0;
+  /// The run has failed: what was made but never used is removed.
+  virtual void discard_unused() noexcept = 0;
+};
+
+} // namespace mgpu::agent

@@ -1,0 +1,224 @@
+#include "agent/item_course.hpp"
+
+#include <fmt/format.h>
+
+#include <fstream>
+#include <utility>
+
+#include "agent/report.hpp"
+#include "support/clock.hpp"
+#include "support/rank_logs.hpp"
+#include "support/text.hpp"
+#include "write/read_file.hpp"
+
+namespace mgpu::agent {
+
+using wire::Type;
+
+namespace {
+
+/// Items a batch when the user leaves it to us; by kind of device only, so that the same device gives the same batches.
+constexpr std::uint32_t gpu_batch = 64;
+constexpr std::uint32_t cpu_batch = 16;
+constexpr std::uint32_t audio_batch = 8;
+
+std::uint32_t choose_batch_size(const RunSetup& setup, bool gpu) {
+  if (setup.batch_size > 0) return setup.batch_size;
+  if (setup.job->media(setup.config) == Media::audio) return audio_batch;
+  return gpu ? gpu_batch : cpu_batch;
+}
+
+/// Batches a worker may have in preparation: enough to keep its loaders busy while one runs and one is being sent.
+std::int32_t batches_in_flight(std::uint32_t batch_size, int loaders) {
+  const auto loading = (static_cast<std::uint32_t>(loaders) + batch_size - 1) / batch_size;
+  return static_cast<std::int32_t>(2 + loading);
+}
+
+} // namespace
+
+ItemCourse::ItemCourse(RunControl& control)
+    : control_(control),
+      setup_(control.setup()),
+      output_(setup_),
+      grants_(static_cast<std::size_t>(control.roster().size())),
+      began_s_(now_s()) {}
+
+void ItemCourse::plan(const std::vector<comm::Binding>& bindings) {
+  for (const comm::Binding& binding : bindings) loaders_.push_back(binding.loaders);
+  plan_.emplace(setup_.manifest, choose_batch_size(setup_, bindings[0].device >= 0), setup_.schedule, control_.roster().size());
+  dispatch::DispatcherOptions options;
+  options.least_credit = static_cast<std::uint32_t>(batches_in_flight(plan_->batch_size(), bindings[0].loaders));
+  options.batch_timeout_s = setup_.item_timeout_s * plan_->batch_size();
+  dispatcher_.emplace(*plan_, options);
+  gatherer_.emplace(plan_->items(), plan_->batch_size());
+  for (const std::string& name : setup_.item_columns) item_columns_.push_back(setup_.manifest.column(name).value());
+  print_plan(setup_, *plan_, control_.roster(), bindings);
+}
+
+void ItemCourse::describe(int rank, wire::Configure& configure) const {
+  configure.config_json = setup_.config.json().dump();
+  configure.batch_size = plan_->batch_size();
+  configure.batches_in_flight = batches_in_flight(plan_->batch_size(), loaders_[static_cast<std::size_t>(rank)]);
+}
+
+void ItemCourse::opened(int rank, bool again) {
+  const wire::Opened& opened = *control_.roster().at(rank).opened;
+  if (!opened.columns.empty()) output_.set_columns(opened.columns);
+  if (!again) dispatcher_->add_rank(rank);
+}
+
+void ItemCourse::on_frame(int rank, Type type, wire::View payload, const std::shared_ptr<void>& owner) {
+  if (type == Type::results) on_results(rank, payload, owner);
+}
+
+void ItemCourse::lost(int rank, const std::string& reason, ExitCode /*code*/, bool over) {
+  if (over) return; // its results are here; only its statistics are missing
+  const std::string& host = control_.roster().at(rank).join->host;
+  const std::size_t given_back = dispatcher_->lose_rank(rank).size();
+  control_.say(
+      fmt::format("rank {} on {} is out of the run: {}; its {} batch(es) go to other ranks", rank, host, reason, given_back));
+  if (control_.roster().living() == 0)
+    throw Error(fmt::format("no rank is left; the last, rank {} on {}: {}", rank, host, reason));
+}
+
+bool ItemCourse::step(double now) {
+  output_.check();
+  for (const int rank : dispatcher_->overdue(now))
+    control_.give_up(rank, fmt::format("its batch took longer than --item-timeout allows ({:.0f} s)", setup_.item_timeout_s));
+  if (stop_reason_.empty() && dispatcher_->finished()) return true;
+  if (!stop_reason_.empty() && (dispatcher_->finished() || now - stop_s_ > setup_.grace_s)) return true;
+  hand_out(now);
+  return false;
+}
+
+void ItemCourse::stop(const std::string& reason, double now) {
+  if (!stop_reason_.empty()) return;
+  stop_reason_ = reason;
+  stop_s_ = now;
+  dispatcher_->stop();
+  control_.say(
+      fmt::format("stopping: {} received; batches in hand are finished first ({:.0f} s at most)", reason, setup_.grace_s));
+}
+
+void ItemCourse::show(Progress& progress, double now) const {
+  progress.update(gatherer_->done(), gatherer_->failed(), now, opening_line(control_.roster()));
+}
+
+double ItemCourse::drain_limit_s() const {
+  return 30;
+}
+
+void ItemCourse::hand_out(double now) {
+  if (output_.full()) return; // the disk is slower than the ranks: they wait, memory does not grow
+  bool any = false;
+  dispatcher_->pump(now, [&](int rank, const dispatch::Lease& lease) {
+    any = true;
+    if (lease.attempt > static_cast<std::uint32_t>(setup_.retries) + 1)
+      hopeless_.emplace_back(rank, lease);
+    else
+      add_to_grant(grants_[static_cast<std::size_t>(rank)], lease);
+  });
+  if (!any) return;
+  if (first_grant_s_ == 0) first_grant_s_ = now;
+  for (int rank = 0; rank < control_.roster().size(); ++rank) {
+    wire::Grant& grant = grants_[static_cast<std::size_t>(rank)];
+    if (grant.batches.empty()) continue;
+    wire::Buffer bytes;
+    wire::encode(grant, bytes);
+    control_.post(rank, Type::grant, wire::View(bytes));
+    grant.batches.clear();
+  }
+  for (const auto& [rank, lease] : std::exchange(hopeless_, {})) fail_batch(rank, lease);
+}
+
+void ItemCourse::add_to_grant(wire::Grant& grant, const dispatch::Lease& lease) const {
+  const dispatch::BatchSpan span = plan_->span(lease.batch);
+  wire::BatchRange& range = grant.batches.emplace_back();
+  range.batch = lease.batch;
+  range.first = span.first;
+  range.attempt = lease.attempt;
+  range.items.reserve(span.count);
+  for (std::uint64_t index = span.first; index < span.first + span.count; ++index) {
+    Item& item = range.items.emplace_back();
+    item.index = index;
+    item.path = setup_.manifest.path(index);
+    for (std::size_t at = 0; at < item_columns_.size(); ++at)
+      item.columns.emplace_back(setup_.item_columns[at], setup_.manifest.value(item_columns_[at], index));
+    if (!setup_.ship_bytes) continue;
+    // What cannot be read here is left for the worker to open by path, which gives the same reason as without shipping.
+    std::ifstream file(item.path, std::ios::binary);
+    std::error_code error;
+    const auto size = std::filesystem::file_size(item.path, error);
+    if (!file || error || size > setup_.max_file_bytes) continue;
+    item.content.resize(size);
+    file.read(item.content.data(), static_cast<std::streamsize>(size));
+    item.shipped = file.gcount() == static_cast<std::streamsize>(size);
+  }
+}
+
+void ItemCourse::fail_batch(int rank, const dispatch::Lease& lease) {
+  const dispatch::BatchSpan span = plan_->span(lease.batch);
+  const std::string reason = fmt::format("its worker ended or stalled {} times while this batch was running", lease.attempt - 1);
+  const std::vector<std::uint8_t> status(span.count, static_cast<std::uint8_t>(Status::failed));
+  const std::vector<std::uint8_t> flags(span.count, flag_none);
+  const std::vector<float> seconds(span.count, 0.0F);
+  wire::BatchResult result;
+  result.batch = lease.batch;
+  result.first = span.first;
+  result.attempt = lease.attempt - 1;
+  result.status = status;
+  result.flags = flags;
+  result.seconds = seconds;
+  for (std::uint32_t row = 0; row < span.count; ++row) result.errors.emplace_back(row, reason);
+  const std::size_t size = wire::encoded_size(result);
+  const std::shared_ptr<void> block(std::aligned_alloc(wire::block_alignment, size), [](void* pointer) { std::free(pointer); });
+  auto* bytes = static_cast<std::byte*>(block.get());
+  wire::encode(result, bytes);
+  on_results(rank, {bytes, size}, block);
+}
+
+void ItemCourse::on_results(int rank, wire::View block, const std::shared_ptr<void>& owner) {
+  const wire::BatchResult result = gatherer_->open(block);
+  if (!dispatcher_->complete(rank, result.batch, now_s())) return; // a late or second answer: the first one counts
+  last_result_s_ = now_s();
+  gatherer_->count(result, [&](const gather::FailedItem& failed) { tell_failure(rank, failed); });
+  output_.put({rank, block, owner});
+  if (gatherer_->failed() > setup_.max_failures && stop_reason_.empty()) {
+    stop_reason_ = fmt::format("{} items failed, --max-failures allows {}", gatherer_->failed(), setup_.max_failures);
+    stop_s_ = now_s();
+    dispatcher_->stop();
+  }
+}
+
+void ItemCourse::tell_failure(int rank, const gather::FailedItem& failed) {
+  const std::string text =
+      fmt::format("item {} {}: {}", failed.item, show_path(setup_.manifest.path(failed.item)), failed.reason);
+  control_.log(rank, log_error, text);
+  if (gatherer_->failed() < max_reasons_shown) control_.say(fmt::format("rank {}: {}", rank, text));
+}
+
+Outcome ItemCourse::finish() {
+  Outcome outcome;
+  outcome.done = gatherer_->done();
+  outcome.failed = gatherer_->failed();
+  outcome.flagged = gatherer_->flagged();
+  outcome.stopped = stop_reason_;
+  outcome.run_s = first_grant_s_ > 0 ? std::max(last_result_s_ - first_grant_s_, 0.0) : 0;
+  outcome.open_s = (first_grant_s_ > 0 ? first_grant_s_ : now_s()) - began_s_;
+  outcome.writer_busy = output_.busy_fraction();
+  const write::Footer footer = output_.finish(dispatcher_->completed() == plan_->batches(), control_.roster());
+  if (!footer.complete)
+    outcome.code = ExitCode::stopped;
+  else if (outcome.failed > 0)
+    outcome.code = ExitCode::items_failed;
+  print_table(setup_, outcome, footer.ranks);
+  if (footer.complete) finish_job(*setup_.job, setup_.config, write::ReadFile(setup_.output));
+  write_summary(setup_, outcome, footer);
+  return outcome;
+}
+
+void ItemCourse::discard_unused() noexcept {
+  if (!gatherer_ || gatherer_->done() == 0) output_.discard();
+}
+
+} // namespace mgpu::agent

@@ -1,0 +1,55 @@
+#pragma once
+// One row of results an item: hands out batches, takes results in, writes them.
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "agent/course.hpp"
+#include "agent/output.hpp"
+#include "dispatch/dispatcher.hpp"
+#include "gather/gatherer.hpp"
+
+namespace mgpu::agent {
+
+class ItemCourse final : public Course {
+ public:
+  explicit ItemCourse(RunControl& control);
+
+  void plan(const std::vector<comm::Binding>& bindings) override;
+  void start() override { output_.start(control_.roster().size()); }
+  void describe(int rank, wire::Configure& configure) const override;
+  void opened(int rank, bool again) override;
+  void on_frame(int rank, wire::Type type, wire::View payload, const std::shared_ptr<void>& owner) override;
+  void lost(int rank, const std::string& reason, ExitCode code, bool over) override;
+  bool step(double now) override;
+  void stop(const std::string& reason, double now) override;
+  void show(Progress& progress, double now) const override;
+  double drain_limit_s() const override;
+  Outcome finish() override;
+  /// A run that failed before its first result leaves nothing behind.
+  void discard_unused() noexcept override;
+
+ private:
+  void hand_out(double now);
+  void add_to_grant(wire::Grant& grant, const dispatch::Lease& lease) const;
+  void fail_batch(int rank, const dispatch::Lease& lease);
+  void on_results(int rank, wire::View block, const std::shared_ptr<void>& owner);
+  void tell_failure(int rank, const gather::FailedItem& failed);
+
+  RunControl& control_;
+  const RunSetup& setup_;
+  Output output_;
+  std::vector<int> loaders_; ///< by rank
+  std::optional<dispatch::Plan> plan_;
+  std::optional<dispatch::Dispatcher> dispatcher_;
+  std::optional<gather::Gatherer> gatherer_;
+  std::vector<wire::Grant> grants_;                       ///< by rank: being put together
+  std::vector<std::pair<int, dispatch::Lease>> hopeless_; ///< leases that failed too often
+  std::vector<std::size_t> item_columns_;                 ///< indices into the manifest
+  double began_s_, first_grant_s_ = 0, last_result_s_ = 0;
+  std::string stop_reason_;
+  double stop_s_ = 0;
+};
+
+} // namespace mgpu::agent

@@ -1,0 +1,44 @@
+#pragma once
+// The result file of a run as a course sees it: made while the models open, filled while they work, completed at the end.
+#include <future>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "agent/roster.hpp"
+#include "agent/run_setup.hpp"
+#include "write/writer.hpp"
+
+namespace mgpu::agent {
+
+class Output {
+ public:
+  explicit Output(const RunSetup& setup) : setup_(setup) {}
+
+  /// Begins to make the file, and to hash the model, on threads of their own.
+  void start(int world_size);
+  /// The output columns, as each rank announces them; throws Error when two ranks differ.
+  void set_columns(const std::vector<ColumnSpec>& columns);
+  /// Queues a block of results. Never waits, but the first time.
+  void put(write::Block block);
+  /// The disk is slower than the ranks.
+  bool full() const { return writer_ && writer_->full(); }
+  /// Throws what the writer met.
+  void check() const;
+  double busy_fraction() const { return writer_ ? writer_->busy_fraction() : 0; }
+  /// Writes everything that is left and closes the file.
+  write::Footer finish(bool complete, const Roster& roster, std::vector<write::Series> training = {});
+  /// Removes a file that was made but has nothing in it.
+  void discard() noexcept;
+
+ private:
+  write::Writer& writer();
+  const RunSetup& setup_;
+  std::future<std::unique_ptr<write::ResultFile>> file_;
+  std::unique_ptr<write::Writer> writer_;
+  std::optional<std::vector<ColumnSpec>> columns_;
+  std::future<std::string> model_hash_;
+};
+
+} // namespace mgpu::agent
