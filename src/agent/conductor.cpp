@@ -169,9 +169,10 @@ void Conductor::watch(double now) {
     on_failure(0, {static_cast<int>(ExitCode::failed), "its worker ended: " + *end});
   if (now - beat_s_ > 1.0) {
     beat_s_ = now;
+    const bool working = phase_ == Phase::running || phase_ == Phase::draining;
     for (int rank = 1; rank < roster_.size(); ++rank) messenger_.post(rank, Type::heartbeat);
     for (int rank = 1; rank < roster_.size(); ++rank)
-      if (phase_ != Phase::gathering && roster_.at(rank).lost.empty() && now - roster_.at(rank).heard_s > setup_.rank_timeout_s)
+      if (working && roster_.at(rank).lost.empty() && now - roster_.at(rank).heard_s > setup_.rank_timeout_s)
         drop_rank(rank, fmt::format("nothing heard from it for {:.0f} s", now - roster_.at(rank).heard_s), ExitCode::failed);
   }
   if (phase_ == Phase::gathering && now > phase_deadline_s_) {

@@ -52,14 +52,18 @@ manifest::Media manifest_media(Media media) {
   return manifest::Media::any;
 }
 
+bool is_complete(const RunSetup& setup) {
+  return setup.config.get<bool>("resume") && fs::exists(setup.output) && write::ReadFile(setup.output).complete();
+}
+
 } // namespace
 
 RunSetup prepare_run(const std::string& job_name, const Job& job, const cli::Resolved& resolved, const std::string& command) {
-  const Config& config = resolved.config;
   RunSetup setup;
   setup.job_name = job_name;
   setup.job = &job;
-  setup.config = config;
+  setup.config = job.trains() ? resolve_training(resolved.config) : resolved.config;
+  const Config& config = setup.config;
   setup.command = command;
   setup.model = config.get<std::string>("model");
   setup.output = config.get<std::string>("output");
@@ -90,10 +94,10 @@ RunSetup prepare_run(const std::string& job_name, const Job& job, const cli::Res
   setup.rank_timeout_s = config.get<double>("rank-timeout");
 
   manifest::ReadOptions read;
-  read.media = manifest_media(job.media(config));
+  read.media = setup.media = manifest_media(job.media(config));
   read.cost_column = config.get<std::string>("cost-column");
   // Recordings differ in length by orders of magnitude, pictures hardly: asking for sizes pays for the first only.
-  read.stat_sizes = read.media == manifest::Media::audio;
+  read.stat_sizes = read.media == manifest::Media::audio && !job.trains();
   setup.manifest = manifest::Manifest::read(input, read);
   setup.max_failures = parse_max_failures(config.get<std::string>("max-failures"), setup.manifest.size());
   setup.item_columns = job.item_columns(config);
@@ -101,13 +105,14 @@ RunSetup prepare_run(const std::string& job_name, const Job& job, const cli::Res
     if (!setup.manifest.column(column)) throw usage_error(fmt::format("--input {}: the table has no column '{}'", input, column));
   const bool resume = config.get<bool>("resume");
   if (!setup.dry_run) write::ResultFile::check(setup.output, config.get<bool>("overwrite") || resume);
+  if (job.trains() && !is_complete(setup)) prepare_training(setup);
   return setup;
 }
 
 bool already_complete(const RunSetup& setup) {
-  if (!setup.config.get<bool>("resume")) return false;
-  if (fs::exists(setup.output) && write::ReadFile(setup.output).complete()) return true;
-  if (fs::exists(setup.output) || fs::exists(setup.output + ".partial"))
+  if (is_complete(setup)) return true;
+  const bool unfinished = fs::exists(setup.output) || fs::exists(setup.output + ".partial");
+  if (setup.config.get<bool>("resume") && unfinished && !setup.job->trains())
     print_notice("--resume: this version keeps finished runs but begins unfinished ones again; the results will be the same");
   return false;
 }

@@ -2,9 +2,11 @@
 // Everything rank 0 has resolved before the ranks are asked for anything.
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
+#include "agent/training_setup.hpp"
 #include "comm/binding.hpp"
 #include "dispatch/plan.hpp"
 #include "manifest/manifest.hpp"
@@ -27,6 +29,9 @@ struct RunSetup {
   std::string command; ///< as typed
   manifest::Manifest manifest;
   std::vector<std::string> item_columns; ///< manifest columns that travel with each item
+
+  manifest::Media media = manifest::Media::any; ///< which files of a folder are items
+  std::optional<TrainingSetup> training;        ///< of a job that trains
 
   std::string model; ///< "" if the job has none
   ModelLoad model_load = ModelLoad::automatic;
