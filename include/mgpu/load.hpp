@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "mgpu/bundle.hpp"
+#include "mgpu/config.hpp"
 #include "mgpu/item.hpp"
 
 namespace mgpu {
@@ -14,6 +15,9 @@ struct LoadLimits {
   std::uint64_t file_bytes = 4ull << 30;
   std::uint64_t pixels = 200'000'000; ///< width × height
   double audio_seconds = 4 * 3600.0;
+
+  /// Options max-file-bytes, max-pixels and max-audio-seconds, where the job has them.
+  static LoadLimits of(const Config& config);
 };
 
 /// 8-bit picture, row-major HWC, RGB or grey.

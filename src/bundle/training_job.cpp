@@ -2,12 +2,11 @@
 
 #include <fmt/format.h>
 
-#include <algorithm>
-#include <array>
 #include <charconv>
 #include <cmath>
 
-#include "bundle/specs.hpp"
+#include "mgpu/augmentation.hpp"
+#include "mgpu/bundle.hpp"
 
 namespace mgpu {
 
@@ -35,16 +34,6 @@ void check_below_one(const Config& config, const std::string& option) {
   if (!(value < 1)) throw usage_error(fmt::format("--{} {}: less than 1 is expected", option, value));
 }
 
-void check_augment(const Config& config, bool image) {
-  constexpr std::array<std::string_view, 3> of_images{"crop", "flip", "colour"};
-  constexpr std::array<std::string_view, 3> of_audio{"crop", "time_mask", "frequency_mask"};
-  const auto& known = image ? of_images : of_audio;
-  for (const std::string& name : split_list(config.get<std::string>("augment")))
-    if (std::find(known.begin(), known.end(), name) == known.end())
-      throw usage_error(
-          fmt::format("--augment {}: for {} there are {}", name, image ? "pictures" : "recordings", fmt::join(known, ", ")));
-}
-
 void check_cache(const std::string& text) {
   const auto parts = number_and_unit(text);
   if (text != "auto" && text != "none" && (!parts || !parts->second.empty()))
@@ -60,7 +49,7 @@ void TrainingJob::check(const Config& config) const {
     throw usage_error(fmt::format("--model {}: a compiled network cannot be trained; give the TorchScript .pt", bundle.model));
   for (const char* option : {"validate-every", "checkpoint-every", "warmup"}) check_period(config, option);
   for (const char* option : {"label-smoothing", "momentum", "beta1", "beta2"}) check_below_one(config, option);
-  check_augment(config, bundle.image.has_value());
+  Augmentation::read(config.get<std::string>("augment"), bundle.image.has_value());
   check_cache(config.get<std::string>("cache"));
   if (config.get<bool>("nesterov") && config.get<double>("momentum") == 0)
     throw usage_error("--nesterov needs a --momentum above 0");

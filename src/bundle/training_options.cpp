@@ -13,7 +13,9 @@ std::vector<OptionSpec> data_options() {
       {"validate-every", "1e", "how often: epochs such as 1e, or steps", "Ne|N"},
       {"seed", 0, "of shuffling and augmentation", "N"},
       {"no-shuffle", false, "take the items in the manifest's order, every epoch"},
-      {"augment", "", "any of crop, flip, colour, time_mask, frequency_mask", "LIST"},
+      {"augment", "",
+       "auto, or any of crop, flip, colour (pictures), time_mask, frequency_mask, gain (sound); crop=0.3 gives the amount",
+       "LIST"},
       {"augment-strength", 1.0, "how much augmentation changes; 0: nothing", "X"},
       {"cache", "auto", "decoded samples kept in memory: auto (when they fit), none, or MB a rank", "auto|none|MB"},
   };

@@ -6,6 +6,7 @@
 #include "load/file_bytes.hpp"
 #include "load/geometry.hpp"
 #include "load/kernels.hpp"
+#include "load/normalisation.hpp"
 #include "load/orient.hpp"
 #include "load/picture_decoder.hpp"
 #include "load/resample.hpp"
@@ -33,11 +34,6 @@ Scratch& scratch() {
   thread_local Scratch kept;
   return kept;
 }
-
-/// value · factor − offset of each channel.
-struct Normalisation {
-  float factor[3] = {}, offset[3] = {};
-};
 
 /// Takes source rows as they are decoded and writes output rows as soon as their last source row is there.
 class Pipeline final : public RowSink {
@@ -173,11 +169,9 @@ ImageLoader::ImageLoader(ImageSpec spec, PixelForm form, LoadLimits limits)
   if (s.channels != 1 && s.channels != 3) throw usage_error("image channels must be 1 or 3");
   const auto channels = static_cast<std::size_t>(s.channels);
   if (s.mean.size() < channels || s.std.size() < channels) throw usage_error("image mean and std need one number a channel");
-  for (std::size_t c = 0; c < channels; ++c) {
+  for (std::size_t c = 0; c < channels; ++c)
     if (s.std[c] == 0) throw usage_error("image std must not be 0");
-    impl_->normalisation.factor[c] = static_cast<float>(s.scale / s.std[c]);
-    impl_->normalisation.offset[c] = static_cast<float>(s.mean[c] / s.std[c]);
-  }
+  impl_->normalisation = load::Normalisation(s);
 }
 
 ImageLoader::~ImageLoader() = default;

@@ -14,15 +14,6 @@ torch::Tensor channel_values(const std::vector<double>& values, torch::Device de
   return torch::tensor(values, torch::kFloat32).view({1, static_cast<std::int64_t>(values.size()), 1, 1}).to(device);
 }
 
-/// --max-pixels and its like, where the job has them.
-LoadLimits limits_of(const Config& config) {
-  LoadLimits limits;
-  if (config.has("max-file-bytes")) limits.file_bytes = static_cast<std::uint64_t>(config.get<double>("max-file-bytes"));
-  if (config.has("max-pixels")) limits.pixels = static_cast<std::uint64_t>(config.get<double>("max-pixels"));
-  if (config.has("max-audio-seconds")) limits.audio_seconds = config.get<double>("max-audio-seconds");
-  return limits;
-}
-
 } // namespace
 
 struct Feeder::Impl {
@@ -36,7 +27,7 @@ struct Feeder::Impl {
   void open_images(const ImageSpec& spec, const RankContext& context) {
     // A GPU takes bytes: a quarter of the copying, and normalising costs it nothing.
     normalise_on_device = context.device.is_cuda();
-    images.emplace(spec, normalise_on_device ? PixelForm::uint8_hwc : PixelForm::float_chw, limits_of(context.config));
+    images.emplace(spec, normalise_on_device ? PixelForm::uint8_hwc : PixelForm::float_chw, LoadLimits::of(context.config));
     if (normalise_on_device) {
       row_spec = RowSpec{{spec.height, spec.width, spec.channels}, torch::kUInt8};
       scale = spec.scale;
@@ -48,7 +39,7 @@ struct Feeder::Impl {
   }
 
   void open_audio(const AudioSpec& spec, const RankContext& context) {
-    audio.emplace(spec, limits_of(context.config));
+    audio.emplace(spec, LoadLimits::of(context.config));
     if (!spec.seconds) return;
     const auto samples = static_cast<std::int64_t>(std::llround(*spec.seconds * spec.sample_rate));
     row_spec = spec.features == AudioFeatures::log_mel ? RowSpec{{spec.mels, samples / spec.hop}, torch::kFloat32}

@@ -5,6 +5,8 @@
 pictures.tsv: file, npy with exif_transpose(open(file)).convert("RGB") as uint8 [H, W, 3]
 prepared.tsv: file, rule (see load_image_test.cpp), npy with the model's input as float32 [C, H, W]
 recordings.tsv: file, sample rate, npy with the samples as float32 [T]
+changed.tsv: npy with a uint8 picture [H, W, C], top, left, height, width, flip, order of colour changes ("-": none), their factors, npy with what
+    torchvision's functional operations make of it as float32 [C, 45, 60]
 mel.tsv: mels, n_fft, hop, npy with the samples, npy with the features
 """
 import hashlib
@@ -18,6 +20,7 @@ import soundfile
 import torch
 import torchaudio
 import torchvision.transforms as T
+import torchvision.transforms.functional as TF
 from faster_whisper.feature_extractor import FeatureExtractor
 from PIL import Image, ImageOps
 from sklearn.datasets import load_sample_image
@@ -164,6 +167,41 @@ def write_pictures():
             prepared.write(f"{name}\timagenet\t{name}.imagenet.npy\n")
 
 
+def changed(picture, top, left, height, width, flip, order, factors):
+    """Crop and resize of the picture as Pillow has it, then colours of float tensors, where nothing is rounded."""
+    picture = TF.resized_crop(picture, top, left, height, width, (45, 60), T.InterpolationMode.BILINEAR, antialias=True)
+    tensor = TF.to_tensor(TF.hflip(picture) if flip else picture)
+    operations = [TF.adjust_brightness, TF.adjust_contrast, TF.adjust_saturation]
+    for which in order:
+        tensor = operations[which](tensor, factors[which])
+    channels = tensor.shape[0]
+    return TF.normalize(tensor, MEAN[:channels], STD[:channels]).numpy()
+
+
+def write_changes():
+    """Random changes of a colour and a grey picture, whole and enlarged crops among them."""
+    generator = np.random.default_rng(9)
+    china = photographs()[0].resize((86, 64), Image.BILINEAR)
+    with open("changed.tsv", "w") as table:
+        for name, picture in (("colour", china), ("grey", china.convert("L"))):
+            pixels = np.asarray(picture)
+            np.save(f"changed_{name}.npy", pixels.reshape(64, 86, -1))
+            for index in range(24):
+                height, width = int(generator.integers(8, 65)), int(generator.integers(8, 87))
+                if index == 0:
+                    height, width = 64, 86
+                if index == 1:
+                    height, width = 45, 60
+                top, left = int(generator.integers(0, 65 - height)), int(generator.integers(0, 87 - width))
+                order = [] if index % 3 == 1 else [int(each) for each in generator.permutation(3)]
+                factors = [float(each) for each in generator.uniform(0.4, 1.6, 3)]
+                flip = bool(index % 2)
+                reference = f"changed_{name}_{index}.npy"
+                np.save(reference, changed(picture, top, left, height, width, flip, order, factors))
+                cells = [f"changed_{name}.npy", top, left, height, width, int(flip), "".join(map(str, order)) or "-", *factors, reference]
+                table.write("\t".join(map(str, cells)) + "\n")
+
+
 def resampled(samples, rate, to):
     """Mean of the channels, then torchaudio's default resampling."""
     mono = torch.from_numpy(samples.mean(axis=1, dtype=np.float32) if samples.ndim == 2 else samples)
@@ -222,6 +260,7 @@ def main():
         return
     torch.set_num_threads(1)
     write_pictures()
+    write_changes()
     write_mel(write_recordings())
     with open("stamp", "w") as file:
         file.write(stamp)

@@ -14,10 +14,10 @@
 
 namespace mgpu::test {
 
-/// Folder that make_references.py filled.
+/// Folder that the room's make_references.py filled.
 inline std::string references() {
-  const char* folder = std::getenv("MGPU_LOAD_REFERENCES");
-  return folder != nullptr ? std::string(folder) + "/" : std::string(MGPU_LOAD_REFERENCES "/");
+  const char* folder = std::getenv("MGPU_REFERENCES");
+  return folder != nullptr ? std::string(folder) + "/" : std::string(MGPU_REFERENCES "/");
 }
 
 inline std::string read_file(const std::string& path) {
