@@ -26,7 +26,8 @@ struct History::Record {
   std::uint32_t crc = 0; ///< of all that follows
   Kind kind = Kind::step;
   std::uint64_t step = 0;
-  std::uint32_t epoch = 0, samples = 0, skipped = 0, flag = 0; ///< flag: the step updated, the validation was the best so far
+  std::uint32_t epoch = 0, samples = 0, skipped = 0, micro_batch = 0, accumulation = 0;
+  std::uint32_t flag = 0;                                              ///< the step updated, the validation was the best so far
   double loss = 0, lr = 0, grad_norm = 0, loss_scale = 0, seconds = 0; ///< loss: or the value of a validation
   char name[name_bytes] = {};
 
@@ -89,6 +90,8 @@ void History::add(const wire::Step& step) {
   record.epoch = step.epoch;
   record.samples = step.samples;
   record.skipped = step.skipped;
+  record.micro_batch = step.micro_batch;
+  record.accumulation = step.accumulation;
   record.flag = step.updated;
   record.loss = step.loss;
   record.lr = step.lr;
@@ -123,7 +126,7 @@ void History::sync() {
 std::vector<Series> History::series() const {
   using Numbers = std::vector<std::uint64_t>;
   using Reals = std::vector<double>;
-  Numbers step, epoch, samples, skipped, at_step, at_epoch;
+  Numbers step, epoch, samples, skipped, micro_batch, accumulation, at_step, at_epoch;
   Reals loss, lr, rate, norm, scale;
   std::vector<std::uint8_t> updated, best;
   std::vector<Series> values; // of validations, by name in order of appearance
@@ -133,6 +136,8 @@ std::vector<Series> History::series() const {
       epoch.push_back(record.epoch);
       samples.push_back(record.samples);
       skipped.push_back(record.skipped);
+      micro_batch.push_back(record.micro_batch);
+      accumulation.push_back(record.accumulation);
       loss.push_back(record.loss);
       lr.push_back(record.lr);
       rate.push_back(record.seconds > 0 ? record.samples / record.seconds : 0);
@@ -152,9 +157,18 @@ std::vector<Series> History::series() const {
       reals.back() = record.loss;
     }
   }
-  std::vector<Series> all{{"step", step},        {"epoch", epoch},     {"loss", loss},          {"lr", lr},
-                          {"samples", samples},  {"skipped", skipped}, {"samples_per_s", rate}, {"grad_norm", norm},
-                          {"loss_scale", scale}, {"updated", updated}};
+  std::vector<Series> all{{"step", step},
+                          {"epoch", epoch},
+                          {"loss", loss},
+                          {"lr", lr},
+                          {"samples", samples},
+                          {"skipped", skipped},
+                          {"micro_batch", micro_batch},
+                          {"accumulation", accumulation},
+                          {"samples_per_s", rate},
+                          {"grad_norm", norm},
+                          {"loss_scale", scale},
+                          {"updated", updated}};
   if (at_step.empty()) return all;
   all.push_back({"validation_step", at_step});
   all.push_back({"validation_epoch", at_epoch});
