@@ -59,7 +59,11 @@ struct Bundle {
 
   /// Reads FOLDER/bundle.json, or takes FILE.pt/.pt2 with the flags `image-size`, `resize-to`, `mean`, `std`, `sample-rate`, … of
   /// `config`. Throws usage_error naming the file and key. Unknown keys at known levels are errors: a typo must not become a default.
+  /// A FILE.pt that `train` wrote has its bundle.json inside.
   static Bundle open(const std::string& path, const Config& config);
+
+  /// bundle.json with everything in it (flags and label files too), for writing into a model file.
+  nlohmann::json embedded_json() const;
 };
 
 } // namespace mgpu

@@ -14,8 +14,8 @@ namespace mgpu {
 
 /// How one visit of a sample differs from another: equal for any number of ranks, and after a resume.
 struct Variation {
-  std::uint64_t seed = 0;    ///< of this sample in this epoch
-  double strength = 0;       ///< of augmentation, 1: as the job's options say; 0: none (validation)
+  std::uint64_t seed = 0; ///< of this sample in this epoch
+  double strength = 0;    ///< of augmentation, 1: as the job's options say; 0: none (validation)
 };
 
 struct NamedTensor {

@@ -26,7 +26,12 @@ constexpr int first_loader_thread = 2; ///< thread id in the trace
 } // namespace
 
 Prefetch::Prefetch(Work& work, Settings settings, TraceEvents& trace)
-    : work_(work), settings_(std::move(settings)), trace_(trace) {
+    : Prefetch(
+          [&work](const wire::BatchRange& range, std::size_t row, Sample& sample) { work.prepare(range.items[row], sample); },
+          std::move(settings), trace) {}
+
+Prefetch::Prefetch(Prepare prepare, Settings settings, TraceEvents& trace)
+    : prepare_(std::move(prepare)), settings_(std::move(settings)), trace_(trace) {
   if (settings_.row_spec) {
     std::vector<std::int64_t> shape = settings_.row_spec->shape;
     shape.insert(shape.begin(), settings_.batch_size);
@@ -169,7 +174,7 @@ void Prefetch::loader(int index) {
 void Prefetch::load_row(LoadedBatch& batch, std::size_t row) {
   Sample& sample = batch.samples[row];
   const void* place = settings_.row_spec ? sample.input.const_data_ptr() : nullptr;
-  work_.prepare(batch.range.items[row], sample);
+  prepare_(batch.range, row, sample);
   if (!settings_.row_spec || (sample.input.defined() && sample.input.const_data_ptr() == place)) return;
   // The job made a tensor of its own instead of filling the row.
   torch::Tensor& target = batch.buffer->rows[row];

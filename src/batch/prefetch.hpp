@@ -2,6 +2,7 @@
 #include <atomic>
 #include <condition_variable>
 #include <deque>
+#include <functional>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -31,6 +32,11 @@ class Prefetch {
     double for_grant_s = 0; ///< no batch was in hand
   };
 
+  /// Prepares row `row` of a granted batch; called by many loaders at once. Throws with the reason the row cannot be used.
+  using Prepare = std::function<void(const wire::BatchRange& range, std::size_t row, Sample& sample)>;
+
+  Prefetch(Prepare prepare, Settings settings, TraceEvents& trace);
+  /// Prepares by Work::prepare.
   Prefetch(Work& work, Settings settings, TraceEvents& trace);
   ~Prefetch();
   Prefetch(const Prefetch&) = delete;
@@ -74,7 +80,7 @@ class Prefetch {
   std::unique_ptr<LoadedBatch> pop_front();
   std::unique_ptr<LoadedBatch> fresh_batch();
 
-  Work& work_;
+  Prepare prepare_;
   Settings settings_;
   TraceEvents& trace_;
   mutable std::mutex mutex_;

@@ -5,6 +5,7 @@
 #include <filesystem>
 #include <fstream>
 
+#include "bundle/embedded.hpp"
 #include "bundle/json_reader.hpp"
 #include "bundle/specs.hpp"
 
@@ -45,20 +46,17 @@ std::vector<std::string> read_labels(const JsonReader& json, const std::string& 
   return labels;
 }
 
-Bundle read_folder(const std::string& folder) {
-  const std::string file = fs::path(folder) / "bundle.json";
+/// What a bundle.json says; `file` names it in errors, its own file names are below `folder`.
+Bundle read_json(nlohmann::json whole, const std::string& file, const std::string& folder) {
   Bundle bundle;
   bundle.folder = folder;
-  bundle.json = parse_file(file);
+  bundle.json = std::move(whole);
   const JsonReader json(bundle.json, file + ": ");
   json.allow({"schema", "model", "models", "image", "audio", "outputs", "labels", "task", "vocabulary", "blank", "frame_seconds",
               "decode", "batch"});
-  std::string schema, model;
+  std::string schema;
   json.read("schema", schema);
   if (schema != "mgpu-bundle/1") json.fail("schema", fmt::format("\"mgpu-bundle/1\" is expected, not \"{}\"", schema));
-  json.read("model", model);
-  if (model.empty() && !json.has("models")) json.fail("model", "the name of the model file is expected");
-  if (!model.empty()) bundle.model = fs::path(folder) / model;
   if (json.has("image") && json.has("audio")) json.fail("audio", "a bundle has either image or audio");
   if (json.has("image")) bundle.image = read_image_spec(JsonReader(json.at("image"), json.inner("image")));
   if (json.has("audio")) bundle.audio = read_audio_spec(JsonReader(json.at("audio"), json.inner("audio")));
@@ -69,7 +67,31 @@ Bundle read_folder(const std::string& folder) {
   return bundle;
 }
 
+Bundle read_folder(const std::string& folder) {
+  const std::string file = fs::path(folder) / "bundle.json";
+  Bundle bundle = read_json(parse_file(file), file, folder);
+  const JsonReader json(bundle.json, file + ": ");
+  std::string model;
+  json.read("model", model);
+  if (model.empty() && !json.has("models")) json.fail("model", "the name of the model file is expected");
+  if (!model.empty()) bundle.model = fs::path(folder) / model;
+  return bundle;
+}
+
+/// A `.pt` that `train` wrote tells how to feed it.
+std::optional<Bundle> read_inside(const std::string& path) {
+  const std::optional<std::string> text = embedded_bundle(path);
+  if (!text) return std::nullopt;
+  nlohmann::json json = nlohmann::json::parse(*text, nullptr, false);
+  const std::string file = path + ", bundle.json inside";
+  if (json.is_discarded()) throw usage_error(file + ": not valid JSON");
+  Bundle bundle = read_json(std::move(json), file, "");
+  bundle.model = path;
+  return bundle;
+}
+
 Bundle from_flags(const std::string& path, const Config& config) {
+  if (std::optional<Bundle> inside = read_inside(path)) return std::move(*inside);
   Bundle bundle;
   bundle.model = path;
   bundle.json = nlohmann::json::object();
@@ -99,6 +121,18 @@ Bundle Bundle::open(const std::string& path, const Config& config) {
   if (const auto names = split_list(flag_text(config, "outputs")); !names.empty()) bundle.outputs = names;
   if (const auto file = flag_text(config, "labels"); !file.empty()) bundle.labels = read_lines(file);
   return bundle;
+}
+
+nlohmann::json Bundle::embedded_json() const {
+  nlohmann::json embedded = json;
+  embedded.erase("model");
+  embedded["schema"] = "mgpu-bundle/1";
+  if (image) embedded["image"] = to_json(*image);
+  if (audio) embedded["audio"] = to_json(*audio);
+  if (!outputs.empty()) embedded["outputs"] = outputs;
+  if (!labels.empty()) embedded["labels"] = labels;
+  if (!task.empty()) embedded["task"] = task;
+  return embedded;
 }
 
 } // namespace mgpu

@@ -33,6 +33,13 @@ Value choose(const std::map<std::string, Value>& choices, const std::string& wor
 }
 
 template <typename Value>
+std::string name_of(const std::map<std::string, Value>& choices, Value value) {
+  for (const auto& [name, each] : choices)
+    if (each == value) return name;
+  return "";
+}
+
+template <typename Value>
 void read_choice(const JsonReader& json, std::string_view key, const std::map<std::string, Value>& choices, Value& value) {
   if (!json.has(key)) return;
   std::string word;
@@ -115,6 +122,31 @@ bool flags_describe_image(const Config& config) {
 }
 bool flags_describe_audio(const Config& config) {
   return !flag_text(config, "sample-rate").empty();
+}
+
+nlohmann::json to_json(const ImageSpec& spec) {
+  return {{"size", {spec.height, spec.width}},
+          {"resize", name_of(resizes, spec.resize)},
+          {"resize_to", spec.resize_to},
+          {"crop", name_of(crops, spec.center_crop)},
+          {"interpolation", name_of(interpolations, spec.interpolation)},
+          {"antialias", spec.antialias},
+          {"channels", spec.channels},
+          {"scale", spec.scale},
+          {"mean", spec.mean},
+          {"std", spec.std}};
+}
+
+nlohmann::json to_json(const AudioSpec& spec) {
+  nlohmann::json json{{"sample_rate", spec.sample_rate},
+                      {"channels", spec.channels},
+                      {"seconds", nullptr},
+                      {"features", name_of(features, spec.features)},
+                      {"mels", spec.mels},
+                      {"n_fft", spec.n_fft},
+                      {"hop", spec.hop}};
+  if (spec.seconds) json["seconds"] = *spec.seconds;
+  return json;
 }
 
 ImageSpec read_image_spec(const JsonReader& json) {

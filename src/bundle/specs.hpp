@@ -10,6 +10,9 @@ ImageSpec read_image_spec(const JsonReader& json);
 AudioSpec read_audio_spec(const JsonReader& json);
 CtcSpec read_ctc_spec(const JsonReader& json);
 
+nlohmann::json to_json(const ImageSpec& spec);
+nlohmann::json to_json(const AudioSpec& spec);
+
 /// True when `config` holds a flag that describes pictures (--image-size) or recordings (--sample-rate).
 bool flags_describe_image(const Config& config);
 bool flags_describe_audio(const Config& config);

@@ -21,9 +21,9 @@ struct Slice {
 
 /// How the numbers of a network lie one after another: parameters, gradients and optimiser state have the same places.
 struct FlatLayout {
-  std::size_t elements = 0;        ///< float32 numbers, padding included
-  std::vector<Slice> buckets;      ///< reduced as one, in the order in which backward finishes them; together they are all elements
-  std::vector<Slice> undecayed;    ///< sorted: no weight decay here (norms, biases)
+  std::size_t elements = 0;     ///< float32 numbers, padding included
+  std::vector<Slice> buckets;   ///< reduced as one, in the order in which backward finishes them; together they are all elements
+  std::vector<Slice> undecayed; ///< sorted: no weight decay here (norms, biases)
 };
 
 enum class OptimizerKind : std::uint8_t { sgd, adamw };
@@ -32,8 +32,8 @@ enum class OptimizerKind : std::uint8_t { sgd, adamw };
 struct Hyper {
   OptimizerKind kind = OptimizerKind::sgd;
   double lr = 0, weight_decay = 0;
-  double momentum = 0;   ///< SGD
-  bool nesterov = false; ///< SGD
+  double momentum = 0;                           ///< SGD
+  bool nesterov = false;                         ///< SGD
   double beta1 = 0.9, beta2 = 0.999, eps = 1e-8; ///< AdamW
   std::uint64_t step = 1; ///< optimiser steps done including this one: AdamW's bias correction; SGD's momentum begins at 1
 };
@@ -60,8 +60,8 @@ struct StepRequest {
 struct StepResult {
   bool updated = false;
   double grad_norm = std::numeric_limits<double>::quiet_NaN(); ///< global, scaled, before clipping; NaN: was not needed
-  double wait_s = 0;   ///< waiting for other ranks and their sums: exposed communication
-  double update_s = 0; ///< the optimiser
+  double wait_s = 0;                                           ///< waiting for other ranks and their sums: exposed communication
+  double update_s = 0;                                         ///< the optimiser
 };
 
 /// One rank's end. Every call that waits has an end: it throws Error naming the ranks that are missing and the operation. Calls are

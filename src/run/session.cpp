@@ -27,15 +27,14 @@ double seconds(Clock::duration time) {
 
 } // namespace
 
-Session::Session(wire::Configure configure, MakeWork make_work, wire::Channel& channel, wire::SharedMemory& ring,
-                 std::function<void()> ended)
-    : configure_(std::move(configure)),
+Session::Session(SessionParts parts, MakeWork make_work)
+    : configure_(std::move(parts.configure)),
       make_work_(std::move(make_work)),
-      channel_(channel),
-      ended_(std::move(ended)),
+      channel_(parts.channel),
+      ended_(std::move(parts.ended)),
       trace_(configure_.trace != 0, configure_.rank,
              [this](std::string_view piece) { channel_.send(wire::Type::trace, std::as_bytes(std::span(piece))); }),
-      sender_(channel, ring) {
+      sender_(parts.channel, parts.ring) {
   use_cores(configure_.cores); // before any thread is made: they inherit it
   thread_ = std::thread([this] { thread_main(); });
 }
@@ -50,6 +49,15 @@ Session::~Session() {
 }
 
 // --- the caller's thread -----------------------------------------------------------------------------------------------------
+
+void Session::handle(wire::Type type, wire::View payload) {
+  if (type == wire::Type::grant)
+    add(wire::decode<wire::Grant>(payload));
+  else if (type == wire::Type::release)
+    sender_.release(wire::decode<wire::SharedRange>(payload));
+  else
+    throw Error(fmt::format("the worker got a message of type {}, which is not for it", static_cast<std::uint32_t>(type)));
+}
 
 void Session::add(wire::Grant grant) {
   const std::lock_guard lock(mutex_);
@@ -112,16 +120,8 @@ void Session::announce(double seconds) {
   opened.seconds = seconds;
   opened.memory_bytes = resident_bytes();
   opened.columns = runner_->columns();
-  opened.device = "cpu";
+  tell_device(context_.device, opened);
   opened.labels = work_->labels();
-  if (context_.device.is_cuda()) {
-    std::string note;
-    for (const wire::Device& device : list_devices(note)) {
-      if (device.index != context_.device.index()) continue;
-      opened.device = fmt::format("cuda:{} {}", device.index, device.name);
-      opened.uuid = device.uuid;
-    }
-  }
   announced_ = runner_->columns_known();
   channel_.send(wire::Type::opened, opened);
 }

@@ -12,6 +12,7 @@
 #include "run/batch_runner.hpp"
 #include "run/lane.hpp"
 #include "run/result_sender.hpp"
+#include "run/worker_session.hpp"
 #include "wire/channel.hpp"
 #include "wire/messages.hpp"
 #include "wire/ring.hpp"
@@ -24,21 +25,19 @@ using MakeWork = std::function<std::unique_ptr<Work>(const std::string& job)>;
 ///
 /// Threads: the caller's feeds grants, releases and finish; the run thread opens the model, tries it out, and runs batches in the
 /// order granted; loader threads prepare. None of them spins.
-class Session {
+class Session final : public WorkerSession {
  public:
-  /// Starts the run thread. `ended` is called once, from that thread, as its last act.
-  Session(wire::Configure configure, MakeWork make_work, wire::Channel& channel, wire::SharedMemory& ring,
-          std::function<void()> ended);
+  /// Starts the run thread.
+  Session(SessionParts parts, MakeWork make_work);
   /// Gives up what is not finished and joins the threads.
-  ~Session();
+  ~Session() override;
 
-  void add(wire::Grant grant);
-  void finish();
-  void release(wire::SharedRange range) { sender_.release(range); }
-  /// How the session ended: 0 after a drained finish, else the code of the Failure it has sent. Valid once `ended` was called.
-  int exit_code() const { return exit_code_; }
+  void handle(wire::Type type, wire::View payload) override;
+  void finish() override;
+  int exit_code() const override { return exit_code_; }
 
  private:
+  void add(wire::Grant grant);
   void thread_main();
   void open();
   void announce(double seconds);

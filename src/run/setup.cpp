@@ -8,6 +8,7 @@
 #include <algorithm>
 
 #include "mgpu/error.hpp"
+#include "run/devices.hpp"
 
 namespace mgpu {
 
@@ -65,6 +66,17 @@ void set_math(const RankContext& context) {
   at::set_num_threads(context.threads);
   at::globalContext().setDeterministicCuDNN(true);
   at::globalContext().setBenchmarkCuDNN(false); // tuning would choose kernels by timing
+}
+
+void tell_device(torch::Device device, wire::Opened& opened) {
+  opened.device = "cpu";
+  if (!device.is_cuda()) return;
+  std::string note;
+  for (const wire::Device& each : list_devices(note)) {
+    if (each.index != device.index()) continue;
+    opened.device = fmt::format("cuda:{} {}", each.index, each.name);
+    opened.uuid = each.uuid;
+  }
 }
 
 } // namespace mgpu

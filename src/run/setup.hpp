@@ -17,4 +17,7 @@ void use_cores(const std::vector<std::int32_t>& cores);
 /// Threads of the calling (run) thread's operators, and what makes results reproducible. Call in the thread that runs the model.
 void set_math(const RankContext& context);
 
+/// Says which device a rank is on: "cpu", or "cuda:0 NVIDIA H200" and its UUID.
+void tell_device(torch::Device device, wire::Opened& opened);
+
 } // namespace mgpu

@@ -17,10 +17,10 @@ namespace {
 constexpr int longest_sleep_ms = 60'000;
 } // namespace
 
-Worker::Worker(wire::Channel& channel, wire::SharedMemory& ring, MakeWork make_work, std::function<void()> agent_gone)
+Worker::Worker(wire::Channel& channel, wire::SharedMemory& ring, MakeSession make_session, std::function<void()> agent_gone)
     : channel_(channel),
       ring_(ring),
-      make_work_(std::move(make_work)),
+      make_session_(std::move(make_session)),
       agent_gone_(std::move(agent_gone)),
       ended_fd_(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) {
   if (ended_fd_ < 0) throw Error(fmt::format("eventfd: {}", std::strerror(errno)));
@@ -58,10 +58,10 @@ void Worker::wait() {
 void Worker::handle(wire::Type type, wire::View payload) {
   if (type == wire::Type::configure) {
     if (session_ != nullptr) throw Error("the worker was configured twice");
-    session_ = std::make_unique<Session>(wire::decode<wire::Configure>(payload), make_work_, channel_, ring_, [fd = ended_fd_] {
-      const std::uint64_t one = 1;
-      [[maybe_unused]] const ssize_t written = write(fd, &one, sizeof one);
-    });
+    session_ = make_session_({wire::decode<wire::Configure>(payload), channel_, ring_, [fd = ended_fd_] {
+                                const std::uint64_t one = 1;
+                                [[maybe_unused]] const ssize_t written = write(fd, &one, sizeof one);
+                              }});
     return;
   }
   if (type == wire::Type::finish) {
@@ -70,12 +70,7 @@ void Worker::handle(wire::Type type, wire::View payload) {
     return;
   }
   if (session_ == nullptr) throw Error("the worker got work before its configuration");
-  if (type == wire::Type::grant)
-    session_->add(wire::decode<wire::Grant>(payload));
-  else if (type == wire::Type::release)
-    session_->release(wire::decode<wire::SharedRange>(payload));
-  else
-    throw Error(fmt::format("the worker got a message of type {}, which is not for it", static_cast<std::uint32_t>(type)));
+  session_->handle(type, payload);
 }
 
 } // namespace mgpu

@@ -2,19 +2,19 @@
 #include <functional>
 #include <memory>
 
-#include "run/session.hpp"
+#include "run/worker_session.hpp"
 #include "wire/channel.hpp"
 #include "wire/ring.hpp"
 
 namespace mgpu {
 
-/// The worker's side of the conversation with its agent: Hello; Configure → Session; grants and releases in, results out; ends after
+/// The worker's side of the conversation with its agent: Hello; Configure → a session, to which all else goes; ends after
 /// Finish, after a failure, or when the agent is gone.
 class Worker {
  public:
   /// `agent_gone` is called as soon as the agent has closed its end, before anything is waited for.
   Worker(
-      wire::Channel& channel, wire::SharedMemory& ring, MakeWork make_work, std::function<void()> agent_gone = [] {});
+      wire::Channel& channel, wire::SharedMemory& ring, MakeSession make_session, std::function<void()> agent_gone = [] {});
   ~Worker();
   Worker(const Worker&) = delete;
   Worker& operator=(const Worker&) = delete;
@@ -28,12 +28,12 @@ class Worker {
 
   wire::Channel& channel_;
   wire::SharedMemory& ring_;
-  MakeWork make_work_;
+  MakeSession make_session_;
   std::function<void()> agent_gone_;
   int ended_fd_;
   bool ended_ = false;
   bool finished_ = false;
-  std::unique_ptr<Session> session_;
+  std::unique_ptr<WorkerSession> session_;
 };
 
 } // namespace mgpu

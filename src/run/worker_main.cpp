@@ -14,8 +14,10 @@
 
 #include "model/reason.hpp"
 #include "run/job_list.hpp"
+#include "run/session.hpp"
 #include "run/worker.hpp"
 #include "support/temporary_folder.hpp"
+#include "train/train_session.hpp"
 
 namespace {
 
@@ -35,10 +37,19 @@ std::map<std::string_view, int> parse_descriptors(int argc, char** argv) {
   return descriptors;
 }
 
-std::unique_ptr<Work> make_work(const std::string& job) {
+const WorkEntry& find_job(const std::string& job) {
   for (const WorkEntry& entry : work_list())
-    if (entry.name == job && entry.make != nullptr) return std::unique_ptr<Work>(entry.make());
+    if (entry.name == job) return entry;
   throw usage_error(fmt::format("this worker has no job '{}'", job));
+}
+
+std::unique_ptr<WorkerSession> make_session(SessionParts parts) {
+  const WorkEntry& entry = find_job(parts.configure.job);
+  if (entry.make_training != nullptr)
+    return std::make_unique<train::TrainSession>(
+        std::move(parts), [&entry](const std::string&) { return std::unique_ptr<Training>(entry.make_training()); });
+  return std::make_unique<Session>(std::move(parts),
+                                   [&entry](const std::string&) { return std::unique_ptr<Work>(entry.make()); });
 }
 
 int run_worker(int argc, char** argv) {
@@ -46,7 +57,7 @@ int run_worker(int argc, char** argv) {
   wire::Channel channel(descriptors.at("--socket"));
   wire::SharedMemory ring = wire::SharedMemory::map(descriptors.at("--ring"));
   // Without its agent a worker is of no use: end at once, whatever its threads are doing.
-  Worker worker(channel, ring, make_work, [] { _exit(static_cast<int>(ExitCode::failed)); });
+  Worker worker(channel, ring, make_session, [] { _exit(static_cast<int>(ExitCode::failed)); });
   try {
     return worker.run();
   } catch (const Error& error) {

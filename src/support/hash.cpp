@@ -27,7 +27,23 @@ void add_file(EVP_MD_CTX* digest, const fs::path& path) {
     EVP_DigestUpdate(digest, block.data(), got);
 }
 
+std::string hex_of(EVP_MD_CTX* digest) {
+  std::array<unsigned char, EVP_MAX_MD_SIZE> bytes{};
+  unsigned size = 0;
+  EVP_DigestFinal_ex(digest, bytes.data(), &size);
+  std::string hex;
+  for (unsigned at = 0; at < size; ++at) hex += fmt::format("{:02x}", bytes[at]);
+  return hex;
+}
+
 } // namespace
+
+std::string sha256_of_text(std::string_view text) {
+  const Digest digest(EVP_MD_CTX_new(), &EVP_MD_CTX_free);
+  EVP_DigestInit_ex(digest.get(), EVP_sha256(), nullptr);
+  EVP_DigestUpdate(digest.get(), text.data(), text.size());
+  return hex_of(digest.get());
+}
 
 std::string sha256_of(const std::string& path) {
   const Digest digest(EVP_MD_CTX_new(), &EVP_MD_CTX_free);
@@ -45,12 +61,7 @@ std::string sha256_of(const std::string& path) {
   } else {
     add_file(digest.get(), path);
   }
-  std::array<unsigned char, EVP_MAX_MD_SIZE> bytes{};
-  unsigned size = 0;
-  EVP_DigestFinal_ex(digest.get(), bytes.data(), &size);
-  std::string hex;
-  for (unsigned at = 0; at < size; ++at) hex += fmt::format("{:02x}", bytes[at]);
-  return hex;
+  return hex_of(digest.get());
 }
 
 } // namespace mgpu

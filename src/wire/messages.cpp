@@ -55,7 +55,7 @@ auto fields(Is<Configure> auto& m) {
                   m.threads, m.loaders, m.cores, m.batch_size, m.batches_in_flight, m.trace);
 }
 auto fields(Is<BatchRange> auto& m) {
-  return std::tie(m.batch, m.first, m.attempt, m.items);
+  return std::tie(m.batch, m.first, m.attempt, m.epoch, m.items);
 }
 auto fields(Is<Grant> auto& m) {
   return std::tie(m.batches);

@@ -129,6 +129,7 @@ struct BatchRange {
   std::uint64_t batch = 0; ///< id of the lease
   std::uint64_t first = 0; ///< first item
   std::uint32_t attempt = 1;
+  std::uint32_t epoch = 0; ///< training: which pass over the data, from 0
   std::vector<Item> items; ///< consecutive rows of the manifest, from `first`
 };
 
@@ -184,12 +185,12 @@ struct Reduce {
 
 /// One optimiser step over the global batch.
 struct Step {
-  std::uint64_t step = 0; ///< counted from 1 over the whole training
-  std::uint32_t epoch = 0; ///< counted from 1
+  std::uint64_t step = 0;                 ///< counted from 1 over the whole training
+  std::uint32_t epoch = 0;                ///< counted from 1
   std::uint32_t samples = 0, skipped = 0; ///< that took part; that could not be prepared
   std::uint32_t micro_batch = 0, accumulation = 0;
   std::uint8_t updated = 1; ///< 0: not finite, the parameters were left as they were
-  double loss = 0;      ///< mean over the global batch
+  double loss = 0;          ///< mean over the global batch
   double lr = 0;
   double grad_norm = 0; ///< before clipping; NaN where it was not needed
   double loss_scale = 1;
@@ -210,9 +211,9 @@ struct Metrics {
   std::uint64_t step = 0;
   std::uint32_t epoch = 0;
   double seconds = 0;
-  std::uint8_t best = 0;                 ///< the best so far: the model was saved
+  std::uint8_t best = 0; ///< the best so far: the model was saved
   std::vector<Metric> values;
-  std::vector<Metric> classes;           ///< accuracy by class name; may be empty
+  std::vector<Metric> classes;            ///< accuracy by class name; may be empty
   std::vector<std::uint64_t> class_items; ///< [classes]
 };
 
@@ -229,7 +230,7 @@ struct Skipped {
 struct Saved {
   std::uint64_t step = 0;
   std::uint32_t epoch = 0;
-  std::string folder;    ///< of the checkpoint
+  std::string folder; ///< of the checkpoint
   std::uint64_t bytes = 0;
   std::string meta_json; ///< rank 0 only: what checkpoint.json shall say
   std::string error;     ///< "" or why this rank could not write its part

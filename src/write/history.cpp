@@ -9,7 +9,7 @@
 #include <cstring>
 #include <limits>
 
-#include "write/crc32c.hpp"
+#include "support/crc32c.hpp"
 
 namespace mgpu::write {
 

@@ -3,7 +3,7 @@
 #include <cstdlib>
 #include <new>
 
-#include "write/crc32c.hpp"
+#include "support/crc32c.hpp"
 
 namespace mgpu::write {
 

@@ -14,6 +14,7 @@
 #include <thread>
 
 #include "mgpu/model.hpp"
+#include "run/session.hpp"
 #include "run/worker.hpp"
 #include "wire/batch_result.hpp"
 
@@ -41,7 +42,9 @@ double microseconds_a_batch(std::uint64_t batches, std::uint64_t in_flight) {
   wire::Channel agent(agent_end);
   std::thread worker_thread([end = worker_end, &ring] {
     wire::Channel channel(end);
-    Worker(channel, ring, [](const std::string&) { return std::make_unique<EmptyWork>(); }).run();
+    Worker(channel, ring, [](SessionParts parts) {
+      return std::make_unique<Session>(std::move(parts), [](const std::string&) { return std::make_unique<EmptyWork>(); });
+    }).run();
   });
   wire::Configure configure;
   configure.config_json = "{}";

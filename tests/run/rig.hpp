@@ -7,6 +7,7 @@
 #include <map>
 #include <thread>
 
+#include "run/session.hpp"
 #include "run/worker.hpp"
 #include "wire/batch_result.hpp"
 
@@ -41,7 +42,9 @@ class Rig {
         agent_(std::make_unique<wire::Channel>(ends_.first)) {
     worker_thread_ = std::thread([this, make_work] {
       wire::Channel channel(ends_.second);
-      Worker worker(channel, ring_, [make_work](const std::string&) { return make_work(); });
+      Worker worker(channel, ring_, [make_work](SessionParts parts) {
+        return std::make_unique<Session>(std::move(parts), [make_work](const std::string&) { return make_work(); });
+      });
       exit_code = worker.run();
     });
   }

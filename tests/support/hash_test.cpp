@@ -25,6 +25,10 @@ TEST(Hash, IsSha256) { // FIPS 180-2, appendix B.1
   EXPECT_EQ(sha256_of((folder.path / "abc").string()), "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
 }
 
+TEST(Hash, OfATextIsOfItsBytes) {
+  EXPECT_EQ(sha256_of_text("abc"), "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
+}
+
 TEST(Hash, OfAFolderKnowsNamesAndContents) {
   const Folder folder;
   std::ofstream(folder.path / "a") << "1";

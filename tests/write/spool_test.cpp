@@ -2,7 +2,7 @@
 
 #include <gtest/gtest.h>
 
-#include "write/crc32c.hpp"
+#include "support/crc32c.hpp"
 #include "write/samples.hpp"
 
 namespace mgpu::write::test {

@@ -1,8 +1,9 @@
-#include "write/crc32c.hpp"
+#include "support/crc32c.hpp"
 
 #include <array>
+#include <cstring>
 
-namespace mgpu::write {
+namespace mgpu {
 
 namespace {
 
@@ -27,7 +28,7 @@ constexpr Tables tables = make_tables();
 
 } // namespace
 
-std::uint32_t crc32c(wire::View bytes, std::uint32_t crc) {
+std::uint32_t crc32c(std::span<const std::byte> bytes, std::uint32_t crc) {
   crc = ~crc;
   const std::byte* at = bytes.data();
   std::size_t left = bytes.size();
@@ -42,4 +43,4 @@ std::uint32_t crc32c(wire::View bytes, std::uint32_t crc) {
   return ~crc;
 }
 
-} // namespace mgpu::write
+} // namespace mgpu

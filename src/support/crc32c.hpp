@@ -1,0 +1,12 @@
+#pragma once
+#include <cstddef>
+#include <cstdint>
+
+#include <span>
+
+namespace mgpu {
+
+/// CRC-32C (Castagnoli, RFC 3720), continued from `crc` (0 to begin).
+std::uint32_t crc32c(std::span<const std::byte> bytes, std::uint32_t crc = 0);
+
+} // namespace mgpu

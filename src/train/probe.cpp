@@ -1,0 +1,119 @@
+#include "train/probe.hpp"
+
+#include <fmt/format.h>
+
+#include <new>
+
+#include "model/reason.hpp"
+#include "train/gradients.hpp"
+
+namespace mgpu::train {
+
+namespace {
+
+/// Running statistics must not learn from a made-up batch.
+class KeepBuffers {
+ public:
+  explicit KeepBuffers(Training& training) {
+    for (const NamedTensor& buffer : training.buffers()) kept_.emplace_back(buffer.tensor, buffer.tensor.clone());
+  }
+  ~KeepBuffers() {
+    const torch::NoGradGuard no_grad;
+    for (auto& [buffer, value] : kept_) buffer.copy_(value);
+  }
+  KeepBuffers(const KeepBuffers&) = delete;
+  KeepBuffers& operator=(const KeepBuffers&) = delete;
+
+ private:
+  std::vector<std::pair<torch::Tensor, torch::Tensor>> kept_;
+};
+
+void check_parameters(const std::vector<NamedTensor>& parameters) {
+  if (parameters.empty()) throw usage_error("the network has no parameters: there is nothing to train");
+  for (const NamedTensor& parameter : parameters)
+    if (parameter.tensor.scalar_type() != torch::kFloat32)
+      throw usage_error(fmt::format("parameter {} is {}: parameters are trained in float32 (--dtype says how they compute)",
+                                    parameter.name, c10::toString(parameter.tensor.scalar_type())));
+}
+
+} // namespace
+
+TrialBatch::TrialBatch(const Training& training, const std::vector<Item>& items, std::int64_t rows, torch::Device device) {
+  torch::Tensor row;
+  if (const auto spec = training.row_spec())
+    row = torch::zeros(spec->shape, spec->type);
+  else
+    row = training.trial_row(0);
+  auto shape = row.sizes().vec();
+  shape.insert(shape.begin(), rows);
+  batch.input = row.unsqueeze(0).expand(shape).contiguous().to(device);
+  if (!training.row_spec()) batch.lengths = torch::full({rows}, row.size(-1), torch::device(device).dtype(torch::kInt64));
+  static const std::any none;
+  for (std::int64_t index = 0; index < rows; ++index) {
+    batch.items.push_back(&items[static_cast<std::size_t>(index) % items.size()]);
+    batch.extra.push_back(&none);
+    batch.ok.push_back(true);
+  }
+}
+
+Probe probe(Training& training, const Batch& batch) {
+  const std::vector<NamedTensor> parameters = training.parameters();
+  check_parameters(parameters);
+  const KeepBuffers keep(training);
+  std::vector<std::size_t> order;
+  std::vector<bool> seen(parameters.size(), false);
+  {
+    const BackwardWatch watch(parameters, [&](std::size_t index) {
+      order.push_back(index);
+      seen[index] = true;
+      parameters[index].tensor.mutable_grad() = torch::Tensor();
+    });
+    training.set_training(true);
+    try {
+      const torch::Tensor loss = training.loss(batch);
+      if (loss.dim() != 0) throw usage_error(fmt::format("the loss is not one number but [{}]", fmt::join(loss.sizes(), ", ")));
+      if (!loss.requires_grad()) throw usage_error("the loss does not depend on any parameter of the network");
+      loss.backward();
+    } catch (const Error&) {
+      throw;
+    } catch (const std::exception& error) {
+      if (is_out_of_memory(error)) throw;
+      throw usage_error(fmt::format("a trial step of {} rows failed: {}", batch.size(), reason_of(error)));
+    }
+  }
+  Probe probe;
+  for (const std::size_t index : order) probe.in_order.push_back(parameters[index]);
+  for (std::size_t index = 0; index < parameters.size(); ++index) {
+    if (seen[index]) continue;
+    probe.in_order.push_back(parameters[index]);
+    probe.unused.push_back(parameters[index].name);
+  }
+  return probe;
+}
+
+std::int64_t largest_batch(Training& training, const std::vector<Item>& items, std::int64_t most, torch::Device device,
+                           const std::function<void(std::int64_t)>& before, const std::function<void()>& free_cache) {
+  std::int64_t fits = 0;
+  for (std::int64_t rows = 2; rows <= most; rows *= 2) {
+    try {
+      before(rows);
+      probe(training, TrialBatch(training, items, rows, device).batch);
+      fits = rows;
+    } catch (const std::exception& error) {
+      if (!is_out_of_memory(error)) throw;
+      free_cache();
+      break;
+    }
+  }
+  if (fits == 0) throw usage_error("not even 2 rows fit into this device's memory");
+  return fits;
+}
+
+bool is_out_of_memory(const std::exception& error) {
+  if (dynamic_cast<const c10::OutOfMemoryError*>(&error) != nullptr || dynamic_cast<const std::bad_alloc*>(&error) != nullptr)
+    return true;
+  const std::string_view text = error.what(); // the CPU allocator throws a plain c10::Error
+  return text.find("can't allocate memory") != std::string_view::npos || text.find("out of memory") != std::string_view::npos;
+}
+
+} // namespace mgpu::train

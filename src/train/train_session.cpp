@@ -1,0 +1,218 @@
+#include "train/train_session.hpp"
+
+#include <fmt/format.h>
+
+#include "collective/shared_exchange.hpp"
+#include "model/reason.hpp"
+#include "run/devices.hpp"
+#include "run/setup.hpp"
+
+namespace mgpu::train {
+
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+constexpr std::int64_t most_rows_tried = 4096; ///< by --batch-size auto
+
+double seconds(Clock::duration time) {
+  return std::chrono::duration<double>(time).count();
+}
+
+} // namespace
+
+TrainSession::TrainSession(SessionParts parts, MakeTraining make_training)
+    : configure_(std::move(parts.configure)),
+      make_training_(std::move(make_training)),
+      channel_(parts.channel),
+      ended_(std::move(parts.ended)),
+      trace_(configure_.trace != 0, configure_.rank,
+             [this](std::string_view piece) { channel_.send(wire::Type::trace, std::as_bytes(std::span(piece))); }) {
+  use_cores(configure_.cores); // before any thread is made: they inherit it
+  thread_ = std::thread([this] { thread_main(); });
+}
+
+TrainSession::~TrainSession() {
+  on_halt({1, "the agent is gone"});
+  thread_.join();
+}
+
+// --- the caller's thread -----------------------------------------------------------------------------------------------------
+
+void TrainSession::handle(wire::Type type, wire::View payload) {
+  switch (type) {
+    case wire::Type::items:
+      return on_items(wire::decode<wire::Items>(payload));
+    case wire::Type::connect: {
+      const std::lock_guard lock(mutex_);
+      connect_ = wire::decode<wire::Connect>(payload);
+      changed_.notify_all();
+      return;
+    }
+    case wire::Type::halt:
+      return on_halt(wire::decode<wire::Halt>(payload));
+    default:
+      throw Error(
+          fmt::format("a training worker got a message of type {}, which is not for it", static_cast<std::uint32_t>(type)));
+  }
+}
+
+void TrainSession::on_items(wire::Items items) {
+  const std::lock_guard lock(mutex_);
+  const std::size_t part = items.part == static_cast<std::uint8_t>(wire::DataPart::train) ? 0 : 1;
+  std::vector<Item>& set = part == 0 ? data_.train : data_.validation;
+  set.reserve(items.total);
+  std::move(items.items.begin(), items.items.end(), std::back_inserter(set));
+  complete_[part] = set.size() >= items.total;
+  changed_.notify_all();
+}
+
+void TrainSession::on_halt(const wire::Halt& halt) {
+  const std::lock_guard lock(mutex_);
+  if (halt.now != 0) {
+    given_up_ = halt.reason;
+    if (trainer_ != nullptr) trainer_->abort(halt.reason);
+  } else {
+    stop_ = true;
+    if (trainer_ != nullptr) trainer_->stop();
+  }
+  changed_.notify_all();
+}
+
+void TrainSession::finish() {
+  const std::lock_guard lock(mutex_);
+  finished_ = true;
+  changed_.notify_all();
+}
+
+// --- the run thread ----------------------------------------------------------------------------------------------------------
+
+template <typename Ready>
+void TrainSession::wait_for(const Ready& ready) {
+  std::unique_lock lock(mutex_);
+  changed_.wait(lock, [&] { return ready() || given_up_.has_value(); });
+  if (given_up_) throw Error(*given_up_);
+}
+
+void TrainSession::thread_main() {
+  try {
+    wait_for([this] { return complete_[0] && complete_[1]; });
+    open();
+    wait_for([this] { return connect_.has_value() || finished_; });
+    if (connect_) {
+      {
+        const std::lock_guard lock(mutex_);
+        trainer_ = std::make_unique<Trainer>(settings_, context_, *training_, in_order_, data_, *lane_, trace_, reports(),
+                                             exchange_maker());
+        if (stop_) trainer_->stop();
+      }
+      const auto begin = Clock::now();
+      trainer_->run(connect_->batch_size, connect_->checkpoint);
+      wall_s_ = seconds(Clock::now() - begin);
+    }
+    wait_for([this] { return finished_; });
+    trace_.flush();
+    send_stats();
+    exit_code_ = 0;
+  } catch (const std::exception& error) {
+    const auto* known = dynamic_cast<const Error*>(&error);
+    exit_code_ = static_cast<int>(known != nullptr ? known->code() : ExitCode::failed);
+    try {
+      channel_.send(wire::Type::failure, wire::Failure{exit_code_, reason_of(error)});
+    } catch (const std::exception&) {
+      // The agent is gone: nobody is left to tell.
+    }
+  }
+  ended_();
+}
+
+void TrainSession::open() {
+  const auto begin = Clock::now();
+  context_ = make_context(configure_);
+  context_.progress = [this](std::string_view stage, double fraction) {
+    channel_.send(wire::Type::progress, wire::Progress{std::string(stage), fraction, resident_bytes()});
+  };
+  trace_.name_thread(1, "run");
+  set_math(context_);
+  settings_ = Settings::read(context_.config);
+  lane_ = Lane::open(context_.device);
+  training_ = make_training_(configure_.job);
+  training_->open(context_);
+  context_.progress("trial step", 0.9);
+  if (data_.train.empty()) throw usage_error("the training set is empty");
+
+  Faults faults(settings_.fault, context_.rank);
+  std::int64_t rows = context_.batch_size;
+  const bool find_batch =
+      context_.config.get<std::string>("batch-size") == "auto" && (context_.device.is_cuda() || faults.any("oom"));
+  if (find_batch)
+    rows = largest_batch(
+        *training_, data_.train, most_rows_tried, context_.device, [&](std::int64_t tried) { faults.before_forward(0, tried); },
+        [this] { lane_->free_cache(); });
+  const Probe seen = probe(
+      *training_,
+      TrialBatch(*training_, data_.train, std::min<std::int64_t>(std::max<std::int64_t>(rows, 2), 16), context_.device).batch);
+  if (!seen.unused.empty() && !settings_.find_unused)
+    throw usage_error(fmt::format("parameter {} takes no part in the loss ({} such in all); if that is meant, give --find-unused",
+                                  seen.unused.front(), seen.unused.size()));
+  in_order_ = seen.in_order;
+  trace_.span("open", 1, 0, begin, Clock::now());
+  announce(seconds(Clock::now() - begin), seen, rows);
+}
+
+void TrainSession::announce(double seconds, const Probe& probe, std::int64_t batch_size) {
+  wire::Opened opened;
+  opened.seconds = seconds;
+  opened.memory_bytes = resident_bytes();
+  tell_device(context_.device, opened);
+  opened.labels = training_->labels();
+  for (const NamedTensor& parameter : probe.in_order)
+    opened.trainable.parameters += static_cast<std::uint64_t>(parameter.tensor.numel());
+  opened.trainable.signature = signature_of(probe.in_order);
+  opened.trainable.batch_size = batch_size;
+  channel_.send(wire::Type::opened, opened);
+}
+
+Reports TrainSession::reports() {
+  Reports reports;
+  reports.steps = [this](const wire::Steps& steps) { channel_.send(wire::Type::steps, steps); };
+  reports.metrics = [this](const wire::Metrics& metrics) { channel_.send(wire::Type::metrics, metrics); };
+  reports.skipped = [this](const wire::Skipped& skipped) { channel_.send(wire::Type::skipped, skipped); };
+  reports.saved = [this](const wire::Saved& saved) { channel_.send(wire::Type::saved, saved); };
+  reports.log = [this](std::uint8_t level, const std::string& text) { channel_.send(wire::Type::log, wire::Log{level, text}); };
+  return reports;
+}
+
+OpenExchange TrainSession::exchange_maker() {
+  return [this](const collective::FlatLayout& layout, const std::string& name) {
+    collective::SharedSpec spec;
+    spec.token = connect_->token + "-" + name;
+    spec.rank = context_.rank;
+    spec.node_of.assign(connect_->node_of.begin(), connect_->node_of.end());
+    spec.hosts = connect_->hosts;
+    spec.timeout_s = settings_.reduce_timeout_s;
+    return collective::open_shared_exchange(spec, layout, collective::states_of(settings_.hyper));
+  };
+}
+
+void TrainSession::send_stats() {
+  wire::Stats stats;
+  stats.memory_bytes = peak_resident_bytes();
+  stats.wall_s = wall_s_;
+  if (trainer_ != nullptr) {
+    const TimeSplit times = trainer_->times();
+    stats.items = trainer_->samples();
+    stats.failed = trainer_->skipped();
+    stats.batches = trainer_->units();
+    stats.busy_s = times.forward_s + times.backward_s + times.update_s;
+    stats.load_wait_s = times.load_wait_s;
+    stats.load_s = times.load_s;
+    stats.forward_s = times.forward_s;
+    stats.backward_s = times.backward_s;
+    stats.reduce_wait_s = times.reduce_wait_s;
+    stats.update_s = times.update_s;
+  }
+  channel_.send(wire::Type::stats, stats);
+}
+
+} // namespace mgpu::train

@@ -1,0 +1,65 @@
+#pragma once
+// A training run in a worker: gathers what rank 0 sends, then trains on a thread of its own.
+#include <condition_variable>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <thread>
+
+#include "run/worker_session.hpp"
+#include "train/probe.hpp"
+#include "train/trainer.hpp"
+
+namespace mgpu::train {
+
+using MakeTraining = std::function<std::unique_ptr<Training>(const std::string& job)>;
+
+class TrainSession final : public WorkerSession {
+ public:
+  TrainSession(SessionParts parts, MakeTraining make_training);
+  ~TrainSession() override;
+
+  void handle(wire::Type type, wire::View payload) override;
+  void finish() override;
+  int exit_code() const override { return exit_code_; }
+
+ private:
+  void on_items(wire::Items items);
+  void on_halt(const wire::Halt& halt);
+  void thread_main();
+  /// Waits until `ready` holds; throws when the run is given up.
+  template <typename Ready>
+  void wait_for(const Ready& ready);
+  void open();
+  void announce(double seconds, const Probe& probe, std::int64_t batch_size);
+  Reports reports();
+  OpenExchange exchange_maker();
+  void send_stats();
+
+  wire::Configure configure_;
+  MakeTraining make_training_;
+  wire::Channel& channel_;
+  std::function<void()> ended_;
+  TraceEvents trace_;
+  RankContext context_;
+  std::unique_ptr<Lane> lane_;
+  std::unique_ptr<Training> training_;
+  std::vector<NamedTensor> in_order_;
+  Settings settings_;
+
+  std::mutex mutex_; ///< guards what follows
+  std::condition_variable changed_;
+  DataSets data_;
+  std::uint64_t expected_[2] = {0, 0};
+  bool complete_[2] = {false, false};
+  std::optional<wire::Connect> connect_;
+  std::optional<std::string> given_up_;
+  bool stop_ = false, finished_ = false;
+  std::unique_ptr<Trainer> trainer_;
+
+  double wall_s_ = 0;
+  int exit_code_ = 1;
+  std::thread thread_;
+};
+
+} // namespace mgpu::train

@@ -1,0 +1,145 @@
+#include "train/trainer.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+namespace mgpu::train {
+
+Trainer::Trainer(const Settings& settings, const RankContext& context, Training& training, std::vector<NamedTensor> in_order,
+                 const DataSets& data, Lane& lane, TraceEvents& trace, Reports reports, OpenExchange open_exchange)
+    : settings_(settings),
+      context_(context),
+      training_(training),
+      in_order_(std::move(in_order)),
+      data_(data),
+      lane_(lane),
+      trace_(trace),
+      reports_(std::move(reports)),
+      open_exchange_(std::move(open_exchange)),
+      loss_scale_(context.dtype == torch::kFloat16),
+      faults_(settings.fault, context.rank),
+      checkpoints_(reports_.saved) {}
+
+Trainer::~Trainer() = default;
+
+void Trainer::run(std::int64_t batch_size, const std::string& checkpoint) {
+  plan_.emplace(settings_, data_.train.size(), batch_size, context_.world_size);
+  sent_ = std::chrono::steady_clock::now();
+  // A checkpoint at the end of a stage has that stage's layout: it is opened once more and left at once.
+  if (!checkpoint.empty()) step_ = restore_state(checkpoint).at("step");
+  open_stage(plan_->stage_of(step_ > 0 ? step_ - 1 : 0));
+  if (!checkpoint.empty()) restore_from(checkpoint);
+  while (step_ < plan_->steps) {
+    if (plan_->stage_of(step_) != stage_) open_stage(plan_->stage_of(step_));
+    const bool stopped = do_step();
+    const std::uint64_t done = step_ - 1;
+    if (plan_->due(settings_.validate_every, done) || step_ == plan_->steps) validate();
+    if (stopped || plan_->due(settings_.checkpoint_every, done)) write_checkpoint();
+    if (stopped) break;
+  }
+  flush_steps();
+  if (step_ == plan_->steps && data_.validation.empty()) {
+    equalise_buffers();
+    save();
+  }
+  close_stage();
+  checkpoints_.wait();
+}
+
+void Trainer::abort(const std::string& reason) {
+  const std::lock_guard lock(exchange_mutex_);
+  abort_reason_ = reason;
+  if (exchange_ != nullptr) exchange_->abort(reason);
+}
+
+// --- stages ------------------------------------------------------------------------------------------------------------------
+
+void Trainer::set_trainable(std::size_t stage) {
+  const auto& frozen = settings_.stages[stage].freeze;
+  for (const NamedTensor& parameter : in_order_) {
+    const bool freeze =
+        std::any_of(frozen.begin(), frozen.end(), [&](const std::string& prefix) { return parameter.name.starts_with(prefix); });
+    parameter.tensor.requires_grad_(!freeze);
+  }
+}
+
+void Trainer::open_stage(std::size_t stage) {
+  close_stage();
+  stage_ = stage;
+  set_trainable(stage);
+  std::vector<NamedTensor> trained;
+  for (const NamedTensor& parameter : in_order_)
+    if (parameter.tensor.requires_grad()) trained.push_back(parameter);
+  if (trained.empty())
+    throw usage_error(
+        fmt::format("stage {}: every parameter is frozen: there is nothing to train", settings_.stages[stage].name));
+  FlatNetwork network = lay_out(trained, settings_.decay_norms);
+  auto exchange = open_exchange_(network.layout, fmt::format("stage{}", stage));
+  {
+    const std::lock_guard lock(exchange_mutex_);
+    if (!abort_reason_.empty()) throw Error(abort_reason_);
+    exchange_ = std::move(exchange);
+  }
+  gradients_ = std::make_unique<Gradients>(std::move(network), *exchange_, context_.device);
+  exchange_->broadcast_parameters();
+  updates_ = 0;
+  const StagePlan& plan = plan_->stages[stage];
+  micro_ = MicroBatch(plan.batch_size);
+  sampler_.emplace(data_.train.size(), settings_.seed, settings_.shuffle, settings_.stages[stage].subset);
+  next_step_ = std::max(step_, plan.first_step);
+  next_unit_ = 0;
+}
+
+void Trainer::close_stage() {
+  feed_.reset();
+  gradients_.reset();
+  const std::lock_guard lock(exchange_mutex_);
+  exchange_.reset();
+}
+
+// --- loading -----------------------------------------------------------------------------------------------------------------
+
+Prefetch::Settings Trainer::loader_settings(std::int64_t batch_size) const {
+  Prefetch::Settings settings;
+  settings.threads = context_.loaders;
+  settings.batch_size = batch_size;
+  settings.buffers = 2 + static_cast<std::size_t>((context_.loaders + batch_size - 1) / batch_size);
+  settings.row_spec = training_.row_spec();
+  settings.allocate = [this](at::IntArrayRef shape, torch::ScalarType type) { return lane_.host_tensor(shape, type); };
+  return settings;
+}
+
+/// The next rows of this rank: shares of steps, cut into units of a batch.
+bool Trainer::next_unit(wire::BatchRange& range) {
+  const StagePlan& plan = plan_->stages[stage_];
+  const std::uint64_t end = std::min(plan.first_step + plan.steps, plan_->steps);
+  const auto unit = static_cast<std::uint64_t>(plan.batch_size);
+  for (; next_step_ < end; ++next_step_, next_unit_ = 0) {
+    const Range mine = share(plan_->samples(next_step_), static_cast<std::uint64_t>(context_.rank),
+                             static_cast<std::uint64_t>(context_.world_size));
+    const std::uint64_t begin = next_unit_ * unit;
+    if (begin >= mine.size()) continue;
+    const std::uint64_t position = plan_->step_in_epoch(next_step_) * static_cast<std::uint64_t>(plan.global_batch) + mine.begin;
+    range.epoch = plan_->epoch_number(next_step_) - 1;
+    range.batch = next_step_;
+    for (std::uint64_t row = begin; row < std::min(begin + unit, mine.size()); ++row)
+      range.items.push_back(data_.train[sampler_->order(range.epoch, position + row)]);
+    ++next_unit_;
+    return true;
+  }
+  return false;
+}
+
+void Trainer::report_skipped(const LoadedBatch& loaded, wire::DataPart part) {
+  wire::Skipped skipped;
+  for (std::size_t row = 0; row < loaded.rows(); ++row) {
+    if (loaded.ok(row)) continue;
+    const std::uint64_t index = loaded.range.items[row].index;
+    if (reported_.insert({static_cast<std::uint8_t>(part), index}).second)
+      skipped.items.push_back({index, static_cast<std::uint8_t>(part), loaded.errors[row]});
+  }
+  if (!skipped.items.empty()) reports_.skipped(skipped);
+}
+
+} // namespace mgpu::train

@@ -1,0 +1,274 @@
+// One optimiser step over the global batch.
+#include <ATen/autocast_mode.h>
+#include <fmt/format.h>
+
+#include <cmath>
+
+#include "train/probe.hpp"
+#include "train/trainer.hpp"
+
+namespace mgpu::train {
+
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+constexpr int run_thread = 1; ///< thread id in the trace
+constexpr double steps_sent_every_s = 0.1;
+constexpr std::size_t most_steps_unsent = 256;
+
+/// What ranks tell each other before an update, summed; behind these stands one flag a rank: its loss was not finite.
+enum Fact : std::size_t { loss_sum, rows_done, rows_skipped, losses_not_finite, out_of_memory, stop_asked, first_flag };
+
+double seconds(Clock::duration time) {
+  return std::chrono::duration<double>(time).count();
+}
+
+/// Casts to a smaller type where that is safe, as torch.autocast does; nothing for float32.
+class Autocast {
+ public:
+  explicit Autocast(const RankContext& context) : device_(context.device.type()), active_(context.dtype != torch::kFloat32) {
+    if (!active_) return;
+    at::autocast::set_autocast_enabled(device_, true);
+    at::autocast::set_autocast_dtype(device_, context.dtype);
+    at::autocast::increment_nesting();
+  }
+  ~Autocast() {
+    if (!active_) return;
+    if (at::autocast::decrement_nesting() == 0) at::autocast::clear_cache();
+    at::autocast::set_autocast_enabled(device_, false);
+  }
+  Autocast(const Autocast&) = delete;
+  Autocast& operator=(const Autocast&) = delete;
+
+ private:
+  c10::DeviceType device_;
+  bool active_;
+};
+
+std::string item_list(const std::vector<const Item*>& items) {
+  std::string text;
+  for (std::size_t at = 0; at < items.size() && at < 8; ++at) text += fmt::format(" {}", items[at]->index);
+  return items.size() > 8 ? text + " …" : text;
+}
+
+} // namespace
+
+/// This rank's part of a step.
+struct Trainer::StepSums {
+  std::vector<std::pair<torch::Tensor, std::int64_t>> losses; ///< mean of so many rows; read once, at the end
+  std::vector<std::vector<const Item*>> items;                ///< [losses]
+  std::vector<std::unique_ptr<LoadedBatch>> unused;
+  double loss_sum = 0;
+  std::int64_t rows = 0, skipped = 0, out_of_memory = 0;
+  std::int64_t smallest = 0; ///< rows of the largest micro-batch that went through
+  std::uint32_t backwards = 0;
+  std::string not_finite; ///< which items' loss was not
+};
+
+bool Trainer::do_step() {
+  const auto begin = Clock::now();
+  if (feed_ == nullptr) {
+    const double strength = settings_.stages[stage_].augment_strength;
+    auto prepare = [this, strength](const wire::BatchRange& range, std::size_t row, Sample& sample) {
+      const Item& item = range.items[row];
+      training_.prepare(item, {visit_seed(settings_.seed, range.epoch, item.index), strength}, sample);
+    };
+    feed_ = std::make_unique<UnitFeed>(prepare, loader_settings(plan_->stages[stage_].batch_size), trace_, lane_,
+                                       [this](wire::BatchRange& range) { return next_unit(range); });
+  }
+  const Range mine =
+      share(plan_->samples(step_), static_cast<std::uint64_t>(context_.rank), static_cast<std::uint64_t>(context_.world_size));
+  const auto unit_rows = static_cast<std::uint64_t>(plan_->stages[stage_].batch_size);
+  const std::uint64_t units = (mine.size() + unit_rows - 1) / unit_rows;
+  training_.set_training(true);
+  gradients_->begin_step();
+  StepSums sums;
+  for (std::uint64_t index = 0; index < units; ++index) {
+    const auto asked = Clock::now();
+    std::optional<Unit> unit = feed_->take();
+    times_.load_wait_s += seconds(Clock::now() - asked);
+    if (!unit) throw Error("the loaders ended before the training did");
+    run_unit(*unit, index + 1 == units, sums);
+    feed_->done(std::move(*unit));
+    ++units_;
+  }
+  check_unused();
+
+  std::vector<double> facts(first_flag + static_cast<std::size_t>(context_.world_size), 0.0);
+  for (std::size_t at = 0; at < sums.losses.size(); ++at) {
+    const double loss = sums.losses[at].first.item<double>();
+    if (!std::isfinite(loss)) sums.not_finite += item_list(sums.items[at]);
+    sums.loss_sum += loss * static_cast<double>(sums.losses[at].second);
+  }
+  const bool bad = !sums.not_finite.empty();
+  facts[loss_sum] = sums.loss_sum;
+  facts[rows_done] = static_cast<double>(sums.rows);
+  facts[rows_skipped] = static_cast<double>(sums.skipped);
+  facts[losses_not_finite] = bad ? 1 : 0;
+  facts[out_of_memory] = static_cast<double>(sums.out_of_memory);
+  facts[stop_asked] = stop_ ? 1 : 0;
+  facts[first_flag + static_cast<std::size_t>(context_.rank)] = bad ? 1 : 0;
+
+  collective::StepRequest request;
+  request.facts = facts;
+  request.decide = [this](std::span<const double> all) { return decide(all); };
+  request.clip_norm = settings_.clip_norm;
+  request.check_finite = loss_scale_.active();
+  const auto reduced = Clock::now();
+  const collective::StepResult result = exchange_->step(request);
+  times_.reduce_wait_s += result.wait_s;
+  times_.update_s += result.update_s;
+  trace_.span("reduce and update", run_thread, step_, reduced, Clock::now());
+
+  ++step_;
+  if (result.updated) ++updates_;
+  agree_on_memory(facts);
+  const double seconds_taken = seconds(Clock::now() - begin);
+  report_step(sums, facts, result, seconds_taken);
+  watch_finite(facts, sums);
+  if (facts[losses_not_finite] == 0 && facts[rows_done] > 0) loss_scale_.note(result.updated);
+  return facts[stop_asked] > 0;
+}
+
+void Trainer::run_unit(Unit& unit, bool last, StepSums& sums) {
+  report_skipped(*unit.loaded, wire::DataPart::train);
+  const std::int64_t rows = unit.batch.size();
+  sums.skipped += static_cast<std::int64_t>(unit.loaded->rows()) - rows;
+  skipped_ += static_cast<std::uint64_t>(unit.loaded->rows()) - static_cast<std::uint64_t>(rows);
+  unit.batch.input = unit.uploaded.input;
+  const std::vector<bool> none(gradients_->network().placed.size(), false);
+  for (std::int64_t begin = 0; begin < rows;) {
+    const std::int64_t end = std::min(rows, begin + micro_.rows());
+    run_rows(unit.batch, begin, end, last && end == rows, none, sums);
+    begin = end;
+  }
+  samples_ += static_cast<std::uint64_t>(rows);
+}
+
+/// Forward and backward of some rows. When memory runs out, what autograd had finished is kept and the halves go on with the rest, so
+/// that every sample counts exactly once.
+void Trainer::run_rows(const Batch& batch, std::int64_t begin, std::int64_t end, bool last, const std::vector<bool>& finished,
+                       StepSums& sums) {
+  const std::int64_t rows = end - begin;
+  gradients_->begin_part(last, finished);
+  std::vector<bool> done;
+  try {
+    const Batch part = rows_of(batch, begin, end);
+    // Dropout and the like depend on the step and the rows, not on what happened before: a resumed run draws the same numbers.
+    torch::manual_seed(visit_seed(settings_.seed + 1, step_, part.items.front()->index));
+    faults_.before_forward(step_ + 1, rows);
+    const auto began = Clock::now();
+    torch::Tensor loss;
+    {
+      const Autocast autocast(context_);
+      loss = training_.loss(part);
+    }
+    if (faults_.spoils_loss(step_ + 1)) loss = loss * std::numeric_limits<double>::quiet_NaN();
+    const auto between = Clock::now();
+    const double weight = static_cast<double>(rows) / static_cast<double>(plan_->samples(step_)) * loss_scale_.scale();
+    loss.backward(torch::full_like(loss, weight));
+    const auto ended = Clock::now();
+    sums.losses.emplace_back(loss.detach(), rows);
+    sums.items.push_back(part.items);
+    sums.rows += rows;
+    sums.smallest = std::max(sums.smallest, rows);
+    ++sums.backwards;
+    times_.forward_s += seconds(between - began);
+    times_.backward_s += seconds(ended - between);
+    trace_.span("forward", run_thread, step_, began, between);
+    trace_.span("backward", run_thread, step_, between, ended);
+    return;
+  } catch (const std::exception& error) {
+    if (!is_out_of_memory(error)) throw;
+    if (rows < 2)
+      throw Error(fmt::format("one sample alone does not fit into memory (item {})",
+                              batch.items[static_cast<std::size_t>(begin)]->index));
+    done = gradients_->finished();
+  }
+  lane_.free_cache();
+  micro_.halve(rows);
+  ++sums.out_of_memory;
+  reports_.log(2, fmt::format("out of memory with {} rows at step {}: micro-batches of {} from now on, the global batch stays",
+                              rows, step_ + 1, micro_.rows()));
+  const std::int64_t middle = begin + rows / 2;
+  run_rows(batch, begin, middle, false, done, sums);
+  run_rows(batch, middle, end, last, done, sums);
+}
+
+void Trainer::check_unused() {
+  const std::vector<std::string> unused = gradients_->end_step();
+  // A rank without samples in a small last batch has no gradients at all.
+  if (settings_.find_unused || unused.empty() || unused.size() == gradients_->network().placed.size()) return;
+  throw Error(
+      fmt::format("parameter {} took no part in the loss of step {} ({} such in all); if that is meant, give --find-unused",
+                  unused.front(), step_ + 1, unused.size()));
+}
+
+collective::Decision Trainer::decide(std::span<const double> facts) const {
+  collective::Decision decision;
+  decision.update = facts[losses_not_finite] == 0 && facts[rows_done] > 0;
+  // Gradients were weighted by the planned size of the batch; samples that could not be prepared are taken out here.
+  if (facts[rows_done] > 0)
+    decision.gradient_scale = static_cast<double>(plan_->samples(step_)) / facts[rows_done] / loss_scale_.scale();
+  decision.hyper = settings_.hyper;
+  decision.hyper.lr = plan_->lr(step_);
+  decision.hyper.step = updates_ + 1;
+  return decision;
+}
+
+void Trainer::agree_on_memory(std::span<const double> facts) {
+  if (facts[out_of_memory] > 0)
+    micro_.agree(
+        static_cast<std::int64_t>(exchange_->least(static_cast<double>(micro_.rows()), "micro-batch after out of memory")));
+  else
+    micro_.note_good_step();
+}
+
+void Trainer::watch_finite(std::span<const double> facts, const StepSums& sums) {
+  if (facts[losses_not_finite] == 0) {
+    not_finite_ = 0;
+    return;
+  }
+  if (!sums.not_finite.empty())
+    reports_.log(2, fmt::format("the loss of step {} is not finite; items{}; the step changed nothing", step_, sums.not_finite));
+  if (++not_finite_ < settings_.max_nonfinite) return;
+  std::string ranks;
+  for (int rank = 0; rank < context_.world_size; ++rank)
+    if (facts[first_flag + static_cast<std::size_t>(rank)] > 0) ranks += fmt::format(" {}", rank);
+  exchange_->barrier("last step before the end");
+  flush_steps();
+  throw Error(fmt::format(
+      "the loss was not finite in {} steps in a row; at step {} on rank(s){}{}; a smaller --lr, --clip-norm or other data may "
+      "help",
+      not_finite_, step_, ranks, sums.not_finite.empty() ? "" : ", items" + sums.not_finite));
+}
+
+void Trainer::report_step(const StepSums& sums, std::span<const double> facts, const collective::StepResult& result,
+                          double taken_s) {
+  if (context_.rank != 0) return;
+  wire::Step step;
+  step.step = step_;
+  step.epoch = plan_->epoch_number(step_ - 1);
+  step.samples = static_cast<std::uint32_t>(facts[rows_done]);
+  step.skipped = static_cast<std::uint32_t>(facts[rows_skipped]);
+  step.micro_batch = static_cast<std::uint32_t>(sums.smallest);
+  step.accumulation = sums.backwards;
+  step.updated = result.updated ? 1 : 0;
+  step.loss = facts[loss_sum] / facts[rows_done];
+  step.lr = plan_->lr(step_ - 1);
+  step.grad_norm = result.grad_norm;
+  step.loss_scale = loss_scale_.scale();
+  step.seconds = taken_s;
+  unsent_.total = plan_->steps;
+  unsent_.steps.push_back(step);
+  if (unsent_.steps.size() >= most_steps_unsent || seconds(Clock::now() - sent_) > steps_sent_every_s) flush_steps();
+}
+
+void Trainer::flush_steps() {
+  sent_ = Clock::now();
+  if (!unsent_.steps.empty()) reports_.steps(unsent_);
+  unsent_.steps.clear();
+}
+
+} // namespace mgpu::train
