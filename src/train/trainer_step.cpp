@@ -58,10 +58,8 @@ std::string item_list(const std::vector<const Item*>& items) {
 struct Trainer::StepSums {
   std::vector<std::pair<torch::Tensor, std::int64_t>> losses; ///< mean of so many rows; read once, at the end
   std::vector<std::vector<const Item*>> items;                ///< [losses]
-  std::vector<std::unique_ptr<LoadedBatch>> unused;
   double loss_sum = 0;
   std::int64_t rows = 0, skipped = 0, out_of_memory = 0;
-  std::int64_t smallest = 0; ///< rows of the largest micro-batch that went through
   std::uint32_t backwards = 0;
   std::string not_finite; ///< which items' loss was not
 };
@@ -172,7 +170,6 @@ void Trainer::run_rows(const Batch& batch, std::int64_t begin, std::int64_t end,
     sums.losses.emplace_back(loss.detach(), rows);
     sums.items.push_back(part.items);
     sums.rows += rows;
-    sums.smallest = std::max(sums.smallest, rows);
     ++sums.backwards;
     times_.forward_s += seconds(between - began);
     times_.backward_s += seconds(ended - between);
@@ -252,7 +249,7 @@ void Trainer::report_step(const StepSums& sums, std::span<const double> facts, c
   step.epoch = plan_->epoch_number(step_ - 1);
   step.samples = static_cast<std::uint32_t>(facts[rows_done]);
   step.skipped = static_cast<std::uint32_t>(facts[rows_skipped]);
-  step.micro_batch = static_cast<std::uint32_t>(sums.smallest);
+  step.micro_batch = static_cast<std::uint32_t>(micro_.rows());
   step.accumulation = sums.backwards;
   step.updated = result.updated ? 1 : 0;
   step.loss = facts[loss_sum] / facts[rows_done];
