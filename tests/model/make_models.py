@@ -78,6 +78,15 @@ class Frames(torch.nn.Module):
         return torch.cat([y, -y], -1), lengths // 4
 
 
+class Spelling(torch.nn.Module):
+    """A CTC network whose class of a frame (80 samples) is ten times its loudness, and the number of valid frames."""
+
+    def forward(self, x, lengths):
+        loudness = x[:, 0].unfold(-1, 80, 80).abs().mean(-1)
+        classes = torch.arange(5, device=x.device)
+        return torch.log_softmax(-20 * (10 * loudness[:, :, None] - classes) ** 2, -1), lengths // 80
+
+
 def save_case(folder, name, network, *inputs):
     """NAME.pt, and NAME.case.pt: a module whose buffers are the inputs and the flattened expected outputs."""
     network = network.eval()
@@ -120,6 +129,7 @@ def main(folder):
     save_case(folder, "ragged", Ragged(), torch.randn(4, 9))
     save_case(folder, "pyramid", Pyramid(), torch.randn(4, 9))
     save_case(folder, "frames", Frames(), torch.randn(3, 1, 64), torch.tensor([64, 32, 8]))
+    save_case(folder, "spelling", Spelling(), torch.rand(2, 1, 800), torch.tensor([800, 400]))
     torch.save(Classifier().state_dict(), folder / "weights.pt")
 
     torch.manual_seed(8)
