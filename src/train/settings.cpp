@@ -30,7 +30,7 @@ std::vector<Stage> read_stages(const Config& config) {
       stage.lr = json.value("lr", config.get<double>("lr"));
       stage.freeze = json.value("freeze", std::vector<std::string>{});
       stage.batch_size = json.value("batch_size", std::int64_t{0});
-      stage.augment_strength = json.value("augment_strength", config.get<double>("augment-strength"));
+      stage.augment_strength = json.value("augment_strength", 1.0);
       stage.subset = json.value("subset", 1.0);
       stages.push_back(std::move(stage));
     }
@@ -38,7 +38,6 @@ std::vector<Stage> read_stages(const Config& config) {
     Stage stage;
     stage.epochs = config.get<std::uint32_t>("epochs");
     stage.lr = config.get<double>("lr");
-    stage.augment_strength = config.get<double>("augment-strength");
     stages.push_back(std::move(stage));
   }
   return stages;
