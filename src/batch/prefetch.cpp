@@ -131,7 +131,8 @@ Prefetch::Claim Prefetch::claim(double row_s) {
 }
 
 void Prefetch::loader(int index) {
-  const c10::InferenceMode inference;        // as in run: rows of a batch tensor made there can be written here
+  const c10::InferenceMode inference(settings_.inference); // as in run: rows of a batch tensor made there can be written here
+  const torch::NoGradGuard no_grad;
   const c10::ParallelGuard sequential(true); // loaders are the parallelism: no intra-op threads inside prepare
   const int trace_thread = first_loader_thread + index;
   trace_.name_thread(trace_thread, fmt::format("loader {}", index));

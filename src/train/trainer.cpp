@@ -106,6 +106,7 @@ Prefetch::Settings Trainer::loader_settings(std::int64_t batch_size) const {
   settings.batch_size = batch_size;
   settings.buffers = 2 + static_cast<std::size_t>((context_.loaders + batch_size - 1) / batch_size);
   settings.row_spec = training_.row_spec();
+  settings.inference = false;
   settings.allocate = [this](at::IntArrayRef shape, torch::ScalarType type) { return lane_.host_tensor(shape, type); };
   return settings;
 }

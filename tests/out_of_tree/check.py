@@ -1,4 +1,4 @@
-"""Makes five pictures of known brightness, or compares a result file with what Pillow says of them."""
+"""Makes pictures for the jobs outside the project, or checks what the jobs made of them."""
 import pathlib
 import sys
 
@@ -26,6 +26,28 @@ def compare(folder: pathlib.Path, output: pathlib.Path) -> None:
     print("brightness agrees with Pillow:", ours)
 
 
+def make_shades(folder: pathlib.Path) -> None:
+    random = np.random.default_rng(0)
+    for part, count in (("train", 20), ("test", 10)):
+        for shade, (least, most) in {"dark": (0, 110), "bright": (145, 255)}.items():
+            (folder / part / shade).mkdir(parents=True)
+            for row in range(count):
+                level = np.full((6, 8), random.integers(least, most), np.uint8)
+                Image.fromarray(level).save(folder / part / shade / f"{row}.png")
+
+
+def learned(network: pathlib.Path, output: pathlib.Path) -> None:
+    with h5py.File(output) as file:
+        loss = file["/training/loss"][:]
+        accuracy = file["/training/validation_accuracy"][:]
+        classes = [name.decode() for name in file["/training/class_name"][:]]
+    assert classes == ["bright", "dark"], classes
+    assert loss[-1] < loss[0] / 2, loss
+    assert accuracy[-1] == 1, accuracy
+    assert network.stat().st_size > 0
+    print("shades are told apart; loss", loss[0], "->", loss[-1])
+
+
 if __name__ == "__main__":
     command, *arguments = sys.argv[1:]
-    {"make": make, "compare": compare}[command](*map(pathlib.Path, arguments))
+    {"make": make, "compare": compare, "make_shades": make_shades, "learned": learned}[command](*map(pathlib.Path, arguments))
