@@ -122,12 +122,9 @@ void Checkpoints::begin(std::uint64_t step) {
     if (entry.step > step || !entry.whole()) remove_folder(entry.folder);
 }
 
-bool Checkpoints::saved(int rank, wire::Saved saved) {
-  if (!saved.error.empty())
-    throw Error(fmt::format("checkpoint {}: {}", show_path(saved.folder), saved.error), ExitCode::stopped);
-  auto& parts = parts_[saved.step];
-  parts[rank] = std::move(saved);
-  return parts.size() == world_size_;
+void Checkpoints::saved(int rank, wire::Saved saved) {
+  const std::uint64_t step = saved.step;
+  parts_[step][rank] = std::move(saved);
 }
 
 std::vector<std::uint64_t> Checkpoints::ready() const {
@@ -140,9 +137,8 @@ std::vector<std::uint64_t> Checkpoints::ready() const {
 std::string Checkpoints::complete(std::uint64_t step, json more) {
   const auto parts = parts_.extract(step).mapped();
   const fs::path folder = parts.at(0).folder;
-  json content = json::parse(parts.at(0).meta_json, nullptr, false);
-  if (!content.is_object()) content = json::object();
-  content.update(more);
+  json content = std::move(more);
+  if (const json said = json::parse(parts.at(0).meta_json, nullptr, false); said.is_object()) content.update(said);
   content["schema"] = fmt::format("{}{}", schema, schema_version);
   content["version"] = version;
   content["step"] = step;

@@ -33,11 +33,11 @@ class Checkpoints {
 
   /// Makes the folder and removes what stands there behind `step`, whole or not: pieces that a kill left, or a former training.
   void begin(std::uint64_t step);
-  /// A rank's part is on its disk. True when all ranks' are: complete() may follow. Throws Error when the rank could not write it.
-  bool saved(int rank, wire::Saved saved);
+  /// A rank's part is on its disk.
+  void saved(int rank, wire::Saved saved);
   /// Steps whose parts are all there, oldest first.
   std::vector<std::uint64_t> ready() const;
-  /// Writes checkpoint.json of step `step`, which is ready(): what rank 0's worker said, `more`, and the parts; then removes older ones.
+  /// Writes checkpoint.json of step `step`, which is ready(): `more`, what rank 0's worker said, and the parts; then removes older ones.
   /// Returns its folder.
   std::string complete(std::uint64_t step, nlohmann::json more);
 

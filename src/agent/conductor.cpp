@@ -7,6 +7,7 @@
 #include "agent/item_course.hpp"
 #include "agent/signals.hpp"
 #include "agent/staging.hpp"
+#include "agent/training_course.hpp"
 #include "support/clock.hpp"
 
 namespace mgpu::agent {
@@ -16,6 +17,7 @@ using wire::Type;
 namespace {
 
 std::unique_ptr<Course> make_course(RunControl& control) {
+  if (control.setup().training) return std::make_unique<TrainingCourse>(control);
   return std::make_unique<ItemCourse>(control);
 }
 
@@ -196,7 +198,7 @@ void Conductor::watch_running(double now) {
 
 void Conductor::watch_draining(double now) {
   const bool all_in = roster_.all([](const RankState& state) { return !state.opened || state.stats.has_value(); });
-  if (!all_in && now < phase_deadline_s_) return;
+  if (!all_in && now < drain_s_ + course_->drain_limit_s()) return;
   course_->show(*progress_, now);
   progress_->close();
   outcome_ = course_->finish();
@@ -205,7 +207,7 @@ void Conductor::watch_draining(double now) {
 
 void Conductor::drain() {
   phase_ = Phase::draining;
-  phase_deadline_s_ = now_s() + course_->drain_limit_s();
+  drain_s_ = now_s();
   post_all(Type::finish);
 }
 

@@ -68,7 +68,7 @@ class Conductor final : private RunControl {
   Roster roster_;
   std::unique_ptr<Course> course_;
   Phase phase_ = Phase::gathering;
-  double beat_s_ = 0, phase_deadline_s_ = 0;
+  double beat_s_ = 0, phase_deadline_s_ = 0, drain_s_ = 0;
   bool stopping_ = false;
 
   std::vector<comm::Binding> bindings_;

@@ -69,7 +69,7 @@ class Course {
   virtual void stop(const std::string& reason, double now) = 0;
   /// Shows how far the work is; cheap.
   virtual void show(Progress& progress, double now) const = 0;
-  /// How long the ranks may take from their last work to their statistics, seconds.
+  /// How long the ranks may take from the end of step() to their statistics, seconds; asked again and again.
   virtual double drain_limit_s() const = 0;
   /// Everything is in, or the ranks took too long: completes the output and prints what came of it.
   virtual Outcome finish() = 0;

@@ -16,12 +16,6 @@ namespace mgpu::agent {
 
 namespace {
 
-constexpr std::size_t most_rows_shown = 64;
-
-std::string percent(double part, double whole) {
-  return whole > 0 ? fmt::format("{:.0f} %", 100 * part / whole) : "-";
-}
-
 std::string first_items(const RunSetup& setup, const dispatch::Assignment& assignment) {
   std::string text;
   for (const std::uint64_t item : assignment.first_items) text += fmt::format("{}{}", text.empty() ? "" : " ", item);
@@ -32,6 +26,14 @@ std::string first_items(const RunSetup& setup, const dispatch::Assignment& assig
   }
   return text;
 }
+
+double average(const std::vector<write::RankRow>& ranks, double write::RankRow::*field, double wall_s) {
+  double sum = 0;
+  for (const write::RankRow& row : ranks) sum += row.*field;
+  return ranks.empty() || wall_s <= 0 ? 0.0 : sum / (wall_s * static_cast<double>(ranks.size()));
+}
+
+} // namespace
 
 std::string core_list(const std::vector<std::int32_t>& cores) {
   if (cores.empty()) return "any";
@@ -46,13 +48,15 @@ std::string core_list(const std::vector<std::int32_t>& cores) {
   return text;
 }
 
-double average(const std::vector<write::RankRow>& ranks, double write::RankRow::*field, double wall_s) {
-  double sum = 0;
-  for (const write::RankRow& row : ranks) sum += row.*field;
-  return ranks.empty() || wall_s <= 0 ? 0.0 : sum / (wall_s * static_cast<double>(ranks.size()));
+std::string percent(double part, double whole) {
+  return whole > 0 ? fmt::format("{:.0f} %", 100 * part / whole) : "-";
 }
 
-} // namespace
+std::string device_name(const RankState& state, const comm::Binding& binding) {
+  for (const wire::Device& gpu : state.hello->devices)
+    if (gpu.index == binding.device) return fmt::format("cuda:{} {}", gpu.index, gpu.name);
+  return "cpu";
+}
 
 void print_notice(std::string_view text) {
   fmt::print("note: {}\n", text);
@@ -75,11 +79,8 @@ void print_plan(const RunSetup& setup, const dispatch::Plan& plan, const Roster&
   for (std::size_t rank = 0; rank < assignments.size() && rank < most_rows_shown; ++rank) {
     const comm::Binding& binding = bindings[rank];
     const RankState& state = roster.at(static_cast<int>(rank));
-    std::string device = "cpu";
-    for (const wire::Device& gpu : state.hello->devices)
-      if (gpu.index == binding.device) device = fmt::format("cuda:{} {}", gpu.index, gpu.name);
-    rows.push_back({std::to_string(rank), state.join->host, device, core_list(binding.cores), std::to_string(binding.threads),
-                    std::to_string(binding.loaders), std::to_string(assignments[rank].items),
+    rows.push_back({std::to_string(rank), state.join->host, device_name(state, binding), core_list(binding.cores),
+                    std::to_string(binding.threads), std::to_string(binding.loaders), std::to_string(assignments[rank].items),
                     first_items(setup, assignments[rank])});
   }
   fmt::print("{}", table(rows, {true, false, false, false, true, true, true, false}));
@@ -181,7 +182,7 @@ std::string bottleneck(const Outcome& outcome, const std::vector<write::RankRow>
       share(waiting));
 }
 
-void write_summary(const RunSetup& setup, const Outcome& outcome, const write::Footer& footer) {
+void write_summary(const RunSetup& setup, const Outcome& outcome, const write::Footer& footer, const nlohmann::json& more) {
   nlohmann::json summary{{"job", setup.job_name},
                          {"output", setup.output},
                          {"version", version},
@@ -196,7 +197,9 @@ void write_summary(const RunSetup& setup, const Outcome& outcome, const write::F
                          {"items_per_second", outcome.run_s > 0 ? static_cast<double>(outcome.done) / outcome.run_s : 0.0},
                          {"world_size", footer.ranks.size()},
                          {"stopped", outcome.stopped},
+                         {"error", outcome.error},
                          {"exit_code", static_cast<int>(outcome.code)}};
+  summary.update(more);
   const std::string path = setup.output + ".summary.json";
   std::ofstream file(path, std::ios::trunc);
   file << summary.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace) << '\n';

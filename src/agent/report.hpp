@@ -12,6 +12,15 @@ namespace mgpu::agent {
 
 /// Reasons printed while running; all are in the result file.
 inline constexpr std::uint64_t max_reasons_shown = 100;
+/// Ranks that a table shows.
+inline constexpr std::size_t most_rows_shown = 64;
+
+/// "37 %"; "-" of nothing.
+std::string percent(double part, double whole);
+/// "0-3,8"; "any" of none.
+std::string core_list(const std::vector<std::int32_t>& cores);
+/// "cpu", "cuda:0 NVIDIA H200".
+std::string device_name(const RankState& state, const comm::Binding& binding);
 
 void print_notice(std::string_view text);
 void print_warning(std::string_view text);
@@ -31,8 +40,9 @@ void print_table(const RunSetup& setup, const Outcome& outcome, const std::vecto
 /// "The bottleneck was …": the largest share of the ranks' time that was not the device's.
 std::string bottleneck(const Outcome& outcome, const std::vector<write::RankRow>& ranks);
 
-/// OUTPUT.summary.json: one line.
-void write_summary(const RunSetup& setup, const Outcome& outcome, const write::Footer& footer);
+/// OUTPUT.summary.json: one line. `more`: keys that a course adds.
+void write_summary(const RunSetup& setup, const Outcome& outcome, const write::Footer& footer,
+                   const nlohmann::json& more = nlohmann::json::object());
 
 /// Job::finish on standard output.
 void finish_job(const Job& job, const Config& config, const Results& results);

@@ -41,14 +41,27 @@ void Progress::update(std::uint64_t done, std::uint64_t failed, double now_s, st
   if (mode_ == Mode::none || closed_) return;
   done_ = done;
   failed_ = failed;
-  if (now_s - shown_s_ < (mode_ == Mode::bar ? bar_every_s : plain_every_s)) return;
+  if (!due(now_s)) return;
   shown_s_ = now_s;
-  const std::string line = done == 0 && !opening.empty() ? std::string(opening) : text(done, failed, now_s - began_s_);
+  print(done, total_, done == 0 && !opening.empty() ? std::string(opening) : text(done, failed, now_s - began_s_));
+}
+
+void Progress::show(std::uint64_t done, std::uint64_t total, std::string_view line, double now_s) {
+  if (!due(now_s)) return;
+  shown_s_ = now_s;
+  print(done, total, line);
+}
+
+bool Progress::due(double now_s) const {
+  return mode_ != Mode::none && !closed_ && now_s - shown_s_ >= (mode_ == Mode::bar ? bar_every_s : plain_every_s);
+}
+
+void Progress::print(std::uint64_t done, std::uint64_t total, std::string_view line) {
   if (mode_ == Mode::plain) {
     fmt::print(stderr, "{}\n", line);
     return;
   }
-  const std::uint64_t filled = total_ == 0 ? 0 : std::min(bar_width, done * bar_width / total_);
+  const std::uint64_t filled = total == 0 ? 0 : std::min(bar_width, done * bar_width / total);
   std::string bar;
   for (std::uint64_t cell = 0; cell < bar_width; ++cell) bar += cell < filled ? "━" : "·";
   fmt::print(stderr, "\r\033[K{} {}", bar, line);

@@ -14,6 +14,10 @@ class Progress {
 
   /// Cheap to call often. `opening` is shown while nothing is done yet.
   void update(std::uint64_t done, std::uint64_t failed, double now_s, std::string_view opening = {});
+  /// As update, with a line of the caller's own: `done` of `total` is what the bar shows.
+  void show(std::uint64_t done, std::uint64_t total, std::string_view line, double now_s);
+  /// True when show() would print, so that a line need not be made in vain.
+  bool due(double now_s) const;
   /// Prints a line for the person above the bar, on stderr.
   void say(std::string_view line);
   /// Takes the bar away or prints the last plain line.
@@ -21,6 +25,7 @@ class Progress {
 
  private:
   std::string text(std::uint64_t done, std::uint64_t failed, double elapsed_s) const;
+  void print(std::uint64_t done, std::uint64_t total, std::string_view line);
   void erase();
   enum class Mode : std::uint8_t { bar, plain, none } mode_;
   std::uint64_t total_;

@@ -11,7 +11,7 @@ class logger;
 
 namespace mgpu {
 
-inline constexpr int log_warning = 2, log_error = 3;
+inline constexpr int log_info = 1, log_warning = 2, log_error = 3;
 
 class RankLogs {
  public:

@@ -1,0 +1,230 @@
+#include "agent/training_course.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <random>
+
+#include "agent/report.hpp"
+#include "support/clock.hpp"
+#include "support/rank_logs.hpp"
+#include "support/text.hpp"
+
+namespace mgpu::agent {
+
+using wire::Type;
+
+namespace {
+
+constexpr std::uint64_t piece_items = 4096;
+
+std::string random_token() {
+  std::random_device device;
+  return fmt::format("{:08x}{:08x}", device(), device());
+}
+
+template <typename Message>
+void send_all(RunControl& control, Type type, const Message& message) {
+  wire::Buffer bytes;
+  wire::encode(message, bytes);
+  control.post_all(type, wire::View(bytes));
+}
+
+} // namespace
+
+TrainingCourse::TrainingCourse(RunControl& control)
+    : control_(control),
+      setup_(control.setup()),
+      training_(*setup_.training),
+      config_(setup_.config),
+      output_(setup_),
+      checkpoints_(training_.checkpoints, config_.get<std::size_t>("keep"), control.roster().size()),
+      began_s_(now_s()) {}
+
+void TrainingCourse::plan(const std::vector<comm::Binding>& bindings) {
+  bindings_ = bindings;
+  plan_ = plan_training(setup_, control_.roster().size(), bindings[0].device >= 0, config_);
+  progress_.set_epochs(plan_.epochs);
+  print_training_plan(setup_, plan_, config_, control_.roster(), bindings_);
+}
+
+void TrainingCourse::start() {
+  const std::uint64_t step = training_.begin ? training_.begin->step : 0;
+  const std::string curves = write::History::path_of(setup_.output);
+  checkpoints_.begin(step);
+  if (step == 0) {
+    history_ = write::History::create(curves);
+  } else {
+    const nlohmann::json& was = training_.begin->json;
+    history_ = write::History::resume(curves, step, was.value("validations", std::uint64_t{0}));
+    if (history_->last_step() != step)
+      print_warning(fmt::format("{} ends at step {}, the checkpoint at {}: /training will have a gap", show_path(curves),
+                                history_->last_step(), step));
+    for (const nlohmann::json& each : was.value("skipped", nlohmann::json::array()))
+      skipped_[{each.at(0).get<std::uint8_t>(), each.at(1).get<std::uint64_t>()}] = each.at(2).get<std::string>();
+  }
+  make_pieces();
+  output_.start(control_.roster().size());
+}
+
+void TrainingCourse::describe(int rank, wire::Configure& configure) const {
+  configure.config_json = config_.json().dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+  configure.batch_size = plan_.batch_size;
+  // Enough to keep the loaders busy while one is computed.
+  const auto loaders = bindings_[static_cast<std::size_t>(rank)].loaders;
+  configure.batches_in_flight = static_cast<std::int32_t>(2 + (loaders + plan_.batch_size - 1) / plan_.batch_size);
+}
+
+void TrainingCourse::make_pieces() {
+  std::uint64_t held_out = training_.validation ? training_.validation->manifest.size() : 0;
+  if (config_.get<bool>("quick-test"))
+    held_out = std::min<std::uint64_t>(held_out, plan_.steps_an_epoch * static_cast<std::uint64_t>(plan_.global_batch));
+  add_pieces(wire::DataPart::train, setup_.manifest, training_.labels, setup_.manifest.size());
+  if (training_.validation)
+    add_pieces(wire::DataPart::validation, training_.validation->manifest, training_.validation->labels, held_out);
+  else
+    add_pieces(wire::DataPart::validation, {}, {}, 0);
+}
+
+void TrainingCourse::add_pieces(wire::DataPart part, const manifest::Manifest& manifest, const manifest::StringColumn& labels,
+                                std::uint64_t count) {
+  std::vector<std::size_t> columns;
+  for (const std::string& name : setup_.item_columns)
+    if (count > 0) columns.push_back(manifest.column(name).value());
+  std::uint64_t row = 0;
+  do { // one piece at least, so that the worker knows that the part is empty
+    wire::Items piece{static_cast<std::uint8_t>(part), count, {}};
+    for (; row < count && piece.items.size() < piece_items; ++row) {
+      Item& item = piece.items.emplace_back();
+      item.index = row;
+      item.path = manifest.path(row);
+      item.columns.emplace_back("label", labels[row]);
+      for (std::size_t at = 0; at < columns.size(); ++at)
+        item.columns.emplace_back(setup_.item_columns[at], manifest.value(columns[at], row));
+    }
+    wire::encode(piece, pieces_.emplace_back());
+  } while (row < count);
+}
+
+void TrainingCourse::configured(int rank) {
+  for (const wire::Buffer& piece : pieces_) control_.post(rank, Type::items, wire::View(piece));
+  if (++given_ == control_.roster().size()) pieces_ = {};
+}
+
+void TrainingCourse::opened(int /*rank*/, bool /*again*/) {
+  if (!connected_ && control_.roster().all([](const RankState& state) { return state.opened.has_value(); })) connect();
+}
+
+void TrainingCourse::connect() {
+  const Roster& roster = control_.roster();
+  const wire::Trainable& first = roster.at(0).opened->trainable;
+  for (int rank = 1; rank < roster.size(); ++rank)
+    if (roster.at(rank).opened->trainable.signature != first.signature)
+      throw usage_error(fmt::format("rank {} on {} opened another network than rank 0 on {}: is the file the same on every host?",
+                                    rank, roster.at(rank).join->host, roster.at(0).join->host));
+  if (training_.begin)
+    if (const auto was = training_.begin->json.value("signature", first.signature); was != first.signature)
+      throw usage_error(fmt::format("--resume: checkpoint {} is of another network than --model {}",
+                                    show_path(training_.begin->folder), setup_.model));
+  if (plan_.batch_found) {
+    std::int64_t fits = plan_.batch_size;
+    for (int rank = 0; rank < roster.size(); ++rank) {
+      const std::int64_t here = roster.at(rank).opened->trainable.batch_size;
+      fits = rank == 0 ? here : std::min(fits, here);
+    }
+    if (fits > 0) plan_ = with_batch(plan_, setup_, roster.size(), fits, config_);
+    control_.say(fmt::format("--batch-size auto: {} a rank, global batch {}, {} steps an epoch, learning rate × {:.6g}",
+                             plan_.batch_size, plan_.global_batch, plan_.steps_an_epoch, plan_.lr_factor));
+  }
+  wire::Connect message;
+  message.token = random_token();
+  message.nccl_id = first.nccl_id;
+  std::vector<std::string> nodes;
+  for (int rank = 0; rank < roster.size(); ++rank) {
+    const wire::Join& join = *roster.at(rank).join;
+    auto node = std::find(nodes.begin(), nodes.end(), join.node);
+    if (node == nodes.end()) node = nodes.insert(node, join.node);
+    message.node_of.push_back(static_cast<std::int32_t>(node - nodes.begin()));
+    message.hosts.push_back(join.host);
+  }
+  message.batch_size = plan_.batch_size;
+  message.first_validation = history_->validations();
+  if (training_.begin) {
+    message.first_validation = training_.begin->json.value("validations", std::uint64_t{0});
+    message.checkpoint = training_.begin->folder;
+  }
+  send_all(control_, Type::connect, message);
+  connected_ = true;
+  connected_s_ = heard_s_ = now_s();
+}
+
+void TrainingCourse::halt(bool now, const std::string& reason) {
+  send_all(control_, Type::halt, wire::Halt{static_cast<std::uint8_t>(now ? 1 : 0), reason});
+}
+
+void TrainingCourse::stop(const std::string& reason, double /*now*/) {
+  if (!stop_reason_.empty() || !error_.empty()) return;
+  stop_reason_ = reason;
+  halt(false, reason);
+  control_.say(fmt::format("stopping: {} received; the step under way is finished and a checkpoint written", reason));
+}
+
+void TrainingCourse::fail(const std::string& reason, ExitCode code) {
+  if (!error_.empty()) return;
+  error_ = reason;
+  error_code_ = code;
+  halt(true, reason);
+}
+
+void TrainingCourse::lost(int rank, const std::string& reason, ExitCode code, bool over) {
+  if (over && control_.roster().at(rank).stats) return; // its work was done
+  const std::string& host = control_.roster().at(rank).join->host;
+  if (code == ExitCode::usage && !progress_.last()) throw usage_error(reason);
+  control_.log(rank, log_error, reason);
+  if (losses_.empty()) lost_s_ = now_s();
+  losses_.push_back({rank, reason, code});
+  if (!over) return; // step() finds out who is to blame
+  if (stop_reason_.empty())
+    fail(fmt::format("rank {} on {}: {}", rank, host, reason), code);
+  else
+    halt(true, reason); // the others would wait for it; the checkpoint before is the one to go on from
+}
+
+/// Which of the ranks that failed is to blame: one whose process was killed, else the first that spoke. The others only missed it.
+const TrainingCourse::Loss& TrainingCourse::root_cause() const {
+  const auto killed = std::find_if(losses_.begin(), losses_.end(),
+                                   [](const Loss& loss) { return loss.reason.find("killed by signal") != std::string::npos; });
+  return killed != losses_.end() ? *killed : losses_.front();
+}
+
+bool TrainingCourse::step(double now) {
+  constexpr double listen_s = 0.5; // ranks that miss another one may speak before its agent does
+  output_.check();
+  if (!losses_.empty() && (now - lost_s_ > listen_s || control_.roster().living() == 0)) {
+    const Loss& loss = root_cause();
+    fail(fmt::format("rank {} on {}: {}", loss.rank, control_.roster().at(loss.rank).join->host, loss.reason), loss.code);
+  }
+  // Between two words of rank 0 lies at most a validation; what takes this long will not end.
+  const double silent_limit_s = std::max(3600.0, 10 * config_.get<double>("reduce-timeout"));
+  if (connected_ && now - heard_s_ > silent_limit_s)
+    fail(fmt::format("nothing heard of the training for {}", human_duration(now - heard_s_)), ExitCode::failed);
+  if (!error_.empty()) return true;
+  if (!stop_reason_.empty()) return true;
+  const std::uint64_t done = progress_.last() ? progress_.last()->step : training_.begin ? training_.begin->step : 0;
+  return progress_.total() > 0 && done >= progress_.total();
+}
+
+double TrainingCourse::drain_limit_s() const {
+  constexpr double last_words_s = 5, checkpoint_s = 120;
+  if (!losses_.empty() || !error_.empty()) return last_words_s;
+  // A last validation and a last checkpoint come behind the last step.
+  return stop_reason_.empty() ? std::max(3600.0, 10 * config_.get<double>("reduce-timeout")) : checkpoint_s;
+}
+
+void TrainingCourse::show(Progress& progress, double now) const {
+  if (!progress.due(now)) return;
+  const auto& last = progress_.last();
+  progress.show(last ? last->step : 0, progress_.total(), last ? progress_.line(now) : opening_line(control_.roster()), now);
+}
+
+} // namespace mgpu::agent

@@ -1,0 +1,91 @@
+#pragma once
+// A training: gives every rank the whole item list and the way to the others, then listens: curves, validations, skipped samples,
+// checkpoints. All ranks step together, so a lost one ends the run; the checkpoints stay.
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "agent/course.hpp"
+#include "agent/output.hpp"
+#include "agent/training_plan.hpp"
+#include "agent/training_progress.hpp"
+#include "write/history.hpp"
+
+namespace mgpu::agent {
+
+class TrainingCourse final : public Course {
+ public:
+  explicit TrainingCourse(RunControl& control);
+
+  void plan(const std::vector<comm::Binding>& bindings) override;
+  void start() override;
+  void describe(int rank, wire::Configure& configure) const override;
+  void configured(int rank) override;
+  void opened(int rank, bool again) override;
+  void on_frame(int rank, wire::Type type, wire::View payload, const std::shared_ptr<void>& owner) override;
+  void lost(int rank, const std::string& reason, ExitCode code, bool over) override;
+  bool step(double now) override;
+  void stop(const std::string& reason, double now) override;
+  void show(Progress& progress, double now) const override;
+  double drain_limit_s() const override;
+  Outcome finish() override;
+  void discard_unused() noexcept override;
+
+ private:
+  struct Loss {
+    int rank = 0;
+    std::string reason;
+    ExitCode code = ExitCode::failed;
+  };
+
+  void make_pieces();
+  void add_pieces(wire::DataPart part, const manifest::Manifest& manifest, const manifest::StringColumn& labels,
+                  std::uint64_t count);
+  void connect();
+  void on_steps(const wire::Steps& steps);
+  void on_metrics(wire::Metrics metrics);
+  void on_skipped(int rank, const wire::Skipped& skipped);
+  void on_saved(int rank, wire::Saved saved);
+  void complete_checkpoints();
+  nlohmann::json checkpoint_facts() const;
+  void halt(bool now, const std::string& reason);
+  void fail(const std::string& reason, ExitCode code);
+  const Loss& root_cause() const;
+  void put_statuses(bool all_used);
+  nlohmann::json summary() const;
+  std::vector<write::Series> series() const;
+
+  RunControl& control_;
+  const RunSetup& setup_;
+  const TrainingSetup& training_;
+  Config config_; ///< as the workers get it
+  Output output_;
+  TrainingPlan plan_;
+  Checkpoints checkpoints_;
+  std::vector<comm::Binding> bindings_;
+  std::vector<wire::Buffer> pieces_; ///< Items frames, until every rank has them
+  int given_ = 0;                    ///< ranks that have them
+  bool connected_ = false;
+  double began_s_, connected_s_ = 0, heard_s_ = 0, ended_s_ = 0;
+
+  std::optional<write::History> history_;
+  TrainingProgress progress_;
+  std::optional<wire::Metrics> last_metrics_, best_metrics_;
+  std::map<std::pair<std::uint8_t, std::uint64_t>, std::string> skipped_; ///< by part and row: why
+  std::uint64_t samples_ = 0;                                             ///< of the steps of this run
+
+  std::vector<Loss> losses_; ///< ranks that failed, in the order in which it was heard
+  double lost_s_ = 0;
+  std::string stop_reason_, error_, last_checkpoint_;
+  ExitCode stop_code_ = ExitCode::stopped, error_code_ = ExitCode::failed;
+};
+
+/// A row a rank and the sentence that names the bottleneck; the last validation and its table by class.
+void print_training_table(const std::vector<write::RankRow>& ranks, const std::optional<wire::Metrics>& last,
+                          const std::optional<wire::Metrics>& best);
+
+/// "The bottleneck was …": where the ranks' time went.
+std::string training_bottleneck(const std::vector<write::RankRow>& ranks);
+
+} // namespace mgpu::agent
