@@ -1,8 +1,13 @@
 #pragma once
-// A training worker that lives in its agent: takes items and the way to the others, then makes steps by itself, one a poll, and writes
-// checkpoints of a few bytes. Lets rank 0's side of a training run without LibTorch.
+// A training worker that lives in its agent: takes items and the way to the others, then makes steps, all ranks of the node together, and
+// writes checkpoints of a few bytes. Lets rank 0's side of a training run without LibTorch.
+#include <fcntl.h>
 #include <fmt/format.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
+#include <algorithm>
+#include <atomic>
 #include <csignal>
 #include <deque>
 #include <filesystem>
@@ -15,6 +20,41 @@
 #include "mgpu/version.hpp"
 
 namespace mgpu::agent {
+
+/// Keeps the ranks of a node in step, and lets them stop at the same one: a page that all of them map.
+class Lockstep {
+ public:
+  Lockstep(const std::string& token, std::size_t ranks) : path_("/dev/shm/mgpu-test-" + token), ranks_(ranks) {
+    const int fd = ::open(path_.c_str(), O_RDWR | O_CREAT, 0600);
+    if (::ftruncate(fd, page_bytes) != 0) throw Error("ftruncate");
+    done_ = static_cast<std::atomic<std::uint64_t>*>(::mmap(nullptr, page_bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0));
+    ::close(fd);
+  }
+  ~Lockstep() {
+    ::munmap(done_, page_bytes);
+    ::unlink(path_.c_str());
+  }
+  Lockstep(const Lockstep&) = delete;
+  Lockstep& operator=(const Lockstep&) = delete;
+
+  /// Every rank has done what this one has.
+  bool may_step(std::uint64_t done) const {
+    return std::all_of(done_ + 1, done_ + 1 + ranks_, [&](const auto& other) { return other.load() >= done; });
+  }
+  void stepped(int rank, std::uint64_t done) { done_[1 + rank] = done; }
+  /// The first rank that is told to stop says after which step: nobody is more than one step ahead of it.
+  void stop_after(std::uint64_t step) {
+    std::uint64_t none = 0;
+    done_[0].compare_exchange_strong(none, step);
+  }
+  bool stop_before(std::uint64_t step) const { return done_[0] != 0 && step > done_[0]; }
+
+ private:
+  static constexpr std::size_t page_bytes = 4096;
+  std::string path_;
+  std::size_t ranks_;
+  std::atomic<std::uint64_t>* done_; ///< [0]: the last step, then each rank's
+};
 
 class FakeTraining final : public WorkerLink {
  public:
@@ -38,7 +78,11 @@ class FakeTraining final : public WorkerLink {
     if (type == wire::Type::configure) configure_ = wire::decode<wire::Configure>(payload);
     if (type == wire::Type::items) take(wire::decode<wire::Items>(payload));
     if (type == wire::Type::connect) begin(wire::decode<wire::Connect>(payload));
-    if (type == wire::Type::halt) halted_ = true;
+    if (type == wire::Type::halt) {
+      halted_ = true;
+      now_ = wire::decode<wire::Halt>(payload).now != 0;
+      if (lockstep_) lockstep_->stop_after(step_ + 1);
+    }
     if (type == wire::Type::finish) finishing_ = true;
   }
   void flush() override {}
@@ -74,18 +118,22 @@ class FakeTraining final : public WorkerLink {
   }
   void begin(wire::Connect connect) {
     connect_ = std::move(connect);
-    if (connect_->checkpoint.empty()) return;
-    const std::string name = std::filesystem::path(connect_->checkpoint).filename();
-    step_ = std::stoull(name.substr(name.find('-') + 1));
+    if (!connect_->checkpoint.empty()) {
+      const std::string name = std::filesystem::path(connect_->checkpoint).filename();
+      step_ = std::stoull(name.substr(name.find('-') + 1));
+    }
+    lockstep_.emplace(connect_->token, connect_->hosts.size());
+    lockstep_->stepped(configure_.rank, step_);
   }
   void work() {
     if (!connect_) return;
-    if (step_ < behaviour_.steps && !halted_) {
+    if (step_ < behaviour_.steps && !now_ && !lockstep_->stop_before(step_ + 1)) {
+      if (!lockstep_->may_step(step_)) return;
       std::this_thread::sleep_for(behaviour_.step_time);
       return one_step();
     }
     if (!finishing_) return;
-    if (halted_) save();
+    if (halted_ && !now_) save();
     wire::Stats stats;
     stats.items = 8 * step_;
     stats.wall_s = 1;
@@ -118,6 +166,7 @@ class FakeTraining final : public WorkerLink {
           wire::Metrics{step_, step.epoch, 0.1, 1, {{"loss", 0.5}, {"accuracy", 0.75}}, {{"a", 1.0}, {"b", 0.5}}, {10, 20}});
     if (step_ % behaviour_.checkpoint_every == 0) save();
     if (first && step_ == behaviour_.signals_after) std::raise(SIGTERM);
+    lockstep_->stepped(configure_.rank, step_);
   }
   void save() {
     const Config config(nlohmann::json::parse(configure_.config_json));
@@ -139,7 +188,8 @@ class FakeTraining final : public WorkerLink {
   std::optional<wire::Connect> connect_;
   std::deque<std::pair<wire::Type, wire::Buffer>> out_;
   std::uint64_t step_ = 0;
-  bool halted_ = false, finishing_ = false;
+  std::optional<Lockstep> lockstep_;
+  bool halted_ = false, now_ = false, finishing_ = false;
   std::optional<std::string> end_;
 };
 
