@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "collective/kernels.hpp"
+#include "collective/node_buckets.hpp"
 #include "collective/optimizer.hpp"
 #include "collective/small_sums.hpp"
 #include "mgpu/error.hpp"
@@ -62,50 +63,32 @@ class SharedExchange final : public Exchange {
     for (int s = 0; s < states; ++s)
       states_.push_back(wire::NodeMemory::anonymous(std::max<std::size_t>(share_elements_, 1) * sizeof(float)));
     for (int local = 0; local < node_.local_size(); ++local) gradients_.push_back(node_.gradients(local));
-    node_.unlink();
+    if (node_.local_size() < size())
+      buckets_ = std::make_unique<NodeBuckets>(node_, layout_.buckets, shares_, uplink_.get());
+    else
+      node_.unlink(); // everybody is here; with several nodes the agents come by name
   }
 
   int rank() const override { return rank_; }
   int size() const override { return static_cast<int>(node_of_.size()); }
   float* parameters() override { return node_.parameters(); }
   float* gradients() override { return node_.gradients(node_.local_rank()); }
-  void broadcast_parameters() override { node_.barrier("taking rank 0's parameters"); }
-  void ready(std::size_t) override {}
+  void broadcast_parameters() override {
+    constexpr std::string_view what = "taking rank 0's parameters";
+    node_.barrier(what);
+    if (!buckets_) return;
+    // Sums with zeros: exact.
+    if (uplink_ && rank_ > 0) std::fill_n(parameters(), layout_.elements, 0.0F);
+    sums_.over_nodes(parameters(), layout_.elements, NumberType::float32, what);
+  }
+
+  void ready(std::size_t bucket) override {
+    if (buckets_) buckets_->ready(bucket);
+  }
 
   StepResult step(const StepRequest& request) override {
-    StepResult result;
-    double begin = now_s();
-    // Also the barrier after which all gradients are final.
-    sums_.sum(request.facts, "reducing gradients");
-    const Decision decision = request.decide(request.facts);
-    if (decision.update && states_of(decision.hyper) > static_cast<int>(states_.size()))
-      throw Error(fmt::format("rank {}: the optimiser needs {} states, {} were opened", rank_, states_of(decision.hyper),
-                              states_.size()));
-    result.wait_s = now_s() - begin;
-    if (!decision.update) return result;
-
-    double scale = decision.gradient_scale;
-    std::span<const float* const> sources = gradients_;
-    const float* summed = gradients();
-    if (request.clip_norm > 0 || request.check_finite) {
-      begin = now_s();
-      for (const Slice& share : shares_)
-        kernels().sum(gradients_.data(), gradients_.size(), share.begin, share.size(), 1, gradients() + share.begin);
-      sources = {&summed, 1};
-      const double squares = sum_of_squares(summed);
-      result.grad_norm = std::sqrt(squares) * std::abs(scale);
-      result.wait_s += now_s() - begin;
-      if (request.check_finite && !std::isfinite(squares)) return result;
-      // As torch.nn.utils.clip_grad_norm_.
-      if (request.clip_norm > 0) scale *= std::min(1.0, request.clip_norm / (result.grad_norm + 1e-6));
-    }
-    begin = now_s();
-    for (std::size_t bucket = 0; bucket < shares_.size(); ++bucket) update(decision.hyper, scale, bucket, sources);
-    result.update_s = now_s() - begin;
-    begin = now_s();
-    node_.barrier("updating parameters");
-    result.wait_s += now_s() - begin;
-    result.updated = true;
+    const StepResult result = take_step(request);
+    if (buckets_) buckets_->next_step();
     return result;
   }
 
@@ -140,6 +123,62 @@ class SharedExchange final : public Exchange {
   }
 
  private:
+  StepResult take_step(const StepRequest& request) {
+    StepResult result;
+    if (buckets_) buckets_->all_ready();
+    Decision decision;
+    timed(result.wait_s, [&] { // on one node also the barrier after which all gradients are final
+      sums_.sum(request.facts, "reducing gradients");
+      decision = request.decide(request.facts);
+    });
+    const bool looks = request.clip_norm > 0 || request.check_finite; // at the whole sum, before any update
+    if (buckets_ && (looks || !decision.update)) timed(result.wait_s, [&] { wait_for_buckets(); });
+    if (!decision.update) return result;
+    if (states_of(decision.hyper) > static_cast<int>(states_.size()))
+      throw Error(fmt::format("rank {}: the optimiser needs {} states for each parameter, {} were opened", rank_,
+                              states_of(decision.hyper), states_.size()));
+
+    double scale = decision.gradient_scale;
+    const float* summed = buckets_ ? buckets_->sums() : gradients();
+    std::span<const float* const> sources = gradients_;
+    if (buckets_ || looks) sources = {&summed, 1};
+    if (looks) {
+      double squares = 0;
+      timed(result.wait_s, [&] {
+        if (!buckets_) sum_shares_in_place();
+        squares = sum_of_squares(summed);
+      });
+      result.grad_norm = std::sqrt(squares) * std::abs(scale);
+      if (request.check_finite && !std::isfinite(squares)) return result;
+      // As torch.nn.utils.clip_grad_norm_.
+      if (request.clip_norm > 0) scale *= std::min(1.0, request.clip_norm / (result.grad_norm + 1e-6));
+    }
+    for (std::size_t bucket = 0; bucket < shares_.size(); ++bucket) {
+      if (buckets_ && !looks) timed(result.wait_s, [&] { buckets_->wait(bucket); });
+      timed(result.update_s, [&] { update(decision.hyper, scale, bucket, sources); });
+    }
+    timed(result.wait_s, [&] { node_.barrier("updating parameters"); });
+    result.updated = true;
+    return result;
+  }
+
+  template <typename Work>
+  static void timed(double& sum_s, const Work& work) {
+    const double begin = now_s();
+    work();
+    sum_s += now_s() - begin;
+  }
+
+  void wait_for_buckets() {
+    for (std::size_t bucket = 0; bucket < shares_.size(); ++bucket) buckets_->wait(bucket);
+  }
+
+  /// Each rank into its own gradients: nobody else reads those there.
+  void sum_shares_in_place() {
+    for (const Slice& share : shares_)
+      kernels().sum(gradients_.data(), gradients_.size(), share.begin, share.size(), 1, gradients() + share.begin);
+  }
+
   void update(const Hyper& hyper, double scale, std::size_t bucket, std::span<const float* const> sources) {
     UpdateArrays arrays{sources, parameters(), {}};
     for (std::size_t s = 0; s < states_.size(); ++s) arrays.states[s] = state(s) + state_at_[bucket];
@@ -149,7 +188,9 @@ class SharedExchange final : public Exchange {
   /// Of all elements, each counted by the rank that owns it; the same bits everywhere.
   double sum_of_squares(const float* values) {
     double squares = 0;
-    for (const Slice& share : shares_) squares += kernels().squares(values + share.begin, share.size());
+    // Nodes cut their shares differently, so their sums could differ in the last bits: the first node's count.
+    if (node_of_[static_cast<std::size_t>(rank_)] == 0)
+      for (const Slice& share : shares_) squares += kernels().squares(values + share.begin, share.size());
     sums_.sum({&squares, 1}, "the norm of the gradients");
     return squares;
   }
@@ -188,7 +229,8 @@ class SharedExchange final : public Exchange {
   std::vector<std::size_t> state_at_; ///< by bucket: where its share begins in the states
   std::size_t share_elements_ = 0;
   std::vector<wire::NodeMemory> states_;
-  std::vector<const float*> gradients_; ///< of the node's ranks
+  std::vector<const float*> gradients_;  ///< of the node's ranks
+  std::unique_ptr<NodeBuckets> buckets_; ///< with several nodes; last: its thread uses the others
 };
 
 } // namespace

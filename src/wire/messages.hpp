@@ -178,6 +178,7 @@ struct Halt {
 /// Floats in the node's shared memory, to be summed over the nodes' leaders by the agents.
 struct Reduce {
   std::uint64_t id = 0;
+  std::uint8_t stream = 0;  ///< sums of a stream begin in the same order on all nodes; 0 gradients, 1 small numbers
   std::uint64_t offset = 0; ///< bytes from the start of the shared memory
   std::uint64_t count = 0;  ///< elements
   std::uint8_t type = 0;    ///< 0 float32, 1 float64
