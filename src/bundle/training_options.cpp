@@ -60,7 +60,6 @@ std::vector<OptionSpec> run_options() {
       {"find-unused", false, "allow parameters that a step does not use"},
       {"gradient-compression", "none", "number format in which gradients travel", "TYPE", {"none", "bfloat16"}},
       {"shard-optimizer", false, "each rank keeps its share of the optimiser's state (ZeRO-1)"},
-      {"cuda-graph", false, "capture the whole step where shapes are fixed"},
       {"max-nonfinite", 10, "steps in a row whose loss or gradients may be infinite or NaN", "N"},
       {"reduce-timeout", 300.0, "seconds a rank waits for the others in a step", "SECONDS"},
   };
