@@ -125,16 +125,17 @@ bool flags_describe_audio(const Config& config) {
 }
 
 nlohmann::json to_json(const ImageSpec& spec) {
-  return {{"size", {spec.height, spec.width}},
-          {"resize", name_of(resizes, spec.resize)},
-          {"resize_to", spec.resize_to},
-          {"crop", name_of(crops, spec.center_crop)},
-          {"interpolation", name_of(interpolations, spec.interpolation)},
-          {"antialias", spec.antialias},
-          {"channels", spec.channels},
-          {"scale", spec.scale},
-          {"mean", spec.mean},
-          {"std", spec.std}};
+  nlohmann::json json{{"size", {spec.height, spec.width}},
+                      {"resize", name_of(resizes, spec.resize)},
+                      {"crop", name_of(crops, spec.center_crop)},
+                      {"interpolation", name_of(interpolations, spec.interpolation)},
+                      {"antialias", spec.antialias},
+                      {"channels", spec.channels},
+                      {"scale", spec.scale},
+                      {"mean", spec.mean},
+                      {"std", spec.std}};
+  if (spec.resize_to > 0) json["resize_to"] = spec.resize_to; // 0: follows from the size
+  return json;
 }
 
 nlohmann::json to_json(const AudioSpec& spec) {

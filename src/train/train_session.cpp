@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "collective/shared_exchange.hpp"
 #include "model/reason.hpp"
 #include "run/devices.hpp"
@@ -27,7 +29,8 @@ TrainSession::TrainSession(SessionParts parts, MakeTraining make_training)
       channel_(parts.channel),
       ended_(std::move(parts.ended)),
       trace_(configure_.trace != 0, configure_.rank,
-             [this](std::string_view piece) { channel_.send(wire::Type::trace, std::as_bytes(std::span(piece))); }) {
+             [this](std::string_view piece) { channel_.send(wire::Type::trace, std::as_bytes(std::span(piece))); }),
+      uplink_(std::make_shared<collective::ChannelUplink>(parts.channel)) {
   use_cores(configure_.cores); // before any thread is made: they inherit it
   thread_ = std::thread([this] { thread_main(); });
 }
@@ -49,6 +52,8 @@ void TrainSession::handle(wire::Type type, wire::View payload) {
       changed_.notify_all();
       return;
     }
+    case wire::Type::reduced:
+      return uplink_->on_reduced(payload);
     case wire::Type::halt:
       return on_halt(wire::decode<wire::Halt>(payload));
     default:
@@ -191,6 +196,10 @@ OpenExchange TrainSession::exchange_maker() {
     spec.node_of.assign(connect_->node_of.begin(), connect_->node_of.end());
     spec.hosts = connect_->hosts;
     spec.timeout_s = settings_.reduce_timeout_s;
+    const auto own = std::find(spec.node_of.begin(), spec.node_of.end(), spec.node_of[static_cast<std::size_t>(spec.rank)]);
+    const bool first_of_node = own - spec.node_of.begin() == spec.rank;
+    const bool several_nodes = std::any_of(spec.node_of.begin(), spec.node_of.end(), [](int node) { return node > 0; });
+    if (first_of_node && several_nodes) spec.uplink = uplink_;
     return collective::open_shared_exchange(spec, layout, collective::states_of(settings_.hyper));
   };
 }

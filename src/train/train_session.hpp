@@ -6,6 +6,7 @@
 #include <optional>
 #include <thread>
 
+#include "collective/channel_uplink.hpp"
 #include "run/worker_session.hpp"
 #include "train/probe.hpp"
 #include "train/trainer.hpp"
@@ -56,6 +57,7 @@ class TrainSession final : public WorkerSession {
   std::optional<std::string> given_up_;
   bool stop_ = false, finished_ = false;
   std::unique_ptr<Trainer> trainer_;
+  std::shared_ptr<collective::ChannelUplink> uplink_; ///< this node's way to the others
 
   double wall_s_ = 0;
   int exit_code_ = 1;
