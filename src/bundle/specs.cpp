@@ -134,7 +134,7 @@ nlohmann::json to_json(const ImageSpec& spec) {
                       {"scale", spec.scale},
                       {"mean", spec.mean},
                       {"std", spec.std}};
-  if (spec.resize_to > 0) json["resize_to"] = spec.resize_to; // 0: follows from the size
+  if (spec.resize_to > 0) json["resize_to"] = spec.resize_to; // 0 stands for "not said"
   return json;
 }
 

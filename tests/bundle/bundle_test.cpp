@@ -158,5 +158,19 @@ TEST_F(BundleTest, ReadsWhatFramesOfSpeechSay) {
   EXPECT_THAT(refusal(changed("frame_seconds", 0)), HasSubstr("frame_seconds: "));
 }
 
+// A trained .pt carries it; what it says must be what the bundle said, whatever was left out there.
+TEST_F(BundleTest, WhatIsEmbeddedIsReadAgain) {
+  for (const char* fed :
+       {R"("image": {"size": 32})", R"("image": {"size": [32, 48], "resize_to": 50})", R"("audio": {"sample_rate": 8000})"}) {
+    const Bundle bundle = open(std::string(R"({"schema": "mgpu-bundle/1", "model": "m.pt", "labels": ["a", "b"], )") + fed + "}");
+    nlohmann::json embedded = bundle.embedded_json();
+    EXPECT_FALSE(embedded.contains("model"));
+    embedded["model"] = "m.pt";
+    const Bundle again = open(embedded.dump());
+    EXPECT_EQ(again.labels, bundle.labels);
+    EXPECT_EQ(again.embedded_json(), bundle.embedded_json());
+  }
+}
+
 } // namespace
 } // namespace mgpu
