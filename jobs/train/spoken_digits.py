@@ -18,7 +18,7 @@ import torch
 import torchaudio
 
 WORDS = ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"]
-VOCABULARY = ["<blank>", " ", *sorted(set("".join(WORDS)))]
+VOCABULARY = ["", " ", *sorted(set("".join(WORDS)))]
 RATE_HZ = 16000
 MELS = 40
 CHANNELS = 96
