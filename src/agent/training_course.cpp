@@ -148,7 +148,6 @@ void TrainingCourse::connect() {
     message.hosts.push_back(join.host);
   }
   message.batch_size = plan_.batch_size;
-  message.first_validation = history_->validations();
   if (training_.begin) {
     message.first_validation = training_.begin->json.value("validations", std::uint64_t{0});
     message.checkpoint = training_.begin->folder;

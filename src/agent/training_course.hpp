@@ -48,7 +48,7 @@ class TrainingCourse final : public Course {
   void on_skipped(int rank, const wire::Skipped& skipped);
   void on_saved(int rank, wire::Saved saved);
   void complete_checkpoints();
-  nlohmann::json checkpoint_facts() const;
+  nlohmann::json checkpoint_facts(std::uint64_t step) const;
   void halt(bool now, const std::string& reason);
   void fail(const std::string& reason, ExitCode code);
   const Loss& root_cause() const;

@@ -81,12 +81,12 @@ void TrainingCourse::complete_checkpoints() {
   for (const std::uint64_t step : checkpoints_.ready()) {
     if (history_->last_step() < step) continue;
     history_->sync();
-    last_checkpoint_ = checkpoints_.complete(step, checkpoint_facts());
+    last_checkpoint_ = checkpoints_.complete(step, checkpoint_facts(step));
     control_.log(0, log_info, fmt::format("checkpoint {} is whole", last_checkpoint_));
   }
 }
 
-nlohmann::json TrainingCourse::checkpoint_facts() const {
+nlohmann::json TrainingCourse::checkpoint_facts(std::uint64_t step) const {
   const wire::Trainable& trainable = control_.roster().at(0).opened->trainable;
   nlohmann::json config = config_.json();
   config.erase("classes"); // stands beside it
@@ -101,7 +101,7 @@ nlohmann::json TrainingCourse::checkpoint_facts() const {
           {"batch_size", plan_.batch_size},
           {"global_batch", plan_.global_batch},
           {"lr_reference", plan_.lr_reference},
-          {"validations", history_->validations()},
+          {"validations", history_->validations(step)},
           {"skipped", skipped},
           {"saved", utc_now()},
           {"config", config}};

@@ -26,6 +26,7 @@ Trainer::~Trainer() = default;
 void Trainer::run(std::int64_t batch_size, const std::string& checkpoint) {
   plan_.emplace(settings_, data_.train.size(), batch_size, context_.world_size);
   sent_ = std::chrono::steady_clock::now();
+  if (context_.rank == 0) reports_.steps(wire::Steps{plan_->steps, {}}); // how many there will be, even if none is left to do
   // A checkpoint at the end of a stage has that stage's layout: it is opened once more and left at once.
   if (!checkpoint.empty()) step_ = restore_state(checkpoint).at("step");
   open_stage(plan_->stage_of(step_ > 0 ? step_ - 1 : 0));

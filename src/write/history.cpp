@@ -78,7 +78,7 @@ void History::append(Record record) {
 }
 
 void History::count(const Record& record) {
-  if (record.kind == Kind::validation) ++validations_;
+  if (record.kind == Kind::validation) validated_.push_back(record.step);
   if (record.kind != Kind::step) return;
   ++steps_;
   last_step_ = record.step;
@@ -117,6 +117,11 @@ void History::add(const wire::Metrics& metrics) {
     record.loss = metric.value;
     append(record);
   }
+}
+
+std::uint64_t History::validations(std::uint64_t step) const {
+  return static_cast<std::uint64_t>(
+      std::count_if(validated_.begin(), validated_.end(), [&](std::uint64_t at) { return at <= step; }));
 }
 
 void History::sync() {

@@ -25,7 +25,8 @@ class History {
   void sync();
 
   std::uint64_t steps() const { return steps_; }
-  std::uint64_t validations() const { return validations_; }
+  /// Validations done up to and with `step`.
+  std::uint64_t validations(std::uint64_t step) const;
   /// The last step; 0 before the first.
   std::uint64_t last_step() const { return last_step_; }
 
@@ -41,7 +42,8 @@ class History {
   void count(const Record& record);
 
   std::unique_ptr<RawFile> file_;
-  std::uint64_t end_ = 0, steps_ = 0, validations_ = 0, last_step_ = 0;
+  std::uint64_t end_ = 0, steps_ = 0, last_step_ = 0;
+  std::vector<std::uint64_t> validated_; ///< steps after which there was a validation
 };
 
 } // namespace mgpu::write
