@@ -27,7 +27,7 @@ struct SmallNetwork : torch::nn::Module {
 };
 
 /// Learns which third of a made-up line an item's numbers come from. Items whose path is "bad" cannot be prepared.
-class SmallTraining final : public Training {
+class SmallTraining : public Training {
  public:
   bool use_unused = true; ///< false: the parameters of `unused` take no part
   void open(const RankContext&) override {}

@@ -1,0 +1,172 @@
+#include "train/gradients.hpp"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "rig.hpp"
+
+namespace mgpu::train {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+
+/// One rank that only notes what is said to it.
+class NotingExchange final : public collective::Exchange {
+ public:
+  explicit NotingExchange(std::size_t elements) : parameters_(elements), gradients_(elements) {}
+  int rank() const override { return 0; }
+  int size() const override { return 1; }
+  float* parameters() override { return parameters_.data(); }
+  float* gradients() override { return gradients_.data(); }
+  void broadcast_parameters() override {}
+  void ready(std::size_t bucket) override { announced.push_back(bucket); }
+  collective::StepResult step(const collective::StepRequest&) override { return {}; }
+  std::vector<collective::Slice> shard() const override { return {}; }
+  void read_shard(int, std::span<float>) override {}
+  void write_shard(int, std::span<const float>) override {}
+  void sum(std::span<double>, std::string_view) override {}
+  void mean(std::span<float>, std::string_view) override {}
+  double least(double value, std::string_view) override { return value; }
+  void abort(std::string_view) override {}
+
+  std::vector<std::size_t> announced;
+
+ private:
+  std::vector<float> parameters_, gradients_;
+};
+
+NamedTensor parameter(const std::string& name, std::vector<std::int64_t> shape) {
+  return {name, torch::ones(shape).requires_grad_(true)};
+}
+
+TEST(Layout, BucketsBeginSmallAndParametersAtCacheLines) {
+  const FlatNetwork network = lay_out({parameter("head", {300'000}), parameter("a", {5}), parameter("b", {8'000'000})}, true);
+  EXPECT_EQ(network.layout.buckets.size(), 2u); // the first is full with the head
+  EXPECT_EQ(network.placed[1].offset % 16, 0u);
+  EXPECT_EQ(network.layout.buckets.back().end, network.layout.elements);
+  EXPECT_TRUE(network.layout.undecayed.empty());
+}
+
+TEST(Layout, NormsAndBiasesNeedNotDecay) {
+  const FlatNetwork network =
+      lay_out({parameter("w", {4, 4}), parameter("bias", {4}), parameter("scale", {4}), parameter("v", {4, 4})}, false);
+  ASSERT_EQ(network.layout.undecayed.size(), 1u); // neighbours are one piece
+  EXPECT_EQ(network.layout.undecayed[0], (collective::Slice{16, 48}));
+}
+
+struct TwoLayers {
+  std::vector<NamedTensor> in_order{parameter("second", {300'000}), parameter("first", {3})};
+  torch::Tensor loss() const { return (in_order[1].tensor.sum() * in_order[0].tensor).sum(); }
+};
+
+TEST(Gradients, AreCopiedThenAdded) {
+  TwoLayers network;
+  NotingExchange exchange(lay_out(network.in_order, true).layout.elements);
+  Gradients gradients(lay_out(network.in_order, true), exchange, torch::kCPU);
+  exchange.gradients()[0] = 99; // of an earlier step
+  gradients.begin_step();
+  gradients.begin_backward(false);
+  network.loss().backward();
+  EXPECT_EQ(exchange.gradients()[0], 3.0F);
+  EXPECT_TRUE(exchange.announced.empty());
+  gradients.begin_backward(true);
+  network.loss().backward();
+  EXPECT_EQ(exchange.gradients()[0], 6.0F);
+  EXPECT_THAT(exchange.announced, ElementsAre(0, 1));
+  EXPECT_TRUE(gradients.end_step().empty());
+  EXPECT_FALSE(network.in_order[0].tensor.grad().defined()) << "no second copy is kept";
+}
+
+TEST(Gradients, FinishedParametersAreLeftAloneInTheHalves) {
+  TwoLayers network;
+  NotingExchange exchange(lay_out(network.in_order, true).layout.elements);
+  Gradients gradients(lay_out(network.in_order, true), exchange, torch::kCPU);
+  gradients.begin_step();
+  gradients.begin_part(true, {true, false}); // the first attempt had finished parameter 0
+  network.loss().backward();
+  EXPECT_EQ(exchange.gradients()[0], 0.0F);
+  EXPECT_EQ(exchange.gradients()[gradients.network().placed[1].offset], 300'000.0F);
+}
+
+TEST(Gradients, WhatTookNoPartIsZeroAndNamed) {
+  TwoLayers network;
+  NotingExchange exchange(lay_out(network.in_order, true).layout.elements);
+  Gradients gradients(lay_out(network.in_order, true), exchange, torch::kCPU);
+  exchange.gradients()[0] = 99;
+  gradients.begin_step();
+  gradients.begin_backward(true);
+  network.in_order[1].tensor.sum().backward();
+  EXPECT_THAT(gradients.end_step(), ElementsAre("second"));
+  EXPECT_EQ(exchange.gradients()[0], 0.0F);
+}
+
+TEST(Gradients, GiveParametersTheirOwnStorageBack) {
+  TwoLayers network;
+  NotingExchange exchange(lay_out(network.in_order, true).layout.elements);
+  {
+    const Gradients gradients(lay_out(network.in_order, true), exchange, torch::kCPU);
+    EXPECT_EQ(network.in_order[0].tensor.data_ptr<float>(), exchange.parameters());
+    exchange.parameters()[0] = 5; // an update
+  }
+  EXPECT_NE(network.in_order[0].tensor.data_ptr<float>(), exchange.parameters());
+  EXPECT_EQ(network.in_order[0].tensor[0].item<float>(), 5.0F);
+}
+
+std::string reason_of_probe(SmallTraining& training) {
+  const std::vector<Item> items{{0, "good", false, "", {}}};
+  try {
+    probe(training, TrialBatch(training, items, 4, torch::kCPU).batch);
+  } catch (const Error& error) {
+    return error.what();
+  }
+  return "";
+}
+
+TEST(Probe, FindsTheOrderOfBackward) {
+  SmallTraining training;
+  training.use_unused = false;
+  const std::vector<Item> items{{0, "good", false, "", {}}};
+  const Probe seen = probe(training, TrialBatch(training, items, 4, torch::kCPU).batch);
+  EXPECT_THAT(seen.unused, ElementsAre("unused.weight", "unused.bias"));
+  EXPECT_TRUE(seen.in_order[0].name.starts_with("second"));
+  EXPECT_FALSE(seen.in_order[0].tensor.grad().defined());
+}
+
+TEST(Probe, SaysWhatCannotBeTrained) {
+  struct NoParameters final : SmallTraining {
+    std::vector<NamedTensor> parameters() override { return {}; }
+  } none;
+  EXPECT_THAT(reason_of_probe(none), HasSubstr("no parameters"));
+  struct NoScalar final : SmallTraining {
+    torch::Tensor loss(const Batch& batch) override { return batch.input; }
+  } vector;
+  EXPECT_THAT(reason_of_probe(vector), HasSubstr("not one number but [4, 6]"));
+  struct Constant final : SmallTraining {
+    torch::Tensor loss(const Batch&) override { return torch::zeros({}); }
+  } constant;
+  EXPECT_THAT(reason_of_probe(constant), HasSubstr("does not depend on any parameter"));
+}
+
+TEST(LargestBatch, IsTheLastThatFits) {
+  SmallTraining training;
+  const std::vector<Item> items{{0, "good", false, "", {}}};
+  Faults faults("oom:above=20", 0);
+  const auto tried = [&](std::int64_t rows) { faults.before_forward(0, rows); };
+  EXPECT_EQ(largest_batch(training, items, 4096, torch::kCPU, tried, [] {}), 16);
+  EXPECT_EQ(largest_batch(training, items, 8, torch::kCPU, tried, [] {}), 8);
+}
+
+TEST(Faults, AreReadAndHappenOnce) {
+  Faults faults("oom:rank=1,step=3; nan:step=5", 1);
+  EXPECT_NO_THROW(faults.before_forward(2, 8));
+  EXPECT_THROW(faults.before_forward(3, 8), c10::OutOfMemoryError);
+  EXPECT_NO_THROW(faults.before_forward(3, 4));
+  EXPECT_TRUE(faults.spoils_loss(5));
+  EXPECT_FALSE(faults.spoils_loss(6));
+  EXPECT_FALSE(Faults("oom:rank=1", 0).any("oom"));
+  for (const char* text : {"fire:step=1", "oom:step", "oom:step=x", "oom:room=1"}) EXPECT_THROW(Faults(text, 0), Error) << text;
+}
+
+} // namespace
+} // namespace mgpu::train
