@@ -5,6 +5,7 @@
 #include <torch/csrc/autograd/variable.h>
 
 #include <algorithm>
+#include <numeric>
 
 #include "support/hash.hpp"
 
@@ -36,15 +37,22 @@ torch::Tensor place(const torch::Tensor& flat, std::size_t offset, const torch::
 
 } // namespace
 
-FlatNetwork lay_out(const std::vector<NamedTensor>& in_order, bool decay_norms) {
+FlatNetwork lay_out(const std::vector<NamedTensor>& in_order, bool decay_norms, std::size_t parts) {
   FlatNetwork network;
   collective::FlatLayout& layout = network.layout;
+  const std::size_t multiple = std::lcm(line_elements, parts);
+  const auto end_bucket = [&] {
+    layout.elements = (layout.elements + multiple - 1) / multiple * multiple;
+    if (!layout.buckets.empty()) layout.buckets.back().end = layout.elements;
+  };
   for (const NamedTensor& parameter : in_order) {
     if (!parameter.tensor.is_non_overlapping_and_dense())
       throw usage_error(fmt::format("parameter {} is not dense in memory", parameter.name));
     const std::size_t limit = layout.buckets.size() == 1 ? first_bucket_bytes : bucket_bytes;
-    if (layout.buckets.empty() || layout.buckets.back().size() * sizeof(float) >= limit)
+    if (layout.buckets.empty() || layout.buckets.back().size() * sizeof(float) >= limit) {
+      end_bucket();
       layout.buckets.push_back({layout.elements, layout.elements});
+    }
     Placed placed{parameter, layout.elements, layout.buckets.size() - 1};
     const auto size = static_cast<std::size_t>(parameter.tensor.numel());
     layout.elements += (size + line_elements - 1) / line_elements * line_elements;
@@ -57,6 +65,7 @@ FlatNetwork lay_out(const std::vector<NamedTensor>& in_order, bool decay_norms) 
     }
     network.placed.push_back(std::move(placed));
   }
+  end_bucket();
   return network;
 }
 

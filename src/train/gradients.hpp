@@ -22,12 +22,13 @@ struct Placed {
   std::size_t bucket = 0;
 };
 
-/// Lays parameters out in the order in which backward finished them, each at a cache line. `undecayed` says which have no weight decay.
 struct FlatNetwork {
   std::vector<Placed> placed;
   collective::FlatLayout layout;
 };
-FlatNetwork lay_out(const std::vector<NamedTensor>& in_order, bool decay_norms);
+/// Lays parameters out in the order in which backward finished them, each at a cache line; buckets are multiples of `parts` elements.
+/// decay_norms false: biases and the parameters of norms have no weight decay.
+FlatNetwork lay_out(const std::vector<NamedTensor>& in_order, bool decay_norms, std::size_t parts = 1);
 
 /// A hash of names, shapes and order: what must be equal on all ranks, and in a checkpoint.
 std::string signature_of(const std::vector<NamedTensor>& parameters);

@@ -31,8 +31,8 @@ struct Stage {
   double lr = 0;                   ///< before scaling
   std::vector<std::string> freeze; ///< parameters whose names begin so are not trained
   std::int64_t batch_size = 0;     ///< of a rank; 0: the run's
-  double augment_strength = 1; ///< times --augment-strength
-  double subset = 1; ///< share of the training set
+  double augment_strength = 1;     ///< times --augment-strength
+  double subset = 1;               ///< share of the training set
 };
 
 struct Settings {

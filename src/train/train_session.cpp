@@ -189,9 +189,9 @@ Reports TrainSession::reports() {
 }
 
 OpenExchange TrainSession::exchange_maker() {
-  return [this](const collective::FlatLayout& layout, const std::string& name) {
+  return [this](const collective::FlatLayout& layout, std::size_t stage) {
     collective::SharedSpec spec;
-    spec.token = connect_->token + "-" + name;
+    spec.token = fmt::format("{}-stage{}", connect_->token, stage);
     spec.rank = context_.rank;
     spec.node_of.assign(connect_->node_of.begin(), connect_->node_of.end());
     spec.hosts = connect_->hosts;

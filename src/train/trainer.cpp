@@ -75,8 +75,10 @@ void Trainer::open_stage(std::size_t stage) {
   if (trained.empty())
     throw usage_error(
         fmt::format("stage {}: every parameter is frozen: there is nothing to train", settings_.stages[stage].name));
-  FlatNetwork network = lay_out(trained, settings_.decay_norms);
-  auto exchange = open_exchange_(network.layout, fmt::format("stage{}", stage));
+  // NCCL's reduce-scatter wants equal parts.
+  const int parts = settings_.shard_optimizer && context_.device.is_cuda() ? context_.world_size : 1;
+  FlatNetwork network = lay_out(trained, settings_.decay_norms, static_cast<std::size_t>(parts));
+  auto exchange = open_exchange_(network.layout, stage);
   {
     const std::lock_guard lock(exchange_mutex_);
     if (!abort_reason_.empty()) throw Error(abort_reason_);

@@ -41,9 +41,9 @@ struct DataSets {
   std::vector<Item> train, validation;
 };
 
-/// Makes the exchange of a stage; `name` is different for every stage.
+/// Makes the exchange of a stage.
 using OpenExchange =
-    std::function<std::unique_ptr<collective::Exchange>(const collective::FlatLayout& layout, const std::string& name)>;
+    std::function<std::unique_ptr<collective::Exchange>(const collective::FlatLayout& layout, std::size_t stage)>;
 
 class Trainer {
  public:

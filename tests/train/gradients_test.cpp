@@ -48,6 +48,12 @@ TEST(Layout, BucketsBeginSmallAndParametersAtCacheLines) {
   EXPECT_TRUE(network.layout.undecayed.empty());
 }
 
+TEST(Layout, BucketsCanBeCutIntoEqualParts) {
+  const FlatNetwork network = lay_out({parameter("head", {300'000}), parameter("a", {5})}, true, 3);
+  for (const collective::Slice& bucket : network.layout.buckets) EXPECT_EQ(bucket.size() % 48, 0u);
+  EXPECT_EQ(network.layout.buckets.back().end, network.layout.elements);
+}
+
 TEST(Layout, NormsAndBiasesNeedNotDecay) {
   const FlatNetwork network =
       lay_out({parameter("w", {4, 4}), parameter("bias", {4}), parameter("scale", {4}), parameter("v", {4, 4})}, false);

@@ -107,7 +107,7 @@ struct Rig {
     Trained trained;
     trained.errors.resize(static_cast<std::size_t>(ranks));
     std::mutex mutex;
-    std::map<std::string, std::shared_ptr<wire::NodeMemory>> memories;
+    std::map<std::size_t, std::shared_ptr<wire::NodeMemory>> memories;
     std::vector<std::thread> threads;
     DataSets data;
     for (std::size_t at = 0; at < items; ++at) data.train.push_back({at, bad.contains(at) ? "bad" : "good", false, "", {}});
@@ -129,7 +129,7 @@ struct Rig {
 
  private:
   void one_rank(int rank, int ranks, SmallTraining& training, const DataSets& data, Trained& trained, std::mutex& mutex,
-                std::map<std::string, std::shared_ptr<wire::NodeMemory>>& memories) {
+                std::map<std::size_t, std::shared_ptr<wire::NodeMemory>>& memories) {
     RankContext context;
     context.rank = rank;
     context.world_size = ranks;
@@ -154,7 +154,7 @@ struct Rig {
       trained.saved.push_back(saved);
     };
     reports.log = [](std::uint8_t, const std::string&) {};
-    auto open_exchange = [&](const collective::FlatLayout& layout, const std::string& name) {
+    auto open_exchange = [&](const collective::FlatLayout& layout, std::size_t stage) {
       collective::SharedSpec spec;
       spec.rank = rank;
       spec.node_of.assign(static_cast<std::size_t>(ranks), 0);
@@ -162,7 +162,7 @@ struct Rig {
       spec.timeout_s = settings.reduce_timeout_s;
       if (ranks > 1) {
         const std::lock_guard lock(mutex);
-        auto& memory = memories[name];
+        auto& memory = memories[stage];
         if (memory == nullptr)
           memory = std::make_shared<wire::NodeMemory>(
               wire::NodeMemory::anonymous(collective::NodeMap(layout, static_cast<std::size_t>(ranks), 0).size_bytes));
