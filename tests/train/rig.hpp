@@ -142,7 +142,7 @@ struct Rig {
     reports.steps = [&](const wire::Steps& steps) {
       const std::lock_guard lock(mutex);
       trained.steps.insert(trained.steps.end(), steps.steps.begin(), steps.steps.end());
-      if (stop_after > 0 && trained.steps.back().step >= stop_after) self->stop();
+      if (stop_after > 0 && !trained.steps.empty() && trained.steps.back().step >= stop_after) self->stop();
     };
     reports.metrics = [&](const wire::Metrics& metrics) { trained.metrics.push_back(metrics); };
     reports.skipped = [&](const wire::Skipped& skipped) {
