@@ -23,38 +23,8 @@ constexpr std::uint64_t most_classes = 1'000'000;
   throw usage_error(fmt::format("{}, item {} ({}): {}", set.option, row, show_path(set.manifest.path(row)), why));
 }
 
-std::string_view trimmed(std::string_view text) {
-  const auto first = text.find_first_not_of(" \t\r\n"), last = text.find_last_not_of(" \t\r\n");
-  return first == std::string_view::npos ? std::string_view() : text.substr(first, last - first + 1);
-}
-
-/// What stands between ';'; nothing for a blank text.
-std::vector<std::string_view> parts_of(std::string_view text) {
-  std::vector<std::string_view> parts;
-  if (trimmed(text).empty()) return parts;
-  for (std::size_t begin = 0; begin <= text.size();) {
-    const std::size_t end = std::min(text.find(';', begin), text.size());
-    parts.push_back(trimmed(text.substr(begin, end - begin)));
-    begin = end + 1;
-  }
-  return parts;
-}
-
 std::vector<std::string_view> class_words(std::string_view label, std::string_view loss) {
-  return loss == "bce" ? parts_of(label) : std::vector{trimmed(label)};
-}
-
-template <typename Number>
-bool parse(std::string_view text, Number& number) {
-  const auto [end, problem] = std::from_chars(text.data(), text.data() + text.size(), number);
-  return problem == std::errc() && end == text.data() + text.size();
-}
-
-/// "cat, dog, … (10 classes)".
-std::string listed(const std::vector<std::string>& names) {
-  constexpr std::size_t shown = 8;
-  const std::vector<std::string> first(names.begin(), names.begin() + static_cast<std::ptrdiff_t>(std::min(shown, names.size())));
-  return fmt::format("{}{} ({} classes)", fmt::join(first, ", "), names.size() > shown ? ", …" : "", names.size());
+  return loss == "bce" ? split_trimmed(label, ';') : std::vector{trimmed(label)};
 }
 
 void label_by_folder(LabelledSet& set, const std::string& input) {
@@ -80,10 +50,10 @@ void check_class(const LabelledSet& set, std::uint64_t row, std::string_view wor
                  const std::vector<std::string>& classes) {
   if (std::binary_search(sorted.begin(), sorted.end(), word)) return;
   std::uint64_t index = 0;
-  if (parse(word, index) && index < classes.size()) return;
+  if (parse_number(word, index) && index < classes.size()) return;
   refuse(set, row,
-         word.empty() ? "its label is empty; the classes are " + listed(classes)
-                      : fmt::format("label '{}' is not a class; the classes are {}", word, listed(classes)));
+         word.empty() ? "its label is empty; the classes are " + listed(classes, "classes")
+                      : fmt::format("label '{}' is not a class; the classes are {}", word, listed(classes, "classes")));
 }
 
 void check_classes(const LabelledSet& set, std::string_view loss, const std::vector<std::string>& classes) {
@@ -96,10 +66,10 @@ void check_classes(const LabelledSet& set, std::string_view loss, const std::vec
 void check_numbers(const LabelledSet& set) {
   std::size_t expected = 0;
   for (std::uint64_t row = 0; row < set.labels.size(); ++row) {
-    const auto parts = parts_of(set.labels[row]);
+    const auto parts = split_trimmed(set.labels[row], ';');
     for (const std::string_view part : parts) {
       double number = 0;
-      if (!parse(part, number) || !std::isfinite(number))
+      if (!parse_number(part, number) || !std::isfinite(number))
         refuse(set, row, fmt::format("label '{}' is not a number, or numbers with ';' between (--loss mse)", set.labels[row]));
     }
     if (parts.empty()) refuse(set, row, "its label is empty; --loss mse needs a number");
@@ -162,7 +132,7 @@ std::vector<std::string> find_classes(const LabelledSet& set, std::string_view l
   std::uint64_t largest = 0;
   const bool numbers = std::all_of(names.begin(), names.end(), [&](const std::string& name) {
     std::uint64_t number = 0;
-    if (!parse(name, number) || std::to_string(number) != name || number >= most_classes) return false;
+    if (!parse_number(name, number) || std::to_string(number) != name || number >= most_classes) return false;
     largest = std::max(largest, number);
     return true;
   });

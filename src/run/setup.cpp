@@ -8,6 +8,7 @@
 #include <algorithm>
 
 #include "mgpu/error.hpp"
+#include "model/reason.hpp"
 #include "run/devices.hpp"
 
 namespace mgpu {
@@ -47,6 +48,25 @@ RankContext make_context(const wire::Configure& configure) {
   context.config = parse_config(configure.config_json);
   context.model_path = configure.model_path;
   return context;
+}
+
+RankContext make_context(const wire::Configure& configure, wire::Channel& channel) {
+  RankContext context = make_context(configure);
+  context.progress = [&channel](std::string_view stage, double fraction) {
+    channel.send(wire::Type::progress, wire::Progress{std::string(stage), fraction, resident_bytes()});
+  };
+  return context;
+}
+
+int tell_failure(wire::Channel& channel, const std::exception& error) {
+  const auto* known = dynamic_cast<const Error*>(&error);
+  const int exit_code = static_cast<int>(known != nullptr ? known->code() : ExitCode::failed);
+  try {
+    channel.send(wire::Type::failure, wire::Failure{exit_code, reason_of(error)});
+  } catch (const std::exception&) {
+    // The agent is gone: nobody is left to tell.
+  }
+  return exit_code;
 }
 
 void use_cores(const std::vector<std::int32_t>& cores) {

@@ -66,4 +66,26 @@ std::string table(const std::vector<std::vector<std::string>>& rows, const std::
   return out;
 }
 
+std::string_view trimmed(std::string_view text) {
+  const auto first = text.find_first_not_of(" \t\r\n"), last = text.find_last_not_of(" \t\r\n");
+  return first == std::string_view::npos ? std::string_view() : text.substr(first, last - first + 1);
+}
+
+std::vector<std::string_view> split_trimmed(std::string_view text, char separator) {
+  std::vector<std::string_view> parts;
+  if (trimmed(text).empty()) return parts;
+  for (std::size_t begin = 0; begin <= text.size();) {
+    const std::size_t end = std::min(text.find(separator, begin), text.size());
+    parts.push_back(trimmed(text.substr(begin, end - begin)));
+    begin = end + 1;
+  }
+  return parts;
+}
+
+std::string listed(const std::vector<std::string>& names, std::string_view what) {
+  constexpr std::size_t shown = 8;
+  const std::vector<std::string> first(names.begin(), names.begin() + static_cast<std::ptrdiff_t>(std::min(shown, names.size())));
+  return fmt::format("{}{} ({} {})", fmt::join(first, ", "), names.size() > shown ? ", …" : "", names.size(), what);
+}
+
 } // namespace mgpu

@@ -1,4 +1,5 @@
 #pragma once
+#include <charconv>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -10,5 +11,18 @@ std::string show_path(std::string_view bytes);
 
 /// Columns padded to equal width, two spaces between them; the first row is the heading. Numbers (by `right_aligned`) to the right.
 std::string table(const std::vector<std::vector<std::string>>& rows, const std::vector<bool>& right_aligned);
+
+/// Without blanks at both ends.
+std::string_view trimmed(std::string_view text);
+/// What stands between the separators, without blanks around; nothing for a blank text.
+std::vector<std::string_view> split_trimmed(std::string_view text, char separator);
+/// "cat, dog, … (10 classes)": the first few of many names.
+std::string listed(const std::vector<std::string>& names, std::string_view what);
+/// True when the whole text is a number of this type.
+template <typename Number>
+bool parse_number(std::string_view text, Number& number) {
+  const auto [end, problem] = std::from_chars(text.data(), text.data() + text.size(), number);
+  return problem == std::errc() && end == text.data() + text.size();
+}
 
 } // namespace mgpu

@@ -5,50 +5,33 @@
 #include <signal.h>
 #include <unistd.h>
 
-#include <charconv>
 #include <chrono>
 #include <thread>
 
 #include "mgpu/error.hpp"
+#include "support/text.hpp"
 
 namespace mgpu::train {
 
 namespace {
 
-std::string_view trimmed(std::string_view text) {
-  while (!text.empty() && text.front() == ' ') text.remove_prefix(1);
-  while (!text.empty() && text.back() == ' ') text.remove_suffix(1);
-  return text;
-}
-
-std::vector<std::string_view> split(std::string_view text, char separator) {
-  std::vector<std::string_view> parts;
-  for (std::size_t begin = 0; begin <= text.size();) {
-    const std::size_t end = std::min(text.find(separator, begin), text.size());
-    if (const auto part = trimmed(text.substr(begin, end - begin)); !part.empty()) parts.push_back(part);
-    begin = end + 1;
-  }
-  return parts;
-}
-
 std::int64_t number(std::string_view text, const std::string& whole) {
   std::int64_t value = 0;
-  const auto [end, problem] = std::from_chars(text.data(), text.data() + text.size(), value);
-  if (problem != std::errc() || end != text.data() + text.size() || value < 0)
-    throw usage_error(fmt::format("--fault {}: '{}' is not a number", whole, text));
+  if (!parse_number(text, value) || value < 0) throw usage_error(fmt::format("--fault {}: '{}' is not a number", whole, text));
   return value;
 }
 
 } // namespace
 
 Faults::Faults(const std::string& text, int rank) {
-  for (const std::string_view each : split(text, ';')) {
+  for (const std::string_view each : split_trimmed(text, ';')) {
+    if (each.empty()) continue;
     const std::size_t colon = std::min(each.find(':'), each.size());
     Fault fault;
     fault.kind = trimmed(each.substr(0, colon));
     if (fault.kind != "oom" && fault.kind != "nan" && fault.kind != "kill" && fault.kind != "hang")
       throw usage_error(fmt::format("--fault {}: there are oom, nan, kill and hang", text));
-    for (const std::string_view setting : split(each.substr(std::min(colon + 1, each.size())), ',')) {
+    for (const std::string_view setting : split_trimmed(each.substr(std::min(colon + 1, each.size())), ',')) {
       const std::size_t equals = setting.find('=');
       const std::string_view key = trimmed(setting.substr(0, equals));
       std::int64_t* value = key == "rank" ? &fault.rank : key == "step" ? &fault.step : key == "above" ? &fault.above : nullptr;

@@ -16,36 +16,6 @@ namespace {
   throw usage_error(fmt::format("item {} ({}): label '{}' {}", item.index, show_path(item.path), label, why));
 }
 
-std::string_view trimmed(std::string_view text) {
-  const auto first = text.find_first_not_of(" \t\r\n"), last = text.find_last_not_of(" \t\r\n");
-  return first == std::string_view::npos ? std::string_view() : text.substr(first, last - first + 1);
-}
-
-/// What stands between ';', without blanks around; nothing for a blank text.
-std::vector<std::string_view> parts_of(std::string_view text) {
-  std::vector<std::string_view> parts;
-  if (trimmed(text).empty()) return parts;
-  for (std::size_t begin = 0; begin <= text.size();) {
-    const std::size_t end = std::min(text.find(';', begin), text.size());
-    parts.push_back(trimmed(text.substr(begin, end - begin)));
-    begin = end + 1;
-  }
-  return parts;
-}
-
-template <typename Number>
-bool parse(std::string_view text, Number& number) {
-  const auto [end, problem] = std::from_chars(text.data(), text.data() + text.size(), number);
-  return problem == std::errc() && end == text.data() + text.size();
-}
-
-/// "zero, one, two, … (10 classes)".
-std::string listed(const std::vector<std::string>& names) {
-  constexpr std::size_t shown = 5;
-  const std::vector<std::string> first(names.begin(), names.begin() + static_cast<std::ptrdiff_t>(std::min(shown, names.size())));
-  return fmt::format("{}{} ({} classes)", fmt::join(first, ", "), names.size() > shown ? ", …" : "", names.size());
-}
-
 std::vector<std::string> class_names(const Config& config, const Bundle& bundle) {
   if (config.has("classes"))
     if (auto names = config.get<std::vector<std::string>>("classes"); !names.empty()) return names;
@@ -75,12 +45,12 @@ Targets::Targets(TargetKind kind, const Config& config, const Bundle& bundle) : 
 std::int64_t Targets::class_of(const Item& item, std::string_view word) const {
   if (const auto found = index_.find(word); found != index_.end()) return found->second;
   std::int64_t index = -1;
-  if (!parse(word, index)) {
+  if (!parse_number(word, index)) {
     if (word.empty()) refuse(item, word, "is empty: a class is needed");
-    refuse(item, word, names_.empty() ? "is not the index of a class" : "is not a class: " + listed(names_));
+    refuse(item, word, names_.empty() ? "is not the index of a class" : "is not a class: " + listed(names_, "classes"));
   }
   if (index < 0 || (!names_.empty() && index >= classes()))
-    refuse(item, word, names_.empty() ? "is below 0" : "is not a class: " + listed(names_));
+    refuse(item, word, names_.empty() ? "is below 0" : "is not a class: " + listed(names_, "classes"));
   return index;
 }
 
@@ -108,14 +78,15 @@ torch::Tensor Targets::of(const Item& item) const {
       return torch::tensor(class_of(item, trimmed(label)), torch::kInt64);
     case TargetKind::some_classes: {
       torch::Tensor hot = torch::zeros({classes()});
-      for (const std::string_view part : parts_of(label)) hot.mutable_data_ptr<float>()[class_of(item, part)] = 1;
+      for (const std::string_view part : split_trimmed(label, ';')) hot.mutable_data_ptr<float>()[class_of(item, part)] = 1;
       return hot;
     }
     case TargetKind::numbers: {
       std::vector<float> numbers;
-      for (const std::string_view part : parts_of(label)) {
+      for (const std::string_view part : split_trimmed(label, ';')) {
         float number = 0;
-        if (!parse(part, number) || !std::isfinite(number)) refuse(item, label, "is not a number, or numbers with ';' between");
+        if (!parse_number(part, number) || !std::isfinite(number))
+          refuse(item, label, "is not a number, or numbers with ';' between");
         numbers.push_back(number);
       }
       if (numbers.empty()) refuse(item, label, "is empty: a number is needed");

@@ -5,7 +5,6 @@
 #include <algorithm>
 
 #include "collective/shared_exchange.hpp"
-#include "model/reason.hpp"
 #include "run/devices.hpp"
 #include "run/setup.hpp"
 
@@ -120,23 +119,14 @@ void TrainSession::thread_main() {
     send_stats();
     exit_code_ = 0;
   } catch (const std::exception& error) {
-    const auto* known = dynamic_cast<const Error*>(&error);
-    exit_code_ = static_cast<int>(known != nullptr ? known->code() : ExitCode::failed);
-    try {
-      channel_.send(wire::Type::failure, wire::Failure{exit_code_, reason_of(error)});
-    } catch (const std::exception&) {
-      // The agent is gone: nobody is left to tell.
-    }
+    exit_code_ = tell_failure(channel_, error);
   }
   ended_();
 }
 
 void TrainSession::open() {
   const auto begin = Clock::now();
-  context_ = make_context(configure_);
-  context_.progress = [this](std::string_view stage, double fraction) {
-    channel_.send(wire::Type::progress, wire::Progress{std::string(stage), fraction, resident_bytes()});
-  };
+  context_ = make_context(configure_, channel_);
   trace_.name_thread(1, "run");
   set_math(context_);
   settings_ = Settings::read(context_.config);
