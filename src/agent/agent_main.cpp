@@ -15,6 +15,7 @@
 #include "agent/router.hpp"
 #include "agent/run_job.hpp"
 #include "agent/signals.hpp"
+#include "agent/summing_worker.hpp"
 #include "agent/tools.hpp"
 #include "agent/worker_process.hpp"
 #include "cli/job_list.hpp"
@@ -58,9 +59,17 @@ const JobEntry* find_job(std::string_view name) {
 /// A rank that takes part: its worker is started before MPI, so that LibTorch is read while MPI wires up.
 struct Rank {
   explicit Rank(const comm::LauncherFacts& facts)
-      : worker(agent::WorkerProcess::find_program(), ring_bytes), environment(facts) {}
-  agent::WorkerProcess worker;
+      : process(agent::WorkerProcess::find_program(), ring_bytes),
+        environment(facts),
+        worker(process, environment.reducer(), environment.messenger().rank()) {}
+  /// For those who leave by _exit.
+  void end() {
+    worker.forget();
+    process.end();
+  }
+  agent::WorkerProcess process;
   comm::Environment environment;
+  agent::SummingWorker worker;
 };
 
 int run_doctor(const comm::LauncherFacts& facts) {
@@ -71,7 +80,7 @@ int run_doctor(const comm::LauncherFacts& facts) {
                                               : agent::Router(messenger, rank.worker, {}).run(join) == 0;
   if (!all_here) {
     if (messenger.rank() == 0) fmt::print("not every rank is well\n");
-    rank.worker.end();
+    rank.end();
     std::fflush(nullptr);
     _exit(messenger.rank() == 0 ? 1 : 0); // MPI_Finalize would wait for the missing
   }
@@ -107,7 +116,7 @@ int run_rank0(const JobEntry& entry, const std::vector<std::string>& arguments, 
   if (!conductor) conductor.emplace(setup, messenger, rank.worker);
   if (!conductor->dismiss()) {
     conductor.reset(); // staged models go, files close
-    rank.worker.end();
+    rank.end();
     std::fflush(nullptr);
     _exit(code); // a lost rank: MPI_Finalize would wait for it
   }

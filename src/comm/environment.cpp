@@ -51,10 +51,13 @@ Environment::Environment(const LauncherFacts& facts) {
   MGPU_MPI(MPI_Comm_size, shared, &shared_size_);
   MPI_Comm_free(&shared);
   messenger_ = std::make_unique<MpiMessenger>(MPI_COMM_WORLD);
+  reducer_ = std::make_unique<NodeReducer>(facts.node);
 }
 
 Environment::~Environment() {
   messenger_.reset();
+  if (reducer_ && reducer_->busy()) abandoned_ = true; // a node does not answer
+  reducer_.reset();
   if (started_ && !abandoned_) MPI_Finalize();
 }
 

@@ -5,6 +5,7 @@
 #include <string>
 
 #include "comm/messenger.hpp"
+#include "comm/node_reducer.hpp"
 
 namespace mgpu::comm {
 
@@ -28,6 +29,8 @@ class Environment {
 
   /// Valid until the environment goes.
   Messenger& messenger() { return *messenger_; }
+  /// Sums over nodes; nullptr without MPI. Valid until the environment goes.
+  NodeReducer* reducer() { return reducer_.get(); }
   int shared_rank() const { return shared_rank_; } ///< of MPI_Comm_split_type(SHARED); -1 without MPI
   int shared_size() const { return shared_size_; }
   /// "Open MPI v5.0.10", "none".
@@ -42,6 +45,7 @@ class Environment {
   bool abandoned_ = false;
   int shared_rank_ = -1, shared_size_ = -1;
   std::unique_ptr<Messenger> messenger_;
+  std::unique_ptr<NodeReducer> reducer_;
 };
 
 } // namespace mgpu::comm
