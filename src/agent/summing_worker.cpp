@@ -34,9 +34,7 @@ bool SummingWorker::poll(const OnWorkerFrame& handle) {
   if (reducer_ == nullptr) return busy;
   try {
     bool answered = false;
-    busy |= reducer_->poll(timeout_s_, [&](std::uint64_t id) {
-      wire::Reduce done;
-      done.id = id;
+    busy |= reducer_->poll(timeout_s_, [&](const wire::Reduce& done) {
       wire::Buffer bytes;
       wire::encode(done, bytes);
       worker_.post(Type::reduced, bytes);
@@ -51,12 +49,14 @@ bool SummingWorker::poll(const OnWorkerFrame& handle) {
 
 void SummingWorker::begin(const wire::Reduce& request) {
   if (reducer_ == nullptr) throw Error(fmt::format("rank {}: there are no other nodes to sum with", rank_));
-  if (!memory_) {
-    memory_.emplace(wire::NodeMemory::open(token_, node_));
-    if (memory_->data() == nullptr)
-      throw Error(fmt::format("rank {}: {} is not there", rank_, wire::node_memory_path(token_, node_)));
+  auto memory = memories_.find(request.memory);
+  if (memory == memories_.end()) {
+    if (!reducer_->busy()) memories_.clear(); // of earlier stages: not to be held any longer
+    memory = memories_.emplace(request.memory, wire::NodeMemory::open(request.memory, node_)).first;
+    if (memory->second.data() == nullptr)
+      throw Error(fmt::format("rank {}: {} is not there", rank_, wire::node_memory_path(request.memory, node_)));
   }
-  reducer_->begin(request, memory_->data(), memory_->size_bytes());
+  reducer_->begin(request, memory->second.data(), memory->second.size_bytes());
 }
 
 std::optional<std::string> SummingWorker::ended() {

@@ -1,6 +1,7 @@
 #pragma once
 // A worker whose node's sums this agent carries to the other nodes: between the event loop and the worker it takes frames `reduce`
 // for itself, sums by MPI, and answers `reduced`. Everything else passes.
+#include <map>
 #include <optional>
 #include <string>
 
@@ -23,7 +24,7 @@ class SummingWorker final : public WorkerLink {
   void wait(std::chrono::microseconds timeout) override { worker_.wait(timeout); }
   std::optional<std::string> ended() override;
   void kill() override { worker_.kill(); }
-  /// Removes the name of the node's shared memory if the workers left it behind.
+  /// Removes the names of shared memory that the workers left behind.
   void forget();
 
  private:
@@ -35,7 +36,7 @@ class SummingWorker final : public WorkerLink {
   std::string token_; ///< "": not connected
   int node_ = 0;
   double timeout_s_ = 0;
-  std::optional<wire::NodeMemory> memory_; ///< stays mapped while sums are under way
+  std::map<std::string, wire::NodeMemory> memories_; ///< by token; stay mapped while sums are under way
 };
 
 } // namespace mgpu::agent

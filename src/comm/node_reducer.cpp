@@ -60,11 +60,10 @@ void NodeReducer::begin(const wire::Reduce& request, std::byte* memory, std::siz
     throw Error(fmt::format("node {}: {} numbers at {} are not in the shared memory of {} bytes", node_, request.count,
                             request.offset, size_bytes));
   RingStream& stream = request.stream == 0 ? streams_->gradients : streams_->numbers;
-  stream.begin(request.id, memory + request.offset, request.count,
-               request.type == 0 ? RingStream::Type::float32 : RingStream::Type::float64);
+  stream.begin(request, memory + request.offset);
 }
 
-bool NodeReducer::poll(double timeout_s, const std::function<void(std::uint64_t)>& done) {
+bool NodeReducer::poll(double timeout_s, const std::function<void(const wire::Reduce&)>& done) {
   if (!busy()) return false;
   bool moved = streams_->numbers.poll(done);
   moved |= streams_->gradients.poll(done);

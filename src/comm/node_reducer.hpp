@@ -21,9 +21,9 @@ class NodeReducer {
   /// Begins the sum a worker asks for, of numbers in `memory` (`size_bytes`), which must stay until it is done. Throws Error when the
   /// range is not in there, or when this rank is not the one that sums for its node.
   void begin(const wire::Reduce& request, std::byte* memory, std::size_t size_bytes);
-  /// Moves on; calls `done` with the id of each sum that is complete. True while something moves, or has just moved: poll again at
+  /// Moves on; calls `done` with the request of each sum that is complete. True while something moves, or has just moved: poll again at
   /// once. Throws Error when a sum is not complete after `timeout_s`.
-  bool poll(double timeout_s, const std::function<void(std::uint64_t id)>& done);
+  bool poll(double timeout_s, const std::function<void(const wire::Reduce&)>& done);
   bool busy() const;
 
  private:

@@ -15,12 +15,12 @@ constexpr std::size_t active_segments = 8;
 constexpr std::size_t line_bytes = 64;
 constexpr int tags = 16384; ///< MPI promises 32767; far more than segments under way
 
-std::size_t size_of(RingStream::Type type) {
-  return type == RingStream::Type::float32 ? sizeof(float) : sizeof(double);
+bool is_float(const wire::Reduce& request) {
+  return request.type == 0;
 }
 
-MPI_Datatype datatype(RingStream::Type type) {
-  return type == RingStream::Type::float32 ? MPI_FLOAT : MPI_DOUBLE;
+std::size_t number_bytes(const wire::Reduce& request) {
+  return is_float(request) ? sizeof(float) : sizeof(double);
 }
 
 template <typename T>
@@ -42,11 +42,12 @@ RingStream::~RingStream() {
   if (!busy()) MPI_Comm_free(&communicator_);
 }
 
-void RingStream::begin(std::uint64_t id, std::byte* data, std::size_t count, Type type) {
-  sums_.push_back(std::make_unique<Sum>(Sum{id, count, now_s()}));
+void RingStream::begin(const wire::Reduce& request, std::byte* data) {
+  sums_.push_back(std::make_unique<Sum>(Sum{request, now_s()}));
   Sum& sum = *sums_.back();
-  const std::size_t each = size_of(type);
-  if (count * each <= small_bytes) return add(sum, data, count, type, -1);
+  const std::size_t count = request.count;
+  const std::size_t each = number_bytes(request);
+  if (count * each <= small_bytes) return add(sum, data, count, -1);
   // Segment after segment over all owners, so that every rank has something to send at any time.
   const std::size_t parts = static_cast<std::size_t>(size_);
   const std::size_t unit = line_bytes / each;
@@ -56,17 +57,17 @@ void RingStream::begin(std::uint64_t id, std::byte* data, std::size_t count, Typ
     for (std::size_t part = 0; part < parts; ++part) {
       const std::size_t first = part * per_part + at;
       const std::size_t last = std::min({first + per_segment, (part + 1) * per_part, count});
-      if (first < last) add(sum, data + first * each, last - first, type, static_cast<int>(part));
+      if (first < last) add(sum, data + first * each, last - first, static_cast<int>(part));
     }
 }
 
-void RingStream::add(Sum& sum, std::byte* data, std::size_t count, Type type, int owner) {
+void RingStream::add(Sum& sum, std::byte* data, std::size_t count, int owner) {
   ++sum.segments;
-  waiting_.push_back({&sum, data, count, type, owner, next_tag_});
+  waiting_.push_back({&sum, data, count, owner, next_tag_});
   next_tag_ = (next_tag_ + 2) % tags; // two ways round
 }
 
-bool RingStream::poll(const std::function<void(std::uint64_t)>& done) {
+bool RingStream::poll(const std::function<void(const wire::Reduce&)>& done) {
   bool any = false;
   while (active_.size() < active_segments && !waiting_.empty()) {
     active_.push_back(std::move(waiting_.front()));
@@ -78,7 +79,7 @@ bool RingStream::poll(const std::function<void(std::uint64_t)>& done) {
   for (Segment& segment : active_) any |= advance(segment);
   std::erase_if(active_, [](const Segment& segment) { return segment.act == Act::done; });
   while (!sums_.empty() && sums_.front()->segments == 0) {
-    done(sums_.front()->id);
+    done(sums_.front()->request);
     sums_.pop_front();
   }
   return any;
@@ -99,7 +100,7 @@ RingStream::Act RingStream::next_act(Segment& segment) const {
       const bool mine = segment.owner == rank_;
       std::byte* to = mine ? segment.data : segment.partial.data();
       const std::byte* from = mine ? segment.partial.data() : segment.data;
-      segment.type == Type::float32 ? add_to<float>(to, from, segment.count) : add_to<double>(to, from, segment.count);
+      is_float(segment.sum->request) ? add_to<float>(to, from, segment.count) : add_to<double>(to, from, segment.count);
       return mine ? Act::send_total : Act::send_partial;
     }
     case Act::receive_total:
@@ -110,7 +111,7 @@ RingStream::Act RingStream::next_act(Segment& segment) const {
 }
 
 void RingStream::start(Segment& segment) {
-  const MPI_Datatype type = datatype(segment.type);
+  const MPI_Datatype type = is_float(segment.sum->request) ? MPI_FLOAT : MPI_DOUBLE;
   const int count = static_cast<int>(segment.count); // a segment is small
   switch (segment.act) {
     case Act::whole:
@@ -120,7 +121,7 @@ void RingStream::start(Segment& segment) {
       MGPU_MPI(MPI_Isend, segment.data, count, type, after(rank_), segment.tag, communicator_, &segment.request);
       break;
     case Act::receive_partial:
-      segment.partial.resize(segment.count * size_of(segment.type));
+      segment.partial.resize(segment.count * number_bytes(segment.sum->request));
       MGPU_MPI(MPI_Irecv, segment.partial.data(), count, type, before(rank_), segment.tag, communicator_, &segment.request);
       break;
     case Act::send_partial:

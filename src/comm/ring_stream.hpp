@@ -9,6 +9,8 @@
 #include <memory>
 #include <vector>
 
+#include "wire/messages.hpp"
+
 namespace mgpu::comm {
 
 /// Every rank begins the same sums in the same order; all ranks get the same bits. One thread.
@@ -18,28 +20,25 @@ namespace mgpu::comm {
 /// that adding overlaps with the network. (Open MPI's MPI_Iallreduce was slower than its blocking call in trials; this is not.)
 class RingStream {
  public:
-  enum class Type : std::uint8_t { float32, float64 };
-
   /// Duplicates `communicator`.
   explicit RingStream(MPI_Comm communicator);
   ~RingStream();
   RingStream(const RingStream&) = delete;
   RingStream& operator=(const RingStream&) = delete;
 
-  /// Begins to sum `count` numbers at `data`, which must stay until the sum is done.
-  void begin(std::uint64_t id, std::byte* data, std::size_t count, Type type);
-  /// Moves on; calls `done` with the id of each sum that is complete. Returns true if anything happened.
-  bool poll(const std::function<void(std::uint64_t id)>& done);
+  /// Begins to sum request.count numbers of request.type at `data`, which must stay until the sum is done.
+  void begin(const wire::Reduce& request, std::byte* data);
+  /// Moves on; calls `done` with the request of each sum that is complete. Returns true if anything happened.
+  bool poll(const std::function<void(const wire::Reduce&)>& done);
   bool busy() const { return !sums_.empty(); }
   /// Of the oldest sum under way; for busy streams.
-  std::uint64_t oldest_count() const { return sums_.front()->count; }
+  std::uint64_t oldest_count() const { return sums_.front()->request.count; }
   double oldest_begin_s() const { return sums_.front()->begin_s; }
 
  private:
   enum class Act { send_own, receive_partial, send_partial, receive_total, send_total, whole, done };
   struct Sum {
-    std::uint64_t id;
-    std::size_t count;
+    wire::Reduce request;
     double begin_s;
     std::size_t segments = 0; ///< not yet done
   };
@@ -47,7 +46,6 @@ class RingStream {
     Sum* sum;
     std::byte* data;
     std::size_t count;
-    Type type;
     int owner; ///< the rank where the sum is made; -1: MPI's own sum
     int tag;
     Act act = Act::done;
@@ -55,7 +53,7 @@ class RingStream {
     std::vector<std::byte> partial;
   };
 
-  void add(Sum& sum, std::byte* data, std::size_t count, Type type, int owner);
+  void add(Sum& sum, std::byte* data, std::size_t count, int owner);
   Act first_act(const Segment& segment) const;
   Act next_act(Segment& segment) const;
   void start(Segment& segment);

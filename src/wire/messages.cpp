@@ -84,7 +84,7 @@ auto fields(Is<Halt> auto& m) {
   return std::tie(m.now, m.reason);
 }
 auto fields(Is<Reduce> auto& m) {
-  return std::tie(m.id, m.stream, m.offset, m.count, m.type);
+  return std::tie(m.id, m.stream, m.offset, m.count, m.type, m.memory);
 }
 auto fields(Is<Step> auto& m) {
   return std::tie(m.step, m.epoch, m.samples, m.skipped, m.micro_batch, m.accumulation, m.updated, m.loss, m.lr, m.grad_norm,

@@ -183,6 +183,7 @@ struct Reduce {
   std::uint64_t offset = 0; ///< bytes from the start of the shared memory
   std::uint64_t count = 0;  ///< elements
   std::uint8_t type = 0;    ///< 0 float32, 1 float64
+  std::string memory;       ///< token of the shared memory: Connect's, and what the workers added to it
 };
 
 /// One optimiser step over the global batch.

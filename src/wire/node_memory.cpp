@@ -9,6 +9,7 @@
 
 #include <cerrno>
 #include <cstring>
+#include <filesystem>
 
 #include "mgpu/error.hpp"
 
@@ -39,8 +40,16 @@ std::string node_memory_path(const std::string& token, int node) {
   return fmt::format("/dev/shm/mgpu-{}-{}", token, node);
 }
 
-bool unlink_node_memory(const std::string& token, int node) {
-  return ::unlink(node_memory_path(token, node).c_str()) == 0;
+int unlink_node_memory(const std::string& token, int node) {
+  const std::string begin = fmt::format("mgpu-{}", token);
+  const std::string end = fmt::format("-{}", node);
+  int removed = 0;
+  std::error_code error; // a folder that cannot be read holds nothing of ours
+  for (const auto& entry : std::filesystem::directory_iterator("/dev/shm", error)) {
+    const std::string name = entry.path().filename();
+    if (name.starts_with(begin) && name.ends_with(end) && ::unlink(entry.path().c_str()) == 0) ++removed;
+  }
+  return removed;
 }
 
 NodeMemory NodeMemory::create(const std::string& token, int node, std::size_t size_bytes) {

@@ -8,8 +8,9 @@ namespace mgpu::wire {
 
 /// "/dev/shm/mgpu-TOKEN-NODE": nodes count, so that emulated nodes on one machine do not meet.
 std::string node_memory_path(const std::string& token, int node);
-/// Removes the name; memory that is mapped stays. True if it was there. For agents whose workers died.
-bool unlink_node_memory(const std::string& token, int node);
+/// Removes the names of all memory of a node whose tokens begin with `token`; what is mapped stays. Returns how many there were. For
+/// agents whose workers died.
+int unlink_node_memory(const std::string& token, int node);
 
 /// A mapping of such memory. Zeros at first.
 class NodeMemory {

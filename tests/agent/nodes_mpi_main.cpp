@@ -102,25 +102,27 @@ void train(Exchange& exchange) {
 }
 
 void work(wire::Channel& channel, const wire::Connect& connect, int rank, bool first) {
-  const auto uplink = std::make_shared<ChannelUplink>(channel);
+  ChannelUplinks uplinks(channel);
   std::atomic<bool> leaving = false;
   std::thread reader([&] {
     while (!leaving) {
       channel.wait(std::chrono::milliseconds(1));
       channel.receive([&](wire::Type type, wire::View payload) {
-        if (type == wire::Type::reduced) uplink->on_reduced(payload);
+        if (type == wire::Type::reduced) uplinks.on_reduced(payload);
       });
     }
   });
   try {
-    SharedSpec spec;
-    spec.token = connect.token;
-    spec.rank = rank;
-    spec.node_of = connect.node_of;
-    spec.hosts = connect.hosts;
-    spec.timeout_s = connect.timeout_s;
-    if (first) spec.uplink = uplink;
-    train(*open_shared_exchange(spec, make_layout(), 0));
+    for (const char* stage : {"-stage1", "-stage2"}) {
+      SharedSpec spec;
+      spec.token = connect.token + stage;
+      spec.rank = rank;
+      spec.node_of = connect.node_of;
+      spec.hosts = connect.hosts;
+      spec.timeout_s = connect.timeout_s;
+      if (first) spec.uplink = uplinks.open(spec.token);
+      train(*open_shared_exchange(spec, make_layout(), 0));
+    }
   } catch (const Error& error) {
     fail(fmt::format("rank {}: {}", rank, error.what()));
   }
@@ -171,7 +173,7 @@ int main(int, char** argv) {
   }
   worker.join();
   environment.self_test();
-  if (wire::unlink_node_memory(connect.token, rank / per_node)) fail("shared memory was left behind");
+  if (wire::unlink_node_memory(connect.token, rank / per_node) > 0) fail("shared memory was left behind");
   if (rank == 0) fmt::print("{} ranks, {} a node, trained\n", size, per_node);
   return 0;
 }

@@ -189,11 +189,12 @@ TEST(Nodes, ANodeThatDoesNotAnswerIsAnErrorOfAllItsRanks) {
   for (auto& thread : threads) thread.join();
 }
 
-TEST(ChannelUplink, FramesGoOutAndAnswersWake) {
+TEST(ChannelUplinks, FramesGoOutAndAnswersWake) {
   const auto [worker_fd, agent_fd] = wire::Channel::make_pair();
   wire::Channel worker(worker_fd), agent(agent_fd);
-  ChannelUplink uplink(worker);
-  uplink.begin({7, Stream::numbers, 4096, 100, NumberType::float64});
+  ChannelUplinks uplinks(worker);
+  const auto uplink = uplinks.open("token-a");
+  uplink->begin({7, Stream::numbers, 4096, 100, NumberType::float64});
   agent.wait(std::chrono::seconds(5));
   wire::Buffer answer;
   agent.receive([&](wire::Type type, wire::View payload) {
@@ -203,14 +204,16 @@ TEST(ChannelUplink, FramesGoOutAndAnswersWake) {
     EXPECT_EQ(frame.offset, 4096u);
     EXPECT_EQ(frame.count, 100u);
     EXPECT_EQ(frame.type, 1);
+    EXPECT_EQ(frame.memory, "token-a");
     answer.assign(payload.begin(), payload.end());
   });
-  std::thread reader([&] { uplink.on_reduced(answer); });
-  uplink.wait(7, 5, "sum");
+  std::thread reader([&] { uplinks.on_reduced(answer); });
+  EXPECT_THAT(error_of([&] { uplinks.open("token-b")->wait(7, 0.1, "sum"); }), HasSubstr("sum: after 0.1 s"));
+  uplink->wait(7, 5, "sum");
   reader.join();
-  EXPECT_THAT(error_of([&] { uplink.wait(8, 0.1, "sum"); }), HasSubstr("sum: after 0.1 s"));
-  uplink.abort("the worker ends");
-  EXPECT_EQ(error_of([&] { uplink.wait(8, 10, "sum"); }), "the worker ends");
+  EXPECT_THAT(error_of([&] { uplink->wait(8, 0.1, "sum"); }), HasSubstr("sum: after 0.1 s"));
+  uplink->abort("the worker ends");
+  EXPECT_EQ(error_of([&] { uplink->wait(8, 10, "sum"); }), "the worker ends");
 }
 
 } // namespace

@@ -72,7 +72,7 @@ void sum_many(comm::NodeReducer& reducer, int node, int nodes) {
       open[id] = request;
     }
   std::map<std::uint64_t, bool> done;
-  const auto note = [&](std::uint64_t finished) { done[finished] = true; };
+  const auto note = [&](const wire::Reduce& finished) { done[finished.id] = true; };
   // The two streams begin at different times on different nodes.
   for (const std::uint8_t stream : {node % 2, 1 - node % 2}) {
     for (const auto& [key, request] : open)
@@ -103,9 +103,9 @@ void wait_for_a_late_node(comm::NodeReducer& reducer, int node, int nodes) {
   if (node < nodes - 1)
     expect_error(fmt::format("node node{}: the sum of 50000 gradients over {} nodes is not complete after 0.2 s", node, nodes),
                  [&] {
-                   while (reducer.busy()) reducer.poll(0.2, [](std::uint64_t) {});
+                   while (reducer.busy()) reducer.poll(0.2, [](const wire::Reduce&) {});
                  });
-  while (reducer.busy()) reducer.poll(30, [](std::uint64_t) {});
+  while (reducer.busy()) reducer.poll(30, [](const wire::Reduce&) {});
   check<float>(memory.data(), request.count, nodes, request.id);
 }
 
