@@ -148,14 +148,15 @@ std::string Checkpoints::complete(std::uint64_t step, json more) {
   for (const auto& [rank, saved] : parts)
     content["parts"].push_back({{"file", fmt::format("rank-{:04}.part", rank)}, {"bytes", saved.bytes}});
   write_whole(folder / file_name, content.dump(1, ' ', false, json::error_handler_t::replace) + '\n');
-  prune();
+  prune(content.value("best_step", std::uint64_t{0}));
   return folder.string();
 }
 
-void Checkpoints::prune() const {
+void Checkpoints::prune(std::uint64_t best_step) const {
   if (keep_ == 0) return;
   std::vector<Entry> found = entries(folder_);
-  std::erase_if(found, [](const Entry& entry) { return !entry.whole(); }); // being written, or removed at the next start
+  // Being written, or removed at the next start; or the best so far, which stays beside the newest.
+  std::erase_if(found, [&](const Entry& entry) { return !entry.whole() || entry.step == best_step; });
   for (std::size_t at = 0; at + keep_ < found.size(); ++at) remove_folder(found[at].folder);
 }
 

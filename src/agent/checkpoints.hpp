@@ -21,7 +21,7 @@ struct Checkpoint {
 
 class Checkpoints {
  public:
-  /// `keep`: how many whole ones stay, the newest; 0: all.
+  /// `keep`: how many whole ones stay, the newest, and with them the one of the best validation; 0: all.
   Checkpoints(std::string folder, std::size_t keep, int world_size)
       : folder_(std::move(folder)), keep_(keep), world_size_(static_cast<std::size_t>(world_size)) {}
 
@@ -42,7 +42,7 @@ class Checkpoints {
   std::string complete(std::uint64_t step, nlohmann::json more);
 
  private:
-  void prune() const;
+  void prune(std::uint64_t best_step) const;
   std::string folder_;
   std::size_t keep_, world_size_;
   std::map<std::uint64_t, std::map<int, wire::Saved>> parts_; ///< by step and rank

@@ -112,7 +112,8 @@ class Trainer {
   MicroBatch micro_;
   LossScale loss_scale_;
   std::uint32_t not_finite_ = 0; ///< steps in a row
-  std::optional<double> best_;
+  std::optional<double> best_;   ///< of the best validation so far
+  std::uint64_t best_step_ = 0;
   Faults faults_;
 
   // Of the stage under way.

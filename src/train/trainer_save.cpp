@@ -92,6 +92,7 @@ bool Trainer::is_best(const std::map<std::string, double>& values) {
   const auto [value, more_is_better] = judged(values);
   if (best_ && (more_is_better ? value <= *best_ : value >= *best_)) return false;
   best_ = value;
+  best_step_ = step_;
   return true;
 }
 
@@ -152,7 +153,10 @@ nlohmann::json Trainer::state() const {
                       {"loss_scale", loss_scale_.scale()},
                       {"loss_scale_good_steps", loss_scale_.good_steps()},
                       {"not_finite", not_finite_}};
-  if (best_) json["best"] = *best_;
+  if (best_) {
+    json["best"] = *best_;
+    json["best_step"] = best_step_;
+  }
   return json;
 }
 
@@ -204,7 +208,10 @@ void Trainer::restore_from(const std::string& folder) {
   micro_.restore(state.at("micro_batch"), state.at("micro_patience"), state.at("micro_good_steps"), state.at("micro_grew"));
   loss_scale_.restore(state.at("loss_scale"), state.at("loss_scale_good_steps"));
   not_finite_ = state.at("not_finite");
-  if (state.contains("best")) best_ = state.at("best").get<double>();
+  if (state.contains("best")) {
+    best_ = state.at("best").get<double>();
+    best_step_ = state.at("best_step");
+  }
   exchange_->barrier("checkpoint restored");
 }
 
