@@ -27,9 +27,9 @@ TrainSession::TrainSession(SessionParts parts, MakeTraining make_training)
       make_training_(std::move(make_training)),
       channel_(parts.channel),
       ended_(std::move(parts.ended)),
+      uplinks_(parts.channel),
       trace_(configure_.trace != 0, configure_.rank,
-             [this](std::string_view piece) { channel_.send(wire::Type::trace, std::as_bytes(std::span(piece))); }),
-      uplink_(std::make_shared<collective::ChannelUplink>(parts.channel)) {
+             [this](std::string_view piece) { channel_.send(wire::Type::trace, std::as_bytes(std::span(piece))); }) {
   use_cores(configure_.cores); // before any thread is made: they inherit it
   thread_ = std::thread([this] { thread_main(); });
 }
@@ -52,7 +52,7 @@ void TrainSession::handle(wire::Type type, wire::View payload) {
       return;
     }
     case wire::Type::reduced:
-      return uplink_->on_reduced(payload);
+      return uplinks_.on_reduced(payload);
     case wire::Type::halt:
       return on_halt(wire::decode<wire::Halt>(payload));
     default:
@@ -189,7 +189,7 @@ OpenExchange TrainSession::exchange_maker() {
     const auto own = std::find(spec.node_of.begin(), spec.node_of.end(), spec.node_of[static_cast<std::size_t>(spec.rank)]);
     const bool first_of_node = own - spec.node_of.begin() == spec.rank;
     const bool several_nodes = std::any_of(spec.node_of.begin(), spec.node_of.end(), [](int node) { return node > 0; });
-    if (first_of_node && several_nodes) spec.uplink = uplink_;
+    if (first_of_node && several_nodes) spec.uplink = uplinks_.open(spec.token);
     return collective::open_shared_exchange(spec, layout, collective::states_of(settings_.hyper));
   };
 }

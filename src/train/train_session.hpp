@@ -41,6 +41,7 @@ class TrainSession final : public WorkerSession {
   MakeTraining make_training_;
   wire::Channel& channel_;
   std::function<void()> ended_;
+  collective::ChannelUplinks uplinks_; ///< this node's way to the others
   TraceEvents trace_;
   RankContext context_;
   std::unique_ptr<Lane> lane_;
@@ -57,7 +58,6 @@ class TrainSession final : public WorkerSession {
   std::optional<std::string> given_up_;
   bool stop_ = false, finished_ = false;
   std::unique_ptr<Trainer> trainer_;
-  std::shared_ptr<collective::ChannelUplink> uplink_; ///< this node's way to the others
 
   double wall_s_ = 0;
   int exit_code_ = 1;

@@ -75,6 +75,18 @@ TEST_F(CheckpointsTest, TheOldestGo) {
   EXPECT_TRUE(fs::exists(folder_of(10)) && fs::exists(folder_of(100)));
 }
 
+TEST_F(CheckpointsTest, TheBestStays) {
+  Checkpoints checkpoints(folder_, 1, 2);
+  checkpoints.begin(0);
+  for (const std::uint64_t step : {9, 10, 11}) {
+    save(checkpoints, step, 1);
+    save(checkpoints, step, 0);
+    checkpoints.complete(step, {{"best_step", std::min<std::uint64_t>(step, 10)}});
+  }
+  EXPECT_FALSE(fs::exists(folder_of(9)));
+  EXPECT_TRUE(fs::exists(folder_of(10)) && fs::exists(folder_of(11)));
+}
+
 TEST_F(CheckpointsTest, WhatStandsBehindTheBeginningGoes) {
   {
     Checkpoints checkpoints(folder_, 0, 2);
