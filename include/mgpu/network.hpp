@@ -27,6 +27,8 @@ class Feeder {
   torch::Tensor trial_row(int variant) const;
   /// Fills or sets sample.input.
   void prepare(const Item& item, Sample& sample) const;
+  /// For Work::remarks: with --decode nvjpeg, how many pictures who decoded.
+  std::vector<std::string> remarks() const;
   /// What the model is called with: [B, C, H, W] scaled and normalised, [B, C, T], or [B, mels, frames].
   torch::Tensor model_input(const torch::Tensor& batch) const;
 

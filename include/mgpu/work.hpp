@@ -92,6 +92,8 @@ class Work {
   virtual torch::Tensor trial_row(int variant) const;
   /// Class names, for the agent's Job::finish and for reading the result file; called after open.
   virtual std::vector<std::string> labels() const { return {}; }
+  /// Lines for the user and the rank's log, asked for once after the last batch ("nvJPEG decoded 980 pictures, the CPU 20: …").
+  virtual std::vector<std::string> remarks() const { return {}; }
   /// Turns one item into sample.input. Thread-safe, under torch::InferenceMode. Throws Error with the reason the item cannot be
   /// used. A given row holds what an earlier batch left there: every element must be written.
   virtual void prepare(const Item& item, Sample& sample) = 0;

@@ -25,6 +25,8 @@ class InferWork final : public mgpu::Work {
 
   std::vector<std::string> labels() const override { return network_->bundle().labels; }
 
+  std::vector<std::string> remarks() const override { return network_->feeder().remarks(); }
+
   void prepare(const mgpu::Item& item, mgpu::Sample& sample) override { network_->feeder().prepare(item, sample); }
 
   void run(const mgpu::Batch& batch, mgpu::Outputs& outputs) override {

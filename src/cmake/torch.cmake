@@ -43,10 +43,24 @@ if(MGPU_TORCH_CUDA_LIB)
   set_property(TARGET mgpu_torch APPEND PROPERTY INTERFACE_COMPILE_DEFINITIONS MGPU_HAS_CUDA)
 endif()
 
+# nvJPEG's header, and where its library is. It is not linked: a worker loads it when --decode nvjpeg asks for it.
+if(MGPU_TORCH_CUDA_LIB)
+  find_path(NVJPEG_INCLUDE_DIR nvjpeg.h HINTS ${CUDAToolkit_INCLUDE_DIRS} ${packages}/nvidia/cu13/include)
+  find_library(NVJPEG_LIBRARY NAMES nvjpeg libnvjpeg.so.13 HINTS ${CUDAToolkit_LIBRARY_DIR} ${packages}/nvidia/cu13/lib)
+endif()
+
+# mgpu_use_nvjpeg(FILE…): for files of the calling CMakeLists.txt that see nvjpeg.h where there is one, told by MGPU_HAS_NVJPEG.
+function(mgpu_use_nvjpeg)
+  if(NVJPEG_INCLUDE_DIR AND NVJPEG_LIBRARY)
+    set_source_files_properties(${ARGN} PROPERTIES INCLUDE_DIRECTORIES ${NVJPEG_INCLUDE_DIR}
+      COMPILE_DEFINITIONS "MGPU_HAS_NVJPEG;MGPU_NVJPEG_LIBRARY=\"${NVJPEG_LIBRARY}\"")
+  endif()
+endfunction()
+
 find_path(NCCL_INCLUDE_DIR nccl.h)
 find_library(NCCL_LIBRARY NAMES nccl libnccl.so.2)
 if(NCCL_INCLUDE_DIR AND NCCL_LIBRARY)
   add_library(mgpu_nccl SHARED IMPORTED GLOBAL)
   set_target_properties(mgpu_nccl PROPERTIES IMPORTED_LOCATION ${NCCL_LIBRARY} INTERFACE_INCLUDE_DIRECTORIES ${NCCL_INCLUDE_DIR})
 endif()
-message(STATUS "LibTorch ${Torch_VERSION} (${Torch_DIR}), CUDA ${CUDAToolkit_VERSION}, NCCL ${NCCL_LIBRARY}")
+message(STATUS "LibTorch ${Torch_VERSION} (${Torch_DIR}), CUDA ${CUDAToolkit_VERSION}, NCCL ${NCCL_LIBRARY}, nvJPEG ${NVJPEG_LIBRARY}")

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "load/exif.hpp"
+#include "load/jpeg_facts.hpp"
 #include "load/picture_decoder.hpp"
 #include "mgpu/error.hpp"
 
@@ -116,6 +117,17 @@ class JpegDecoder final : public PictureDecoder {
     read_orientation();
   }
 
+  JpegFacts facts() const {
+    const J_COLOR_SPACE colour = session_.info.jpeg_color_space;
+    return {.width = width_,
+            .height = height_,
+            .orientation = orientation_,
+            .inks = session_.info.num_components == 4,
+            .plain_colour = colour == JCS_GRAYSCALE || colour == JCS_YCbCr,
+            .arithmetic = session_.info.arith_code != FALSE,
+            .whole = ends_properly()};
+  }
+
   int reduce(int most) override {
     int denominator = 1;
     while (denominator < 8 && denominator * 2 <= most) denominator *= 2;
@@ -194,6 +206,11 @@ class JpegDecoder final : public PictureDecoder {
 };
 
 } // namespace
+
+std::optional<JpegFacts> jpeg_facts(std::span<const std::uint8_t> bytes, const LoadLimits& limits) {
+  if (!is_jpeg(bytes)) return std::nullopt;
+  return JpegDecoder(bytes, limits).facts();
+}
 
 std::unique_ptr<PictureDecoder> open_jpeg(std::span<const std::uint8_t> bytes, const LoadLimits& limits) {
   return std::make_unique<JpegDecoder>(bytes, limits);

@@ -15,10 +15,14 @@ void check_size(std::uint64_t width, std::uint64_t height, const LoadLimits& lim
   if (width > limits.pixels / height) throw Error(fmt::format("{}x{} pixels, limit {}", width, height, limits.pixels));
 }
 
+bool is_jpeg(std::span<const std::uint8_t> bytes) {
+  return bytes.size() >= 3 && bytes[0] == 0xff && bytes[1] == 0xd8 && bytes[2] == 0xff;
+}
+
 std::unique_ptr<PictureDecoder> open_picture(std::span<const std::uint8_t> bytes, const LoadLimits& limits) {
   const std::string_view start(reinterpret_cast<const char*>(bytes.data()), std::min<std::size_t>(bytes.size(), 16));
   using namespace std::string_view_literals;
-  if (start.starts_with("\xff\xd8\xff"sv)) return open_jpeg(bytes, limits);
+  if (is_jpeg(bytes)) return open_jpeg(bytes, limits);
   if (start.starts_with("\x89PNG\r\n\x1a\n"sv)) return open_png(bytes, limits);
   if (start.starts_with("RIFF"sv) && start.substr(std::min<std::size_t>(8, start.size())).starts_with("WEBP"sv))
     return open_webp(bytes, limits);

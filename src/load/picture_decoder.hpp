@@ -51,6 +51,9 @@ class PictureDecoder {
 /// time per thread (libjpeg's state is kept between pictures). Throws Error: not a picture, unusable header, more pixels than the limit.
 std::unique_ptr<PictureDecoder> open_picture(std::span<const std::uint8_t> bytes, const LoadLimits& limits);
 
+/// Whether the first bytes are a JPEG's.
+bool is_jpeg(std::span<const std::uint8_t> bytes);
+
 /// Throws Error "WxH pixels, limit N" (also for empty pictures).
 void check_size(std::uint64_t width, std::uint64_t height, const LoadLimits& limits);
 

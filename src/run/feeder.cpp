@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "mgpu/network.hpp"
+#include "run/nvjpeg_decoder.hpp"
 
 namespace mgpu {
 
@@ -18,6 +19,7 @@ torch::Tensor channel_values(const std::vector<double>& values, torch::Device de
 
 struct Feeder::Impl {
   std::optional<ImageLoader> images;
+  std::unique_ptr<GpuPictures> gpu_images; ///< nullptr: `images` decodes
   std::optional<AudioLoader> audio;
   std::optional<RowSpec> row_spec;
   bool normalise_on_device = false;
@@ -28,6 +30,7 @@ struct Feeder::Impl {
     // A GPU takes bytes: a quarter of the copying, and normalising costs it nothing.
     normalise_on_device = context.device.is_cuda();
     images.emplace(spec, normalise_on_device ? PixelForm::uint8_hwc : PixelForm::float_chw, LoadLimits::of(context.config));
+    gpu_images = open_nvjpeg(context.config, context.device, *images, LoadLimits::of(context.config));
     if (normalise_on_device) {
       row_spec = RowSpec{{spec.height, spec.width, spec.channels}, torch::kUInt8};
       scale = spec.scale;
@@ -87,10 +90,16 @@ torch::Tensor Feeder::trial_row(int variant) const {
 }
 
 void Feeder::prepare(const Item& item, Sample& sample) const {
-  if (impl_->images)
+  if (impl_->gpu_images)
+    impl_->gpu_images->load(item, sample.input.mutable_data_ptr());
+  else if (impl_->images)
     impl_->images->load(item, sample.input.mutable_data_ptr());
   else
     impl_->prepare_audio(item, sample);
+}
+
+std::vector<std::string> Feeder::remarks() const {
+  return impl_->gpu_images ? std::vector<std::string>{impl_->gpu_images->summary()} : std::vector<std::string>{};
 }
 
 torch::Tensor Feeder::model_input(const torch::Tensor& batch) const {

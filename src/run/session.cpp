@@ -8,6 +8,7 @@
 
 #include "run/devices.hpp"
 #include "run/setup.hpp"
+#include "support/rank_logs.hpp"
 
 namespace mgpu {
 
@@ -82,6 +83,7 @@ void Session::thread_main() {
     open();
     if (wait_for_loaders()) run_batches();
     trace_.flush();
+    for (const std::string& remark : work_->remarks()) channel_.send(wire::Type::log, wire::Log{log_warning, remark});
     send_stats();
     exit_code_ = 0;
   } catch (const std::exception& error) {
