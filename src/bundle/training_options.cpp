@@ -82,7 +82,8 @@ std::vector<OptionSpec> output_options() {
 
 std::vector<OptionSpec> TrainingJob::options() const {
   std::vector<OptionSpec> options = BundleJob::options();
-  std::erase_if(options, [](const OptionSpec& option) { return option.name == "topk"; });
+  // A training tells no classes, and decodes its pictures on the CPU.
+  std::erase_if(options, [](const OptionSpec& option) { return option.name == "topk" || option.name == "decode"; });
   for (OptionSpec& option : options)
     if (option.name == "label-column") {
       option.default_value = "label";

@@ -42,6 +42,7 @@ class TrainingJobTest : public testing::Test {
 TEST_F(TrainingJobTest, OptionsAreDeclaredOnceAndPassTheirOwnCheck) {
   std::set<std::string> names;
   for (const OptionSpec& option : TestJob().options()) EXPECT_TRUE(names.insert(option.name).second) << option.name;
+  EXPECT_FALSE(names.contains("decode")) << "its pictures are decoded on the CPU";
   EXPECT_TRUE(TestJob().trains());
   EXPECT_EQ(refusal(), "");
 }
