@@ -62,7 +62,7 @@ std::string training_bottleneck(const std::vector<write::RankRow>& ranks) {
       {mean([](const auto& row) { return row.load_wait_s; }), "loading",
        "more cores, --loaders, or a --cache that holds the data would help"},
       {mean([](const auto& row) { return row.reduce_wait_s; }), "waiting for other ranks",
-       "larger batches, --accumulate or --gradient-compression would help"},
+       "larger batches or --accumulate would help"},
       {mean([](const auto& row) { return row.update_s; }), "the optimiser", "larger batches or --shard-optimizer would help"},
   }};
   const Part& most =

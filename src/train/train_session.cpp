@@ -4,9 +4,9 @@
 
 #include <algorithm>
 
-#include "collective/shared_exchange.hpp"
 #include "run/devices.hpp"
 #include "run/setup.hpp"
+#include "train/exchanges.hpp"
 
 namespace mgpu::train {
 
@@ -107,7 +107,7 @@ void TrainSession::thread_main() {
       {
         const std::lock_guard lock(mutex_);
         trainer_ = std::make_unique<Trainer>(settings_, context_, *training_, in_order_, data_, *lane_, trace_, reports(),
-                                             exchange_maker());
+                                             exchange_maker(*connect_, context_, settings_, uplinks_));
         if (stop_) trainer_->stop();
       }
       const auto begin = Clock::now();
@@ -130,6 +130,9 @@ void TrainSession::open() {
   trace_.name_thread(1, "run");
   set_math(context_);
   settings_ = Settings::read(context_.config);
+  if (settings_.compress && context_.device.is_cpu() && context_.rank == 0)
+    channel_.send(wire::Type::log,
+                  wire::Log{2, "--gradient-compression is for GPUs: ranks on CPUs read each other's gradients in memory"});
   lane_ = Lane::open(context_.device);
   training_ = make_training_(configure_.job);
   training_->open(context_);
@@ -165,6 +168,7 @@ void TrainSession::announce(double seconds, const Probe& probe, std::int64_t bat
     opened.trainable.parameters += static_cast<std::uint64_t>(parameter.tensor.numel());
   opened.trainable.signature = signature_of(probe.in_order);
   opened.trainable.batch_size = batch_size;
+  opened.trainable.nccl_id = meeting_points(context_, settings_.stages.size());
   channel_.send(wire::Type::opened, opened);
 }
 
@@ -176,22 +180,6 @@ Reports TrainSession::reports() {
   reports.saved = [this](const wire::Saved& saved) { channel_.send(wire::Type::saved, saved); };
   reports.log = [this](std::uint8_t level, const std::string& text) { channel_.send(wire::Type::log, wire::Log{level, text}); };
   return reports;
-}
-
-OpenExchange TrainSession::exchange_maker() {
-  return [this](const collective::FlatLayout& layout, std::size_t stage) {
-    collective::SharedSpec spec;
-    spec.token = fmt::format("{}-stage{}", connect_->token, stage);
-    spec.rank = context_.rank;
-    spec.node_of.assign(connect_->node_of.begin(), connect_->node_of.end());
-    spec.hosts = connect_->hosts;
-    spec.timeout_s = settings_.reduce_timeout_s;
-    const auto own = std::find(spec.node_of.begin(), spec.node_of.end(), spec.node_of[static_cast<std::size_t>(spec.rank)]);
-    const bool first_of_node = own - spec.node_of.begin() == spec.rank;
-    const bool several_nodes = std::any_of(spec.node_of.begin(), spec.node_of.end(), [](int node) { return node > 0; });
-    if (first_of_node && several_nodes) spec.uplink = uplinks_.open(spec.token);
-    return collective::open_shared_exchange(spec, layout, collective::states_of(settings_.hyper));
-  };
 }
 
 void TrainSession::send_stats() {

@@ -34,7 +34,6 @@ class TrainSession final : public WorkerSession {
   void open();
   void announce(double seconds, const Probe& probe, std::int64_t batch_size);
   Reports reports();
-  OpenExchange exchange_maker();
   void send_stats();
 
   wire::Configure configure_;
