@@ -59,7 +59,9 @@ class SharedNode {
     return static_cast<std::size_t>(static_cast<const std::byte*>(place) - memory_->data());
   }
   /// Removes the memory's name, if this rank made it: once nobody needs it any more, so that no crash leaves it behind.
-  void unlink() { memory_->unlink(); }
+  void unlink() {
+    if (local_rank_ == 0) memory_->unlink();
+  }
 
   /// Waits until all ranks of the node are here. Throws Error naming those that are not after timeout_s, a rank that has ended, or
   /// the reason given to abort().
