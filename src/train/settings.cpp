@@ -29,6 +29,7 @@ std::vector<Stage> read_stages(const Config& config) {
       stage.epochs = json.value("epochs", 1u);
       stage.lr = json.value("lr", config.get<double>("lr"));
       stage.freeze = json.value("freeze", std::vector<std::string>{});
+      stage.train_last = json.value("train_last", 1.0);
       stage.batch_size = json.value("batch_size", std::int64_t{0});
       stage.augment_strength = json.value("augment_strength", 1.0);
       stage.subset = json.value("subset", 1.0);
@@ -113,6 +114,24 @@ Settings Settings::read(const Config& config) {
   settings.save = config.get<std::string>("save");
   settings.fault = config.get<std::string>("fault");
   return settings;
+}
+
+std::vector<bool> frozen(const Stage& stage, const std::vector<std::string>& names) {
+  std::vector<std::string> layers;
+  std::vector<std::size_t> layer_of;
+  for (const std::string& name : names) {
+    const std::string layer = name.substr(0, std::min(name.rfind('.'), name.size()));
+    const auto found = std::find(layers.begin(), layers.end(), layer);
+    layer_of.push_back(static_cast<std::size_t>(found - layers.begin()));
+    if (found == layers.end()) layers.push_back(layer);
+  }
+  const auto trained = static_cast<std::size_t>(std::llround(stage.train_last * static_cast<double>(layers.size())));
+  const std::size_t first = layers.size() - std::clamp<std::size_t>(trained, 1, std::max<std::size_t>(layers.size(), 1));
+  std::vector<bool> frozen;
+  for (std::size_t at = 0; at < names.size(); ++at)
+    frozen.push_back(layer_of[at] < first || std::any_of(stage.freeze.begin(), stage.freeze.end(),
+                                                         [&](const auto& prefix) { return names[at].starts_with(prefix); }));
+  return frozen;
 }
 
 Plan::Plan(const Settings& settings, std::uint64_t items, std::int64_t batch_size, int world_size) : settings_(settings) {

@@ -30,6 +30,7 @@ struct Stage {
   std::uint32_t epochs = 1;
   double lr = 0;                   ///< before scaling
   std::vector<std::string> freeze; ///< parameters whose names begin so are not trained
+  double train_last = 1;           ///< share of the layers that train, counted from the network's end; at least one
   std::int64_t batch_size = 0;     ///< of a rank; 0: the run's
   double augment_strength = 1;     ///< times --augment-strength
   double subset = 1;               ///< share of the training set
@@ -59,6 +60,10 @@ struct Settings {
 
   static Settings read(const Config& config);
 };
+
+/// True for each of `names` (parameters in the network's own order) that `stage` does not train. A layer is a module with parameters of
+/// its own: "layer4.1.bn2" of "layer4.1.bn2.weight".
+std::vector<bool> frozen(const Stage& stage, const std::vector<std::string>& names);
 
 /// One stage in numbers.
 struct StagePlan {

@@ -57,11 +57,12 @@ void Trainer::abort(const std::string& reason) {
 // --- stages ------------------------------------------------------------------------------------------------------------------
 
 void Trainer::set_trainable(std::size_t stage) {
-  const auto& frozen = settings_.stages[stage].freeze;
+  std::vector<std::string> names; // in the network's order, which says what its last layers are; in_order_ is backward's
+  for (const NamedTensor& parameter : training_.parameters()) names.push_back(parameter.name);
+  const std::vector<bool> still = frozen(settings_.stages[stage], names);
   for (const NamedTensor& parameter : in_order_) {
-    const bool freeze =
-        std::any_of(frozen.begin(), frozen.end(), [&](const std::string& prefix) { return parameter.name.starts_with(prefix); });
-    parameter.tensor.requires_grad_(!freeze);
+    const auto at = std::find(names.begin(), names.end(), parameter.name) - names.begin();
+    parameter.tensor.requires_grad_(!still[static_cast<std::size_t>(at)]);
   }
 }
 

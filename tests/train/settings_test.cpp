@@ -87,6 +87,19 @@ TEST(Plan, StagesFollowEachOther) {
   EXPECT_TRUE(plan.due({0, 100}, 3)) << "the end of a stage";
 }
 
+TEST(Stages, FreezeByNameAndFromTheBeginning) {
+  const std::vector<std::string> names{"conv.weight", "conv.bias", "body.norm.weight", "body.norm.bias", "head.weight", "scale"};
+  Stage stage;
+  EXPECT_EQ(frozen(stage, names), std::vector<bool>(6, false));
+  stage.train_last = 0.5; // of conv, body.norm, head, scale
+  EXPECT_EQ(frozen(stage, names), (std::vector<bool>{true, true, true, true, false, false}));
+  stage.freeze = {"head."};
+  EXPECT_EQ(frozen(stage, names), (std::vector<bool>{true, true, true, true, true, false}));
+  stage = {};
+  stage.train_last = 0.001; // one layer at least
+  EXPECT_EQ(frozen(stage, names), (std::vector<bool>{true, true, true, true, true, false}));
+}
+
 TEST(LossScale, HalvesAndGrowsBack) {
   LossScale scale(true);
   scale.note(false);
