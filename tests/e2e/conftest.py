@@ -98,3 +98,8 @@ def arrays(path):
     return out
 
 
+@pytest.fixture(scope="session")
+def data(tmp_path_factory):
+    """Digits and networks to train (training.make_data)."""
+    import training
+    return training.make_data(tmp_path_factory.mktemp("digits"))
