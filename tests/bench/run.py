@@ -6,6 +6,7 @@
   dispatch   empty items beside mpi4py.futures; a million items; heavy-tailed sleeping items beside the lower bound
   infer      ResNet-18 and a tiny network on 2 ranks, beside our own forward-only rate and DataLoader scripts
   start      launch to first result beside torchrun; N ranks opening a model beside one
+  train      a training step on 2 ranks, beside torchrun + DDP/gloo, our own without synchronisation, and plain PyTorch
   idle       what 8 idle ranks cost
 """
 
@@ -18,6 +19,7 @@ import bench_dispatch
 import bench_idle
 import bench_infer
 import bench_start
+import bench_train
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 
@@ -35,6 +37,7 @@ BENCHES = {
     "dispatch": bench_dispatch.main,
     "infer": bench_infer.main,
     "start": bench_start.main,
+    "train": bench_train.main,
     "idle": bench_idle.main,
 }
 
