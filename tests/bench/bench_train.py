@@ -45,7 +45,7 @@ def ours(ranks, place, case, told, at_once=1):
     spans = []
     for output in outputs:
         with h5py.File(output) as file:
-            spans.append(step_ms(file["training/seconds"][:]))
+            spans.append(step_ms(file["training/samples"][:] / file["training/samples_per_s"][:]))
             told[ranks] = file["training/loss"][:]
             told["wait"] = file["ranks"]["reduce_wait_s"] / file["ranks"]["busy_s"]
     return max(spans)

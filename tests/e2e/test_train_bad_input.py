@@ -89,17 +89,17 @@ def test_a_compiled_network(good, tmp_path):
 
 @pytest.fixture
 def checkpointed(data, tmp_path):
-    """The options of a run that was stopped after 20 of 40 steps, and the folder of its newest checkpoint."""
-    options = {"--model": data["plain"], "--input": data["table"], "--output": tmp_path / "out.h5", "--max-steps": 40, "--checkpoint-every": 10, "--global-batch": 32}
-    train(*[word for pair in options.items() for word in pair], "--fault", "stop:step=20", code=75)
+    """The options of a run that was killed after 55 of 60 steps, and the folders of its checkpoints, oldest first."""
+    options = {"--model": data["wide"], "--input": data["table"], "--output": tmp_path / "out.h5", "--max-steps": 60, "--checkpoint-every": 10, "--global-batch": 32}
+    train(*[word for pair in options.items() for word in pair], "--fault", "kill:rank=1,step=55", code=(1, 75))
     marks = sorted(tmp_path.rglob("checkpoint.json"), key=lambda path: json.loads(path.read_text())["step"])
-    assert marks
+    assert len(marks) >= 2
     return options, [mark.parent for mark in marks]
 
 
 def test_a_checkpoint_of_another_network(checkpointed, data):
     options, _ = checkpointed
-    refused(attempt({**options, "--model": data["normed"]}, "--resume"), "checkpoint")
+    refused(attempt({**options, "--model": data["plain"]}, "--resume"), "checkpoint")
 
 
 def test_a_checkpoint_of_a_newer_version(checkpointed):
@@ -125,7 +125,7 @@ def test_a_checkpoint_that_was_not_finished_is_passed_over(checkpointed):
     options, folders = checkpointed
     (folders[-1] / "checkpoint.json").unlink()
     train(*[word for pair in options.items() for word in pair], "--resume")
-    assert len(history(options["--output"])) == 40
+    assert len(history(options["--output"])) == 60
 
 
 @pytest.mark.parametrize("wrong", [("--loss", "hinge"), ("--optimizer", "lion"), ("--lr", "fast"), ("--epochs", "0"), ("--accumulate", "0"), ("--momentum", "1.5"),
