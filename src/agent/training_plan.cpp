@@ -80,7 +80,7 @@ TrainingPlan plan_training(const RunSetup& setup, int ranks, bool gpu, Config& c
   const auto& begin = setup.training->begin;
   const auto accumulate = config.get<std::int64_t>("accumulate");
   auto global = config.get<std::int64_t>("global-batch");
-  if (global > 0) require_multiple(global, ranks * accumulate, ranks, accumulate);
+  if (global > 0 && !begin) require_multiple(global, ranks * accumulate, ranks, accumulate); // other ranks go on all the same
   if (begin) take_over(*begin, ranks, config);
   const bool chosen = global > 0;
   global = config.get<std::int64_t>("global-batch");

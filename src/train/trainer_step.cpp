@@ -46,10 +46,17 @@ class Autocast {
   bool active_;
 };
 
-std::string item_list(const std::vector<const Item*>& items) {
+std::string item_list(const std::vector<std::uint64_t>& items) {
+  constexpr std::size_t most_named = 8;
   std::string text;
-  for (std::size_t at = 0; at < items.size() && at < 8; ++at) text += fmt::format(" {}", items[at]->index);
-  return items.size() > 8 ? text + " …" : text;
+  for (std::size_t at = 0; at < items.size() && at < most_named; ++at) text += fmt::format(" {}", items[at]);
+  return items.size() > most_named ? text + " …" : text;
+}
+
+std::vector<std::uint64_t> rows_in_list(const Batch& batch) {
+  std::vector<std::uint64_t> rows;
+  for (const Item* item : batch.items) rows.push_back(item->index);
+  return rows;
 }
 
 } // namespace
@@ -57,7 +64,7 @@ std::string item_list(const std::vector<const Item*>& items) {
 /// This rank's part of a step.
 struct Trainer::StepSums {
   std::vector<std::pair<torch::Tensor, std::int64_t>> losses; ///< mean of so many rows; read once, at the end
-  std::vector<std::vector<const Item*>> items;                ///< [losses]
+  std::vector<std::vector<std::uint64_t>> items; ///< [losses] rows in the item list: the items themselves are gone by then
   double loss_sum = 0;
   std::int64_t rows = 0, skipped = 0, out_of_memory = 0;
   std::uint32_t backwards = 0;
@@ -168,7 +175,7 @@ void Trainer::run_rows(const Batch& batch, std::int64_t begin, std::int64_t end,
     loss.backward(torch::full_like(loss, weight));
     const auto ended = Clock::now();
     sums.losses.emplace_back(loss.detach(), rows);
-    sums.items.push_back(part.items);
+    sums.items.push_back(rows_in_list(part));
     sums.rows += rows;
     ++sums.backwards;
     times_.forward_s += seconds(between - began);
