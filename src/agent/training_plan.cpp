@@ -42,13 +42,11 @@ void take_over(const Checkpoint& checkpoint, int ranks, Config& config) {
   if (reference > 0 && config.get<std::int64_t>("lr-reference-batch") == 0) config.set("lr-reference-batch", reference);
 }
 
-/// Throws unless `global` samples can be cut into `per` equal parts.
-void require_multiple(std::int64_t global, std::int64_t per, int ranks, std::int64_t accumulate) {
-  if (global % per == 0) return;
-  const std::int64_t below = global / per * per;
-  throw usage_error(fmt::format("--global-batch {}: not a multiple of {} rank(s){}; the nearest {}", global, ranks,
-                                accumulate > 1 ? fmt::format(" × --accumulate {}", accumulate) : "",
-                                below > 0 ? fmt::format("are {} and {}", below, below + per) : fmt::format("is {}", per)));
+/// Throws unless every rank gets a sample for each micro-batch. Shares need not be equal: the mean is over all samples.
+void require_enough(std::int64_t global, std::int64_t least, int ranks, std::int64_t accumulate) {
+  if (global < least)
+    throw usage_error(fmt::format("--global-batch {}: less than a sample for each of {} rank(s){}", global, ranks,
+                                  accumulate > 1 ? fmt::format(" × --accumulate {}", accumulate) : ""));
 }
 
 void quick_test(const RunSetup& setup, const TrainingPlan& plan, Config& config) {
@@ -80,7 +78,7 @@ TrainingPlan plan_training(const RunSetup& setup, int ranks, bool gpu, Config& c
   const auto& begin = setup.training->begin;
   const auto accumulate = config.get<std::int64_t>("accumulate");
   auto global = config.get<std::int64_t>("global-batch");
-  if (global > 0 && !begin) require_multiple(global, ranks * accumulate, ranks, accumulate); // other ranks go on all the same
+  if (global > 0 && !begin) require_enough(global, ranks * accumulate, ranks, accumulate); // other ranks go on all the same
   if (begin) take_over(*begin, ranks, config);
   const bool chosen = global > 0;
   global = config.get<std::int64_t>("global-batch");
@@ -90,7 +88,7 @@ TrainingPlan plan_training(const RunSetup& setup, int ranks, bool gpu, Config& c
   plan.batch_size = setup.batch_size;
   plan.batch_found = setup.batch_size == 0 && gpu && !begin && !config.get<bool>("quick-test");
   if (plan.batch_size == 0) {
-    plan.batch_size = chosen && accumulate > 1 ? share / accumulate : gpu ? gpu_batch : cpu_batch;
+    plan.batch_size = chosen && accumulate > 1 ? (share + accumulate - 1) / accumulate : gpu ? gpu_batch : cpu_batch;
     if (begin) plan.batch_size = begin->json.value("batch_size", plan.batch_size);
   } else if (chosen && accumulate > 1 && plan.batch_size * accumulate * ranks != global) {
     throw usage_error(

@@ -70,8 +70,8 @@ TEST_F(TrainingPlanTest, AFixedGlobalBatchIsSharedOut) {
   EXPECT_EQ(plan({"--global-batch", "96"}, 2).batch_size, 32);
   EXPECT_EQ(plan({"--global-batch", "16"}, 2).batch_size, 8) << "no more than a rank's share";
   EXPECT_EQ(plan({"--global-batch", "96", "--accumulate", "4"}, 2).batch_size, 12);
-  EXPECT_THAT(refusal({"--global-batch", "100"}, 3), HasSubstr("the nearest are 99 and 102"));
-  EXPECT_THAT(refusal({"--global-batch", "2"}, 3), HasSubstr("the nearest is 3"));
+  EXPECT_EQ(plan({"--global-batch", "100"}, 6).batch_size, 17) << "shares of 16 and 17";
+  EXPECT_THAT(refusal({"--global-batch", "2"}, 3), HasSubstr("less than a sample for each of 3 rank(s)"));
   EXPECT_THAT(refusal({"--global-batch", "96", "--accumulate", "2", "--batch-size", "16"}, 2), HasSubstr("= 64"));
 }
 
