@@ -3,7 +3,9 @@
 
 #include <algorithm>
 #include <array>
+#include <cmath>
 #include <ctime>
+#include <limits>
 #include <ostream>
 
 #include "manifest/text.hpp"
@@ -59,6 +61,28 @@ void print_run(const ReadFile& file, const Counts& counts, std::ostream& out) {
     const double seconds = std::max(1.0, std::difftime(*ended, *began)); // both are whole seconds
     line("speed", fmt::format("{:.4g} items/s over {:.0f} s", static_cast<double>(counts.ok + counts.failed) / seconds, seconds));
   }
+}
+
+/// A line for each curve of a training; true when the file holds one.
+bool print_training(const ReadFile& file, std::ostream& out) {
+  if (!h5::exists(file.file(), "training")) return false;
+  const h5::Id group = h5::open_group(file.file(), "training");
+  const h5::Id number = h5::copy(H5T_NATIVE_DOUBLE);
+  out << fmt::format("\n{:<24} {:>8} {:>12} {:>12} {:>12} {:>12}\n", "training", "values", "first", "last", "lowest", "highest");
+  for (const std::string& name : h5::names_in(group)) {
+    const h5::Id dataset = h5::open_dataset(group, name);
+    if (H5Tis_variable_str(h5::type_in(dataset).get()) > 0) continue; // names of classes
+    std::vector<double> values(h5::shape_of(dataset).at(0));
+    if (values.empty()) continue;
+    h5::read_rows(dataset, number, 0, values.size(), values.data());
+    const double first = values.front(), last = values.back();
+    std::erase_if(values, [](double value) { return !std::isfinite(value); });
+    const auto [low, high] = std::minmax_element(values.begin(), values.end());
+    const auto known = [&](auto at) { return at == values.end() ? std::numeric_limits<double>::quiet_NaN() : *at; };
+    out << fmt::format("  {:<22} {:>8} {:>12.6g} {:>12.6g} {:>12.6g} {:>12.6g}\n", name, h5::shape_of(dataset).at(0), first, last,
+                       known(low), known(high));
+  }
+  return true;
 }
 
 void print_columns(const ReadFile& file, std::ostream& out) {
@@ -118,7 +142,7 @@ void inspect(const std::string& path, std::ostream& out) {
   const ReadFile file(path);
   const Counts counts = count_items(file);
   print_run(file, counts, out);
-  print_columns(file, out);
+  if (!print_training(file, out)) print_columns(file, out);
   print_ranks(file, out);
   print_failures(file, counts, out);
   print_advice(file, counts, out);

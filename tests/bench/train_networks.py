@@ -29,7 +29,7 @@ class Mlp(torch.nn.Module):
 
 # name: network, picture side, channels, samples a rank and step, steps, learning rate
 CASES = {
-    "mlp": (Mlp, 32, 1, 16, 150, 0.01),
+    "mlp": (Mlp, 32, 1, 16, 150, 0.003),
     "resnet18": (lambda: torchvision.models.resnet18(num_classes=10), 64, 3, 8, 30, 0.002),
 }
 

@@ -63,7 +63,7 @@ def assert_parameters_close(ours, theirs):
         torch.testing.assert_close(ours[name], theirs[name], rtol=1e-3, atol=2e-4, msg=lambda text: f"{name}: {text}")
 
 
-@pytest.mark.parametrize("ranks", [2, 4])
+@pytest.mark.parametrize("ranks", [2, 3])
 def test_shuffled_orders_are_the_same_for_any_number_of_ranks(ranks, data, tmp_path):
     outputs = []
     for count in (1, ranks):

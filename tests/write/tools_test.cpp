@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <hdf5.h>
 
+#include <cmath>
 #include <functional>
 #include <iostream>
 #include <nlohmann/json.hpp>
@@ -57,6 +58,21 @@ TEST_F(ToolsTest, InspectShowsWhatAPersonWantsToKnow) {
                            "fixed_float16", "[50, 2, 3]", "boxes", "[n, 4] a row", "text                     string", "node1",
                            "not a picture: item 3", "5 items with NaN", "from the manifest: ", "export"})
     EXPECT_THAT(text, HasSubstr(part));
+}
+
+TEST_F(ToolsTest, InspectShowsTheCurvesOfATraining) {
+  {
+    const auto file = ResultFile::create(path_, some_manifest(folder_, 3), some_header());
+    file->set_columns({});
+    Footer footer = some_footer();
+    footer.training = {{"loss", std::vector<double>{2.5, std::nan(""), 0.25}},
+                       {"step", std::vector<std::uint64_t>{1, 2, 3}},
+                       {"class", std::vector<std::string>{"cat", "dog"}}};
+    file->finish(footer);
+  }
+  EXPECT_THAT(inspected(), testing::ContainsRegex("loss +3 +2.5 +0.25 +0.25 +2.5\n"));
+  EXPECT_THAT(inspected(), testing::ContainsRegex("step +3 +1 +3 +1 +3\n"));
+  EXPECT_THAT(inspected(), testing::Not(HasSubstr("results")));
 }
 
 TEST_F(ToolsTest, InspectSaysHowToGoOn) {
