@@ -30,10 +30,10 @@ struct Stage {
   std::uint32_t epochs = 1;
   double lr = 0;                   ///< before scaling
   std::vector<std::string> freeze; ///< parameters whose names begin so are not trained
-  double train_last = 1;           ///< share of the layers that train, counted from the network's end; at least one
   std::int64_t batch_size = 0;     ///< of a rank; 0: the run's
   double augment_strength = 1;     ///< times --augment-strength
   double subset = 1;               ///< share of the training set
+  double train_last = 1;           ///< share of the layers that train, counted from the network's end; at least one
 };
 
 struct Settings {
