@@ -9,8 +9,9 @@ namespace mgpu::collective {
 
 namespace {
 
-// The sum of a chunk stays in the first-level cache until it is used.
-constexpr std::size_t chunk_elements = 2048;
+// The sum of a chunk stays in the first-level cache until it is used. Short chunks: gradients, parameters and state are then read side
+// by side, as the processor's prefetching wants it (256 took 1.8 ms where 4096 took 3.5).
+constexpr std::size_t chunk_elements = 256;
 
 SgdFactors sgd_factors(const Hyper& hyper, bool decay) {
   return {static_cast<float>(decay ? hyper.weight_decay : 0), static_cast<float>(hyper.momentum), hyper.nesterov,

@@ -12,6 +12,7 @@
 
 #include "agent/router.hpp"
 #include "agent/summing_worker.hpp"
+#include "agent/thread_worker.hpp"
 #include "collective/channel_uplink.hpp"
 #include "collective/shared_exchange.hpp"
 #include "comm/environment.hpp"
@@ -32,23 +33,6 @@ void fail(const std::string& reason) {
   std::fflush(nullptr);
   _exit(1);
 }
-
-/// The agent's end of a worker that is a thread.
-class ThreadWorker final : public agent::WorkerLink {
- public:
-  explicit ThreadWorker(int fd) : channel_(fd) {}
-  void post(wire::Type type, wire::View payload) override { channel_.post(type, payload); }
-  void flush() override { channel_.flush(); }
-  bool poll(const agent::OnWorkerFrame& handle) override {
-    return channel_.receive([&](wire::Type type, wire::View payload) { handle(type, payload, nullptr); }) > 0;
-  }
-  void wait(std::chrono::microseconds timeout) override { channel_.wait(timeout); }
-  std::optional<std::string> ended() override { return std::nullopt; }
-  void kill() override {}
-
- private:
-  wire::Channel channel_;
-};
 
 FlatLayout make_layout() {
   FlatLayout layout;
@@ -143,7 +127,7 @@ int main(int, char** argv) {
   const int size = environment.messenger().size();
 
   const auto [agent_fd, worker_fd] = wire::Channel::make_pair();
-  ThreadWorker process(agent_fd);
+  agent::ThreadWorker process(agent_fd);
   agent::SummingWorker link(process, environment.reducer(), rank);
   wire::Channel channel(worker_fd);
   wire::Connect connect;

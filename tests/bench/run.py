@@ -5,6 +5,7 @@
   write      fixed rows in bulk beside a raw write; 4 KB rows one by one beside h5py
   dispatch   empty items beside mpi4py.futures; a million items; heavy-tailed sleeping items beside the lower bound
   infer      ResNet-18 and a tiny network on 2 ranks, beside our own forward-only rate and DataLoader scripts
+  allreduce  gradients of 2 ranks summed and applied, on one node and over two, beside MPI_Allreduce and gloo
   start      launch to first result beside torchrun; N ranks opening a model beside one
   train      a training step on 2 ranks, beside torchrun + DDP/gloo, our own without synchronisation, and plain PyTorch
   idle       what 8 idle ranks cost
@@ -15,6 +16,7 @@ import pathlib
 import subprocess
 import sys
 
+import bench_allreduce
 import bench_dispatch
 import bench_idle
 import bench_infer
@@ -36,6 +38,7 @@ BENCHES = {
     "write": lambda: program("bench_write"),
     "dispatch": bench_dispatch.main,
     "infer": bench_infer.main,
+    "allreduce": bench_allreduce.main,
     "start": bench_start.main,
     "train": bench_train.main,
     "idle": bench_idle.main,

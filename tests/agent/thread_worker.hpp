@@ -1,0 +1,24 @@
+#pragma once
+// The agent's end of a worker that is a thread of the agent, at the other end of a channel.
+#include "agent/worker_link.hpp"
+#include "wire/channel.hpp"
+
+namespace mgpu::agent {
+
+class ThreadWorker final : public WorkerLink {
+ public:
+  explicit ThreadWorker(int fd) : channel_(fd) {}
+  void post(wire::Type type, wire::View payload) override { channel_.post(type, payload); }
+  void flush() override { channel_.flush(); }
+  bool poll(const OnWorkerFrame& handle) override {
+    return channel_.receive([&](wire::Type type, wire::View payload) { handle(type, payload, nullptr); }) > 0;
+  }
+  void wait(std::chrono::microseconds timeout) override { channel_.wait(timeout); }
+  std::optional<std::string> ended() override { return std::nullopt; }
+  void kill() override {}
+
+ private:
+  wire::Channel channel_;
+};
+
+} // namespace mgpu::agent
