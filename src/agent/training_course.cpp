@@ -137,6 +137,7 @@ void TrainingCourse::connect() {
                              plan_.batch_size, plan_.global_batch, plan_.steps_an_epoch, plan_.lr_factor));
   }
   wire::Connect message;
+  message.timeout_s = setup_.config.get<double>("reduce-timeout");
   message.token = random_token();
   message.nccl_id = first.nccl_id;
   std::vector<std::string> nodes;
