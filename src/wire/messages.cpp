@@ -77,8 +77,7 @@ auto fields(Is<Items> auto& m) {
   return std::tie(m.part, m.total, m.items);
 }
 auto fields(Is<Connect> auto& m) {
-  return std::tie(m.token, m.nccl_id, m.node_of, m.hosts, m.batch_size, m.first_validation, m.checkpoint,
-                  m.timeout_s);
+  return std::tie(m.token, m.nccl_id, m.node_of, m.hosts, m.batch_size, m.first_validation, m.checkpoint, m.timeout_s);
 }
 auto fields(Is<Halt> auto& m) {
   return std::tie(m.now, m.reason);
