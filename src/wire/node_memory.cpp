@@ -117,7 +117,8 @@ bool NodeMemory::held(int holder) const {
 }
 
 void NodeMemory::unlink() noexcept {
-  if (!path_.empty()) ::unlink(path_.c_str());
+  if (path_.empty()) return; // writes nothing then: ranks that are threads share one object
+  ::unlink(path_.c_str());
   path_.clear();
 }
 
