@@ -117,7 +117,8 @@ void prepare_training(RunSetup& setup) {
   if (const auto path = config.get<std::string>("validate"); !path.empty()) {
     manifest::ReadOptions read;
     read.media = setup.media;
-    LabelledSet& held_out = training.validation.emplace(fmt::format("--validate {}", path), manifest::Manifest::read(path, read));
+    LabelledSet& held_out =
+        training.validation.emplace(LabelledSet{fmt::format("--validate {}", path), manifest::Manifest::read(path, read), {}});
     read_labels(held_out, path, column, required);
     check_labels(held_out, loss, training.classes, bundle);
     for (const std::string& name : setup.item_columns)
