@@ -123,6 +123,18 @@ def test_sharded_state_survives_another_number_of_ranks(data, tmp_path):
     assert_same_curve(tmp_path / "parts.h5", tmp_path / "whole.h5", 1e-4)
 
 
+def test_nothing_random_is_forgotten(data, tmp_path):
+    """Dropout, augmentation, batch norm, bfloat16, AdamW, a schedule: the bits of a run without a break."""
+    common = ("--model", data["stateful"], "--input", data["table"], "--validate", data["held_out"], "--augment", "crop,flip", "--dtype", "bfloat16", "--optimizer", "adamw",
+              "--lr", "0.002", "--lr-schedule", "cosine", "--warmup", "10", "--epochs", 4, "--batch-size", 16, "--checkpoint-every", 30, "--validate-every", 25)
+    whole, parts = ((tmp_path / f"{name}.h5", tmp_path / f"{name}.pt") for name in ("whole", "parts"))
+    train(*common, "--output", whole[0], "--save", whole[1])
+    train(*common, "--output", parts[0], "--save", parts[1], "--fault", "kill:rank=1,step=140", code=(1, 75))
+    train(*common, "--output", parts[0], "--save", parts[1], "--resume")
+    assert_same_bits(parts, whole)
+    np.testing.assert_array_equal(history(parts[0], "validation_loss"), history(whole[0], "validation_loss"))
+
+
 def test_resume_of_a_complete_run_does_nothing(data, tmp_path):
     options = ("--model", data["plain"], "--input", data["table"], *CHAIN, "--max-steps", 20, "--output", tmp_path / "out.h5")
     train(*options)

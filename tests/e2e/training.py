@@ -60,6 +60,19 @@ class Wide(torch.nn.Module):
         return self.body(x)
 
 
+class Stateful(torch.nn.Module):
+    """Everything a resume could forget: running statistics and random numbers."""
+
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(11)
+        self.body = torch.nn.Sequential(torch.nn.Conv2d(1, 16, 5, stride=2), torch.nn.BatchNorm2d(16), torch.nn.ReLU(), torch.nn.Dropout(0.3), torch.nn.Flatten())
+        self.head = torch.nn.Linear(16 * 14 * 14, 10)
+
+    def forward(self, x):
+        return self.head(self.body(x))
+
+
 class Unused(torch.nn.Module):
     """One parameter takes no part in the loss."""
 
@@ -138,6 +151,6 @@ def make_data(folder):
     rows = [(path.relative_to(folder), path.parent.name) for path in (folder / "train").rglob("*.png")]
     assert len(rows) == ITEMS
     rows.sort(key=lambda row: row[0].name)
-    networks = {"plain": Plain(), "normed": Normed(), "wide": Wide(), "unused": Unused()}
+    networks = {"plain": Plain(), "normed": Normed(), "wide": Wide(), "stateful": Stateful(), "unused": Unused()}
     return {"folder": folder, "rows": rows, "table": write_table(folder / "train.csv", rows), "held_out": folder / "test.csv",
             **{name: write_bundle(folder, network, name) for name, network in networks.items()}}
