@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <utility>
 
 namespace mgpu::dispatch {
 
@@ -12,14 +13,16 @@ std::size_t index(int rank) {
 }
 } // namespace
 
-Dispatcher::Dispatcher(const Plan& plan, const DispatcherOptions& options)
+Dispatcher::Dispatcher(const Plan& plan, const DispatcherOptions& options, std::vector<bool> done)
     : plan_(plan),
       options_(options),
       leases_(plan.ranks()),
+      done_(std::move(done)),
       queues_(static_cast<std::size_t>(plan.queues())),
       active_(index(plan.ranks()), false),
       batch_s_(active_.size(), 0.0),
-      waiting_(plan.batches()) {}
+      completed_(static_cast<std::uint64_t>(std::count(done_.begin(), done_.end(), true))),
+      waiting_(plan.batches() - completed_) {}
 
 void Dispatcher::add_rank(int rank) {
   if (active_[index(rank)]) return;
@@ -63,6 +66,7 @@ bool Dispatcher::take(int rank, double now_s, Lease& lease) {
   }
   const auto take_from = [&](int queue) {
     Queue& source = queues_[index(queue)];
+    while (!done_.empty() && source.next < plan_.queue_length(queue) && done_[plan_.at(queue, source.next)]) ++source.next;
     if (source.next == plan_.queue_length(queue)) return false;
     return grant(plan_.at(queue, source.next++), 1);
   };

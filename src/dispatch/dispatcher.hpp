@@ -24,7 +24,8 @@ struct DispatcherOptions {
 
 class Dispatcher {
  public:
-  Dispatcher(const Plan& plan, const DispatcherOptions& options);
+  /// `done`, by batch: what an earlier run has finished and nobody shall do again; empty: nothing.
+  Dispatcher(const Plan& plan, const DispatcherOptions& options, std::vector<bool> done = {});
 
   /// Ranks take part only after this.
   void add_rank(int rank);
@@ -62,6 +63,7 @@ class Dispatcher {
   const Plan& plan_;
   DispatcherOptions options_;
   LeaseTable leases_;
+  std::vector<bool> done_; ///< by batch, by an earlier run; empty: none
   std::vector<Queue> queues_;
   std::deque<Lease> returned_; ///< given back by lost ranks
   std::vector<bool> active_;

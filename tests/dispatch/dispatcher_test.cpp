@@ -40,6 +40,29 @@ TEST(Dispatcher, GivesEveryBatchExactlyOnce) {
   }
 }
 
+TEST(Dispatcher, WhatAnEarlierRunHasDoneIsNotGivenOutAgain) {
+  for (const Schedule schedule : {Schedule::dynamic, Schedule::block, Schedule::cyclic}) {
+    const Plan plan(1000, 3, schedule, 4);
+    std::vector<bool> done(plan.batches());
+    for (std::uint64_t batch = 0; batch < plan.batches(); ++batch) done[batch] = batch % 7 < 4 || batch < 100 || batch > 300;
+    Dispatcher dispatcher(plan, {}, done);
+    EXPECT_FALSE(dispatcher.finished());
+    for (int rank = 0; rank < 4; ++rank) dispatcher.add_rank(rank);
+    std::vector<bool> seen = done;
+    for (double now = 0; !dispatcher.finished() && now < 10000; now += 1)
+      for (const auto& [rank, batches] : pump(dispatcher, now))
+        for (const std::uint64_t batch : batches) {
+          EXPECT_FALSE(seen[batch]) << batch;
+          seen[batch] = true;
+          EXPECT_TRUE(dispatcher.complete(rank, batch, now + 0.5));
+        }
+    EXPECT_EQ(seen, std::vector<bool>(plan.batches(), true));
+    EXPECT_EQ(dispatcher.completed(), plan.batches());
+  }
+  const Plan plan(9, 3, Schedule::dynamic, 1);
+  EXPECT_TRUE(Dispatcher(plan, {}, {true, true, true}).finished());
+}
+
 TEST(Dispatcher, AnswersCountOnceAndOnlyFromTheHolder) {
   const Plan plan(4, 1, Schedule::cyclic, 2);
   Dispatcher dispatcher(plan, {});
