@@ -31,7 +31,9 @@ constexpr std::size_t ring_bytes = 256u << 20;
 constexpr unsigned self_test_limit_s = 30;
 
 int print_error(const Error& error) {
-  fmt::print(stderr, "{}: {}{}\n", program_name(), error.code() == ExitCode::usage ? "" : "error: ", error.what());
+  const std::string line =
+      fmt::format("{}: {}{}\n", program_name(), error.code() == ExitCode::usage ? "" : "error: ", error.what());
+  std::fputs(line.c_str(), stderr); // unlike fmt::print it does not throw when mpirun is gone, and nobody reads
   return static_cast<int>(error.code());
 }
 
@@ -62,10 +64,15 @@ struct Rank {
       : process(agent::WorkerProcess::find_program(), ring_bytes),
         environment(facts),
         worker(process, environment.reducer(), environment.messenger().rank()) {}
-  /// For those who leave by _exit.
-  void end() {
+  /// Ends the worker, takes MPI down and gives `code` back. After a lost rank (`without_finalize`) MPI_Finalize would wait for ever:
+  /// then the process ends here.
+  int leave(int code, bool without_finalize) {
     worker.forget();
     process.end();
+    std::fflush(nullptr);
+    if (without_finalize) _exit(code);
+    environment.close(code);
+    return code;
   }
   agent::WorkerProcess process;
   comm::Environment environment;
@@ -80,9 +87,7 @@ int run_doctor(const comm::LauncherFacts& facts) {
                                               : agent::Router(messenger, rank.worker, {}).run(join) == 0;
   if (!all_here) {
     if (messenger.rank() == 0) fmt::print("not every rank is well\n");
-    rank.end();
-    std::fflush(nullptr);
-    _exit(messenger.rank() == 0 ? 1 : 0); // MPI_Finalize would wait for the missing
+    return rank.leave(messenger.rank() == 0 ? 1 : 0, true);
   }
   alarm(self_test_limit_s); // the one collective: it has an end, too
   const double seconds = rank.environment.self_test();
@@ -94,15 +99,15 @@ int run_doctor(const comm::LauncherFacts& facts) {
 
 int run_rank0(const JobEntry& entry, const std::vector<std::string>& arguments, const std::string& command,
               const comm::LauncherFacts& facts) {
+  agent::catch_signals(!facts.launcher.empty());
   Rank rank(facts);
-  agent::catch_signals(true);
   const std::unique_ptr<Job> job(entry.make());
   agent::RunSetup setup;
   comm::Messenger& messenger = rank.environment.messenger();
   std::optional<agent::Conductor> conductor;
   const int code = guarded([&] {
     const cli::Resolved resolved = cli::resolve(std::string(program_name()), std::string(entry.name), *job, arguments);
-    setup = agent::prepare_run(std::string(entry.name), *job, resolved, command);
+    setup = agent::keep_alive(messenger, [&] { return agent::prepare_run(std::string(entry.name), *job, resolved, command); });
     if (agent::already_complete(setup)) {
       fmt::print("{} is complete already; nothing to do\n", setup.output);
       return 0;
@@ -114,24 +119,20 @@ int run_rank0(const JobEntry& entry, const std::vector<std::string>& arguments, 
   });
   std::fflush(nullptr);
   if (!conductor) conductor.emplace(setup, messenger, rank.worker);
-  if (!conductor->dismiss()) {
-    conductor.reset(); // staged models go, files close
-    rank.end();
-    std::fflush(nullptr);
-    _exit(code); // a lost rank: MPI_Finalize would wait for it
-  }
-  return code;
+  const bool all_left = conductor->dismiss();
+  conductor.reset(); // staged models go, files close
+  return rank.leave(code, !all_left);
 }
 
 int run_job(const JobEntry& entry, const std::vector<std::string>& arguments, const std::string& command) {
   const comm::LauncherFacts facts = comm::LauncherFacts::read();
   if (facts.rank <= 0) return run_rank0(entry, arguments, command, facts);
   // Only rank 0 reads the command line, speaks, and carries the exit code; the others do as it says.
+  agent::catch_signals(!facts.launcher.empty());
   Rank rank(facts);
-  agent::catch_signals(false);
-  return guarded([&] {
-    return agent::Router(rank.environment.messenger(), rank.worker, {}).run(agent::describe_rank(facts, rank.environment));
-  });
+  agent::Router router(rank.environment.messenger(), rank.worker, {});
+  const int code = guarded([&] { return router.run(agent::describe_rank(facts, rank.environment)); });
+  return rank.leave(code, router.without_finalize());
 }
 
 int run(const std::vector<std::string>& arguments, const std::string& command) {

@@ -2,7 +2,10 @@
 
 #include <fmt/format.h>
 
+#include <unistd.h>
+
 #include <algorithm>
+#include <utility>
 
 #include "agent/item_course.hpp"
 #include "agent/signals.hpp"
@@ -36,7 +39,7 @@ Conductor::~Conductor() {
 }
 
 Outcome Conductor::run(const wire::Join& own_join) {
-  const double now = beat_s_ = now_s();
+  const double now = beat_s_ = watched_s_ = now_s();
   phase_deadline_s_ = now + setup_.start_timeout_s;
   for (int rank = 0; rank < roster_.size(); ++rank) roster_.at(rank).heard_s = now;
   roster_.at(0).join = own_join;
@@ -68,6 +71,8 @@ bool Conductor::step() {
   });
   busy |= worker_.poll(
       [this](Type type, wire::View payload, const std::shared_ptr<void>& owner) { on_frame(0, type, payload, owner); });
+  for (const int rank : messenger_.take_dead()) lose_agent(rank, "its agent died");
+  on_signal(stop_request());
   const double now = now_s();
   watch(now);
   messenger_.flush();
@@ -76,6 +81,7 @@ bool Conductor::step() {
 }
 
 void Conductor::post(int rank, Type type, wire::View payload) {
+  if (phase_ == Phase::finishing) return; // another thread's: nobody listens any more
   if (rank == 0)
     worker_.post(type, payload);
   else
@@ -107,8 +113,9 @@ void Conductor::on_frame(int rank, Type type, wire::View payload, const std::sha
     state.left = true;
     return;
   }
+  if (type == Type::signal) return on_signal(wire::decode<wire::Signal>(payload));
   // Late words: of a rank that was given up, or of a run that has ended (a second rank that could not open the model either).
-  if (!state.lost.empty() || phase_ == Phase::done) return;
+  if (!state.lost.empty() || over()) return;
   switch (type) {
     case Type::join:
       state.join = wire::decode<wire::Join>(payload);
@@ -162,35 +169,81 @@ void Conductor::drop_rank(int rank, const std::string& reason, ExitCode code) {
   if (!state.lost.empty()) return;
   state.lost = reason;
   if (phase_ == Phase::gathering)
-    throw Error(fmt::format("rank {} on {}: {}", rank, state.join ? state.join->host : "unknown host", reason));
+    throw Error(fmt::format("rank {} on {}: {}", rank, state.join ? state.join->host : "unknown host", reason), code);
   course_->lost(rank, reason, code, phase_ == Phase::draining);
+  if (phase_ != Phase::running) return;
+  restage(rank);
+  configure_ready(); // who waited for it to open its model
+}
+
+/// The rank is lost with its agent: no word can reach it. Nothing is wrong with the job, so a run that ends by this may be resumed.
+void Conductor::lose_agent(int rank, const std::string& reason) {
+  if (std::exchange(roster_.at(rank).gone, true) || over()) return;
+  drop_rank(rank, reason, ExitCode::stopped);
+}
+
+void Conductor::on_signal(const wire::Signal& told) {
+  if (asked_.number == 0) asked_ = told;
+  if (told.at_once != 0) leave_at_once();
+}
+
+/// The second interrupt: what is on the disk stays, nothing more is written.
+void Conductor::leave_at_once() {
+  for (int rank = 1; rank < roster_.size(); ++rank) messenger_.post_message(rank, Type::bye, wire::Bye{0, 1});
+  for (int rank = 1; rank < roster_.size(); ++rank) messenger_.post_message(rank, Type::bye, wire::Bye{0, 1});
+  messenger_.flush();
+  constexpr double limit_s = 0.2;
+  for (const double limit = now_s() + limit_s; !messenger_.idle() && now_s() < limit;) messenger_.poll([](auto&&...) {});
+  worker_.kill();
+  std::fputs("stopped at once; the same command with --resume goes on\n", stderr);
+  std::fflush(nullptr);
+  _exit(static_cast<int>(ExitCode::stopped));
 }
 
 void Conductor::watch(double now) {
-  if (const auto end = worker_.ended(); end && !end->empty() && roster_.at(0).lost.empty() && phase_ != Phase::done)
+  if (const auto end = worker_.ended(); end && !end->empty() && roster_.at(0).lost.empty() && !over())
     on_failure(0, {static_cast<int>(ExitCode::failed), "its worker ended: " + *end});
-  if (now - beat_s_ > 1.0) {
-    beat_s_ = now;
-    const bool working = phase_ == Phase::running || phase_ == Phase::draining;
-    for (int rank = 1; rank < roster_.size(); ++rank) messenger_.post(rank, Type::heartbeat);
-    for (int rank = 1; rank < roster_.size(); ++rank)
-      if (working && roster_.at(rank).lost.empty() && now - roster_.at(rank).heard_s > setup_.rank_timeout_s)
-        drop_rank(rank, fmt::format("nothing heard from it for {:.0f} s", now - roster_.at(rank).heard_s), ExitCode::failed);
-  }
+  beat(now);
+  if (phase_ == Phase::gathering && asked_.number != 0)
+    throw Error(fmt::format("{} received before the work began", signal_name(asked_.number)), ExitCode::stopped);
   if (phase_ == Phase::gathering && now > phase_deadline_s_) {
     const int missing = roster_.first_without([](const RankState& state) { return state.ready(); });
     throw Error(fmt::format(
         "rank {} did not {} within {:.0f} s; raise --start-timeout, or see whether its host can start mgpu_run and mgpu_worker",
         missing, roster_.at(missing).join ? "bring up its worker" : "join", setup_.start_timeout_s));
   }
+  if (phase_ == Phase::finishing) watch_finishing();
   if (phase_ == Phase::draining) watch_draining(now);
   if (phase_ == Phase::running) watch_running(now);
 }
 
+/// Once a second: a word to every rank, and a look at who has been silent.
+void Conductor::beat(double now) {
+  constexpr double interval_s = 1;
+  // This process itself was stopped or starved: the others' words of that time are still to be read.
+  if (now - watched_s_ > interval_s)
+    for (int rank = 1; rank < roster_.size(); ++rank) roster_.at(rank).heard_s += now - watched_s_;
+  watched_s_ = now;
+  if (now - beat_s_ < interval_s) return;
+  beat_s_ = now;
+  if (launcher_gone() && phase_ != Phase::done)
+    throw Error("the launcher of rank 0 has ended, and the other ranks with it", ExitCode::stopped);
+  wire::Buffer limit;
+  wire::Encoder(limit).put(setup_.rank_timeout_s);
+  for (int rank = 1; rank < roster_.size(); ++rank) {
+    const RankState& state = roster_.at(rank);
+    // One that is silent may only have been stopped for a while: it still gets its words, one at a time.
+    if (!state.gone || messenger_.idle(rank)) messenger_.post(rank, Type::heartbeat, wire::View(limit));
+    if (phase_ != Phase::gathering && !state.gone && now - state.heard_s > setup_.rank_timeout_s)
+      lose_agent(rank, fmt::format("nothing heard from it for {:.0f} s", now - state.heard_s));
+  }
+}
+
 void Conductor::watch_running(double now) {
-  if (const int signal = stop_signal(); signal != 0 && !stopping_) {
+  if (staging_.valid() && staging_.wait_for(std::chrono::seconds(0)) == std::future_status::ready) on_staged(0, staging_.get());
+  if (asked_.number != 0 && !stopping_) {
     stopping_ = true;
-    course_->stop(fmt::format("signal {}", signal), now);
+    course_->stop(signal_name(asked_.number), now, asked_.from_launcher != 0 ? 0 : setup_.grace_s);
   }
   if (course_->step(now)) return drain();
   course_->show(*progress_, now);
@@ -201,7 +254,13 @@ void Conductor::watch_draining(double now) {
   if (!all_in && now < drain_s_ + course_->drain_limit_s()) return;
   course_->show(*progress_, now);
   progress_->close();
-  outcome_ = course_->finish();
+  phase_ = Phase::finishing;
+  finishing_ = std::async(std::launch::async, [this] { return course_->finish(); });
+}
+
+void Conductor::watch_finishing() {
+  if (finishing_.wait_for(std::chrono::seconds(0)) != std::future_status::ready) return;
+  outcome_ = finishing_.get();
   phase_ = Phase::done;
 }
 
@@ -212,18 +271,31 @@ void Conductor::drain() {
 }
 
 bool Conductor::dismiss(double limit_s) {
-  wire::Buffer code;
-  wire::Encoder(code).put(std::int32_t{0});
-  for (int rank = 1; rank < roster_.size(); ++rank) messenger_.post(rank, Type::bye, wire::View(code));
-  messenger_.flush();
   phase_ = Phase::done;
-  const auto all_left = [this] {
+  const auto any_gone = [this] {
     for (int rank = 1; rank < roster_.size(); ++rank)
-      if (!roster_.at(rank).left) return false;
-    return messenger_.idle();
+      if (roster_.at(rank).gone) return true;
+    return false;
   };
-  serve(limit_s, all_left);
-  return all_left();
+  const auto say_bye = [&] {
+    const wire::Bye bye{0, static_cast<std::uint8_t>(any_gone() ? 1 : 0)};
+    for (int rank = 1; rank < roster_.size(); ++rank) messenger_.post_message(rank, Type::bye, bye);
+    messenger_.flush();
+  };
+  const auto all = [this](const auto& fact) {
+    for (int rank = 1; rank < roster_.size(); ++rank)
+      if (!roster_.at(rank).gone && !fact(rank)) return false;
+    return true;
+  };
+  say_bye();
+  serve(limit_s, [&] { return all([this](int rank) { return roster_.at(rank).left && messenger_.idle(rank); }); });
+  if (!any_gone() && all([this](int rank) { return roster_.at(rank).left; })) return true;
+  constexpr double last_word_s = 1;
+  for (int rank = 1; rank < roster_.size(); ++rank)
+    if (!roster_.at(rank).left) roster_.at(rank).gone = true;
+  say_bye();
+  serve(last_word_s, [&] { return all([this](int rank) { return messenger_.idle(rank); }); });
+  return false;
 }
 
 } // namespace mgpu::agent

@@ -2,8 +2,9 @@
 // Rank 0's side of a run: brings the ranks up, lets a course work with them, brings them down. One thread; every phase has a
 // deadline, and a rank that falls silent is dropped, not waited for.
 #include <functional>
+#include <future>
+#include <map>
 #include <memory>
-#include <set>
 #include <string>
 #include <vector>
 
@@ -30,13 +31,15 @@ class Conductor final : private RunControl {
   /// dismiss() must follow either way.
   Outcome run(const wire::Join& own_join);
   /// Sends every rank home with an exit code of 0 (rank 0 carries the run's) and waits for their byes, at most `limit_s`. False
-  /// if some rank did not answer: MPI must then be left without MPI_Finalize.
+  /// if some rank is lost or did not answer: MPI must then be left without MPI_Finalize, and at once, as the others do.
   bool dismiss(double limit_s = 10);
+  /// The signal that stopped the run; 0: none did.
+  int stop_signal() const { return asked_.number; }
 
   const Roster& roster() const override { return roster_; }
 
  private:
-  enum class Phase : std::uint8_t { gathering, running, draining, done };
+  enum class Phase : std::uint8_t { gathering, running, draining, finishing, done };
 
   const RunSetup& setup() const override { return setup_; }
   void post(int rank, wire::Type type, wire::View payload = {}) override;
@@ -51,12 +54,20 @@ class Conductor final : private RunControl {
   void on_opened(int rank, wire::Opened opened);
   void on_failure(int rank, const wire::Failure& failure);
   void drop_rank(int rank, const std::string& reason, ExitCode code);
+  void lose_agent(int rank, const std::string& reason);
+  void on_signal(const wire::Signal& told);
+  [[noreturn]] void leave_at_once();
+  bool over() const { return phase_ == Phase::finishing || phase_ == Phase::done; }
   void watch(double now);
+  void beat(double now);
   void watch_running(double now);
   void watch_draining(double now);
+  void watch_finishing();
 
   void begin(); ///< all ranks are here: bind, plan, start
   void stage_or_configure();
+  void stage_on(int rank);
+  void restage(int lost);
   void on_staged(int rank, const wire::Staged& staged);
   void configure_ready(); ///< all that may open now: all at once, or a rank a node when staggered
   void configure(int rank);
@@ -68,15 +79,18 @@ class Conductor final : private RunControl {
   Roster roster_;
   std::unique_ptr<Course> course_;
   Phase phase_ = Phase::gathering;
-  double beat_s_ = 0, phase_deadline_s_ = 0, drain_s_ = 0;
+  double beat_s_ = 0, watched_s_ = 0, phase_deadline_s_ = 0, drain_s_ = 0;
   bool stopping_ = false;
+  wire::Signal asked_; ///< by whichever rank was told first
 
   std::vector<comm::Binding> bindings_;
-  std::set<std::string> staging_nodes_;   ///< nodes whose leader has not answered yet
-  std::vector<std::string> staged_paths_; ///< by rank: what it opens
+  std::map<std::string, int> staging_nodes_; ///< nodes whose model is being staged, and the rank that does it
+  std::vector<std::string> staged_paths_;    ///< by rank: what it opens
+  std::future<wire::Staged> staging_;        ///< on this rank
   std::unique_ptr<Progress> progress_;
   std::unique_ptr<TraceFile> trace_;
   std::unique_ptr<RankLogs> logs_;
+  std::future<Outcome> finishing_; ///< a large file takes its time, and the ranks must not think that rank 0 is lost
   Outcome outcome_;
 };
 

@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 
 #include <filesystem>
+#include <set>
 
 #include "agent/conductor.hpp"
 #include "agent/report.hpp"
@@ -41,15 +42,25 @@ void Conductor::stage_or_configure() {
   const bool stage = !setup_.model.empty() && (setup_.model_load == ModelLoad::staged ||
                                                (setup_.model_load == ModelLoad::automatic && !on_local_disk(setup_.model)));
   if (stage)
-    for (int rank = 0; rank < roster_.size(); ++rank) {
-      if (bindings_[static_cast<std::size_t>(rank)].local_rank != 0) continue;
-      staging_nodes_.insert(roster_.at(rank).join->node);
-      if (rank == 0)
-        on_staged(0, stage_model(setup_.model)); // nothing else to do yet on this rank
-      else
-        messenger_.post_message(rank, Type::stage, wire::Stage{setup_.model});
-    }
+    for (int rank = 0; rank < roster_.size(); ++rank)
+      if (bindings_[static_cast<std::size_t>(rank)].local_rank == 0) stage_on(rank);
   configure_ready();
+}
+
+void Conductor::stage_on(int rank) {
+  staging_nodes_[roster_.at(rank).join->node] = rank;
+  if (rank == 0)
+    staging_ = std::async(std::launch::async, [path = setup_.model] { return stage_model(path); });
+  else
+    messenger_.post_message(rank, Type::stage, wire::Stage{setup_.model});
+}
+
+/// The rank that was to stage its node's model is lost: another of the node does it.
+void Conductor::restage(int lost) {
+  const auto node = staging_nodes_.find(roster_.at(lost).join->node);
+  if (node == staging_nodes_.end() || node->second != lost) return;
+  for (int rank = 0; rank < roster_.size(); ++rank)
+    if (roster_.at(rank).lost.empty() && roster_.at(rank).join->node == node->first) return stage_on(rank);
 }
 
 void Conductor::on_staged(int rank, const wire::Staged& staged) {

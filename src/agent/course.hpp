@@ -65,8 +65,8 @@ class Course {
   virtual void lost(int rank, const std::string& reason, ExitCode code, bool over) = 0;
   /// One round of the event loop while work is going on. True: no more work, the ranks may finish.
   virtual bool step(double now) = 0;
-  /// A signal asks for an early end, in good order. Called once.
-  virtual void stop(const std::string& reason, double now) = 0;
+  /// A signal asks for an early end, in good order: batches in hand are finished within `grace_s` or dropped. Called once.
+  virtual void stop(const std::string& reason, double now, double grace_s) = 0;
   /// Shows how far the work is; cheap.
   virtual void show(Progress& progress, double now) const = 0;
   /// How long the ranks may take from the end of step() to their statistics, seconds; asked again and again.

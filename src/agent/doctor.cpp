@@ -79,15 +79,19 @@ bool gather_and_print(comm::Messenger& messenger, WorkerLink& worker, const wire
         print_warning(fmt::format("rank {} has LibTorch {}, rank 0 {}: results could differ", rank,
                                   roster.at(rank).hello->versions.torch, roster.at(0).hello->versions.torch));
 
-  wire::Buffer code;
-  wire::Encoder(code).put(std::int32_t{here ? 0 : 1});
-  for (int rank = 1; rank < roster.size(); ++rank) messenger.post(rank, wire::Type::bye, wire::View(code));
+  for (int rank = 1; rank < roster.size(); ++rank)
+    messenger.post_message(rank, wire::Type::bye, wire::Bye{here ? 0 : 1, static_cast<std::uint8_t>(here ? 0 : 1)});
   messenger.flush();
   const bool left = serve(leave_limit_s, [&] {
     for (int rank = 1; rank < roster.size(); ++rank)
       if (!roster.at(rank).left) return false;
     return true;
   });
+  if (!here) { // all who answered leave together now
+    for (int rank = 1; rank < roster.size(); ++rank) messenger.post_message(rank, wire::Type::bye, wire::Bye{1, 1});
+    messenger.flush();
+    messenger.poll(on_frame);
+  }
   std::fflush(stdout);
   return here && left;
 }

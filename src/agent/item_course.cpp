@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <fstream>
 #include <utility>
 
@@ -86,18 +87,21 @@ bool ItemCourse::step(double now) {
   for (const int rank : dispatcher_->overdue(now))
     control_.give_up(rank, fmt::format("its batch took longer than --item-timeout allows ({:.0f} s)", setup_.item_timeout_s));
   if (stop_reason_.empty() && dispatcher_->finished()) return true;
-  if (!stop_reason_.empty() && (dispatcher_->finished() || now - stop_s_ > setup_.grace_s)) return true;
+  if (!stop_reason_.empty() && (dispatcher_->finished() || now - stop_s_ >= grace_s_)) {
+    stopped_s_ = now;
+    return true;
+  }
   hand_out(now);
   return false;
 }
 
-void ItemCourse::stop(const std::string& reason, double now) {
+void ItemCourse::stop(const std::string& reason, double now, double grace_s) {
   if (!stop_reason_.empty()) return;
   stop_reason_ = reason;
   stop_s_ = now;
+  grace_s_ = grace_s;
   dispatcher_->stop();
-  control_.say(
-      fmt::format("stopping: {} received; batches in hand are finished first ({:.0f} s at most)", reason, setup_.grace_s));
+  control_.say(fmt::format("stopping: {} received; batches in hand are finished first ({:.0f} s at most)", reason, grace_s));
 }
 
 void ItemCourse::show(Progress& progress, double now) const {
@@ -105,7 +109,9 @@ void ItemCourse::show(Progress& progress, double now) const {
 }
 
 double ItemCourse::drain_limit_s() const {
-  return 30;
+  constexpr double limit_s = 30, last_words_s = 1;
+  if (stop_reason_.empty()) return limit_s;
+  return std::max(stop_s_ + grace_s_ - stopped_s_, std::min(grace_s_, last_words_s));
 }
 
 void ItemCourse::hand_out(double now) {

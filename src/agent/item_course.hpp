@@ -23,7 +23,7 @@ class ItemCourse final : public Course {
   void on_frame(int rank, wire::Type type, wire::View payload, const std::shared_ptr<void>& owner) override;
   void lost(int rank, const std::string& reason, ExitCode code, bool over) override;
   bool step(double now) override;
-  void stop(const std::string& reason, double now) override;
+  void stop(const std::string& reason, double now, double grace_s) override;
   void show(Progress& progress, double now) const override;
   double drain_limit_s() const override;
   Outcome finish() override;
@@ -49,7 +49,8 @@ class ItemCourse final : public Course {
   std::vector<std::size_t> item_columns_;                 ///< indices into the manifest
   double began_s_, first_grant_s_ = 0, last_result_s_ = 0;
   std::string stop_reason_;
-  double stop_s_ = 0;
+  double grace_s_ = setup_.grace_s;
+  double stop_s_ = 0, stopped_s_ = 0; ///< when a stop was asked for; when no more work was waited for
 };
 
 } // namespace mgpu::agent

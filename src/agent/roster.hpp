@@ -16,6 +16,7 @@ struct RankState {
   std::optional<wire::Opened> opened;
   std::optional<wire::Stats> stats;
   std::string lost;  ///< why the rank takes no part any more; "" while it does
+  bool gone = false; ///< its agent, too: dead or silent
   bool left = false; ///< said bye
   double heard_s = 0;
   wire::Progress progress;

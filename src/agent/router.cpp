@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "agent/signals.hpp"
 #include "agent/staging.hpp"
 #include "support/clock.hpp"
 
@@ -30,17 +31,46 @@ Router::Router(comm::Messenger& messenger, WorkerLink& worker, const RouterOptio
 
 int Router::run(const wire::Join& join) {
   messenger_.post_message(0, Type::join, join);
-  heard_s_ = beat_s_ = now_s();
+  heard_s_ = beat_s_ = stepped_s_ = now_s();
   Backoff backoff;
-  while (!exit_code_) {
-    const bool busy = step();
-    if (const auto pause = backoff.next(busy); pause.count() > 0) worker_.wait(pause);
+  try {
+    while (!exit_code_) {
+      const bool busy = step();
+      if (const auto pause = backoff.next(busy); pause.count() > 0) worker_.wait(pause);
+    }
+  } catch (...) {
+    without_finalize_ = true; // rank 0 does not come
+    worker_.kill();
+    throw;
   }
-  // The farewell must leave before MPI is taken down, but not for longer than a dead network allows.
+  say_bye();
+  return *exit_code_;
+}
+
+/// The farewell must leave before MPI is taken down, and after a lost rank all who live leave together: one that went first would be
+/// another lost rank to those who still talk. Neither for longer than a dead network allows.
+void Router::say_bye() {
+  constexpr double limit_s = 5;
   messenger_.post(0, Type::bye);
   messenger_.flush();
-  for (const double limit = now_s() + 5; !messenger_.idle() && now_s() < limit;) messenger_.poll([](auto&&...) {});
-  return *exit_code_;
+  const auto poll = [this](int, Type type, wire::View payload, const std::shared_ptr<void>&) {
+    if (type == Type::bye) on_bye(wire::decode<wire::Bye>(payload));
+  };
+  for (const double limit = now_s() + limit_s; now_s() < limit && !rank0_dead_;) {
+    messenger_.poll(poll);
+    for (const int rank : messenger_.take_dead()) {
+      rank0_dead_ |= rank == 0;
+      without_finalize_ = true;
+    }
+    if (messenger_.idle() && (!without_finalize_ || released_)) break;
+    worker_.wait(std::chrono::milliseconds(1));
+  }
+}
+
+void Router::on_bye(const wire::Bye& bye) {
+  released_ = exit_code_.has_value();
+  exit_code_ = bye.exit_code;
+  without_finalize_ |= bye.without_finalize != 0;
 }
 
 bool Router::step() {
@@ -50,10 +80,18 @@ bool Router::step() {
       [this](Type type, wire::View payload, const std::shared_ptr<void>& owner) { on_worker(type, payload, owner); });
   answer_staging();
   watch_worker();
-  watch_rank0();
+  pass_on_signals();
+  if (!exit_code_) watch_rank0();
   messenger_.flush();
   worker_.flush();
   return busy;
+}
+
+void Router::pass_on_signals() {
+  const wire::Signal now = stop_request();
+  if (now.number == told_.number && now.at_once == told_.at_once) return;
+  told_ = now;
+  messenger_.post_message(0, Type::signal, now);
 }
 
 void Router::on_rank0(Type type, wire::View payload) {
@@ -71,10 +109,13 @@ void Router::on_rank0(Type type, wire::View payload) {
       staging_ = std::async(std::launch::async, [path = wire::decode<wire::Stage>(payload).path] { return stage_model(path); });
       break;
     case Type::bye:
-      exit_code_ = payload.empty() ? 0 : wire::Decoder(payload).get<std::int32_t>();
+      on_bye(wire::decode<wire::Bye>(payload));
+      break;
+    case Type::heartbeat:
+      if (!payload.empty()) options_.rank_timeout_s = wire::Decoder(payload).get<double>();
       break;
     default:
-      break; // heartbeat
+      break; // nothing for a rank
   }
 }
 
@@ -100,15 +141,22 @@ void Router::watch_worker() {
 
 void Router::watch_rank0() {
   const double now = now_s();
-  if (now - beat_s_ > options_.heartbeat_s) {
-    beat_s_ = now;
-    messenger_.post(0, Type::heartbeat);
+  // This process itself was stopped or starved: the others' words of that time are still to be read.
+  if (now - stepped_s_ > options_.heartbeat_s) heard_s_ += now - stepped_s_;
+  stepped_s_ = now;
+  const auto lost = [this](const std::string& how) {
+    return Error(fmt::format("rank {}: {}", messenger_.rank(), how), ExitCode::stopped);
+  };
+  for (const int rank : messenger_.take_dead()) {
+    without_finalize_ = true;
+    if (rank == 0) throw lost("rank 0 died");
   }
-  if (now - heard_s_ > options_.rank_timeout_s) {
-    worker_.kill();
-    throw Error(fmt::format("rank {}: nothing heard from rank 0 for {:.0f} s; it is lost", messenger_.rank(), now - heard_s_),
-                ExitCode::stopped);
-  }
+  if (now - heard_s_ > options_.rank_timeout_s)
+    throw lost(fmt::format("nothing heard from rank 0 for {:.0f} s; it is lost", now - heard_s_));
+  if (now - beat_s_ < options_.heartbeat_s) return;
+  beat_s_ = now;
+  if (launcher_gone()) throw lost("the launcher of this rank has ended");
+  messenger_.post(0, Type::heartbeat);
 }
 
 } // namespace mgpu::agent

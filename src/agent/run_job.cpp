@@ -4,6 +4,7 @@
 
 #include <charconv>
 #include <filesystem>
+#include <future>
 
 #include "agent/report.hpp"
 #include "write/read_file.hpp"
@@ -92,6 +93,7 @@ RunSetup prepare_run(const std::string& job_name, const Job& job, const cli::Res
   setup.trace = config.get<std::string>("trace");
   setup.start_timeout_s = config.get<double>("start-timeout");
   setup.rank_timeout_s = config.get<double>("rank-timeout");
+  setup.grace_s = config.get<double>("grace");
 
   manifest::ReadOptions read;
   read.media = setup.media = manifest_media(job.media(config));
@@ -107,6 +109,15 @@ RunSetup prepare_run(const std::string& job_name, const Job& job, const cli::Res
   if (!setup.dry_run) write::ResultFile::check(setup.output, config.get<bool>("overwrite") || resume);
   if (job.trains() && !is_complete(setup)) prepare_training(setup);
   return setup;
+}
+
+RunSetup keep_alive(comm::Messenger& messenger, const std::function<RunSetup()>& work) {
+  auto setup = std::async(std::launch::async, work);
+  while (setup.wait_for(std::chrono::seconds(1)) != std::future_status::ready) {
+    for (int rank = 1; rank < messenger.size(); ++rank) messenger.post(rank, wire::Type::heartbeat);
+    messenger.flush();
+  }
+  return setup.get();
 }
 
 bool already_complete(const RunSetup& setup) {

@@ -48,7 +48,7 @@ struct RunSetup {
   std::uint64_t max_failures = ~0ull; ///< items
   std::string progress = "auto";
   std::string log_dir, trace;
-  double start_timeout_s = 60, rank_timeout_s = 60, grace_s = 20;
+  double start_timeout_s = 60, rank_timeout_s = 25, grace_s = 20;
 };
 
 } // namespace mgpu::agent

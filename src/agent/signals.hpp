@@ -1,12 +1,20 @@
 #pragma once
+// Signals that ask a run to stop, and the launcher's death.
+#include "wire/messages.hpp"
 
 namespace mgpu::agent {
 
-/// From now on INT, TERM and USR2 only ask the run to stop; a second INT ends the process at once. Ranks other than 0 wait for
-/// rank 0's word whatever reaches them (`obey` false).
-void catch_signals(bool obey);
+/// From now on INT, TERM, USR1 and USR2 only ask the run to stop. A third INT, or a second one that nobody has obeyed within some
+/// seconds, ends the process. `launched`: by mpirun or srun, whose end launcher_gone() then notices.
+void catch_signals(bool launched);
 
-/// The signal that asked this run to stop; 0: none.
-int stop_signal();
+/// What this process has been told so far; number 0: nothing.
+wire::Signal stop_request();
+
+/// "signal USR1".
+std::string signal_name(int number);
+
+/// Whether the process that started this rank has ended.
+bool launcher_gone();
 
 } // namespace mgpu::agent

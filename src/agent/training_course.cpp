@@ -162,7 +162,7 @@ void TrainingCourse::halt(bool now, const std::string& reason) {
   send_all(control_, Type::halt, wire::Halt{static_cast<std::uint8_t>(now ? 1 : 0), reason});
 }
 
-void TrainingCourse::stop(const std::string& reason, double /*now*/) {
+void TrainingCourse::stop(const std::string& reason, double /*now*/, double /*grace_s*/) {
   if (!stop_reason_.empty() || !error_.empty()) return;
   stop_reason_ = reason;
   halt(false, reason);

@@ -26,7 +26,7 @@ class TrainingCourse final : public Course {
   void on_frame(int rank, wire::Type type, wire::View payload, const std::shared_ptr<void>& owner) override;
   void lost(int rank, const std::string& reason, ExitCode code, bool over) override;
   bool step(double now) override;
-  void stop(const std::string& reason, double now) override;
+  void stop(const std::string& reason, double now, double grace_s) override;
   void show(Progress& progress, double now) const override;
   double drain_limit_s() const override;
   Outcome finish() override;

@@ -41,7 +41,8 @@ const std::vector<OptionSpec>& common_options() {
       {"log-dir", "", "folder for one log a rank", "FOLDER"},
       {"trace", "", "Chrome trace of the run (opens in Perfetto)", "FILE.json"},
       {"start-timeout", 60.0, "seconds every rank has to appear", "SECONDS"},
-      {"rank-timeout", 60.0, "seconds a rank may be silent before it is given up", "SECONDS"},
+      {"rank-timeout", 25.0, "seconds a rank may be silent before it is given up", "SECONDS"},
+      {"grace", 20.0, "seconds that batches in hand may still take after a signal", "SECONDS"},
       {"dry-run", false, "print the plan and run nothing"},
   };
   return options;

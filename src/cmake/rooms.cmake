@@ -84,16 +84,16 @@ function(mgpu_test room)
   set_tests_properties(${room} PROPERTIES TIMEOUT ${TEST_TIMEOUT} LABELS unit)
 endfunction()
 
-# mgpu_mpi_test(NAME PROGRAM RANKS n… [ARGS …] [TIMEOUT seconds]): PROGRAM under mpirun, one CTest entry a number of ranks. mpirun ends
-# a hang itself, before CTest would, so that no rank is left behind.
+# mgpu_mpi_test(NAME PROGRAM RANKS n… [ARGS …] [MPI_ARGS …] [TIMEOUT seconds]): PROGRAM under mpirun, one CTest entry a number of ranks.
+# mpirun ends a hang itself, before CTest would, so that no rank is left behind.
 function(mgpu_mpi_test name program)
-  cmake_parse_arguments(TEST "" "TIMEOUT" "RANKS;ARGS" ${ARGN})
+  cmake_parse_arguments(TEST "" "TIMEOUT" "RANKS;ARGS;MPI_ARGS" ${ARGN})
   if(NOT TEST_TIMEOUT)
     set(TEST_TIMEOUT 60)
   endif()
   math(EXPR limit "${TEST_TIMEOUT} + 20")
   foreach(ranks ${TEST_RANKS})
-    add_test(NAME ${name}_${ranks} COMMAND ${MPIEXEC_EXECUTABLE} --oversubscribe --timeout ${TEST_TIMEOUT} -np ${ranks} ${program} ${TEST_ARGS})
+    add_test(NAME ${name}_${ranks} COMMAND ${MPIEXEC_EXECUTABLE} ${TEST_MPI_ARGS} --oversubscribe --timeout ${TEST_TIMEOUT} -np ${ranks} ${program} ${TEST_ARGS})
     set_tests_properties(${name}_${ranks} PROPERTIES TIMEOUT ${limit} LABELS mpi PROCESSORS 2
       ENVIRONMENT "OMPI_ALLOW_RUN_AS_ROOT=1;OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1")
   endforeach()

@@ -1,11 +1,16 @@
 #include "comm/environment.hpp"
 
+#include <signal.h>
+#include <unistd.h>
+
 #include <chrono>
 #include <cstdlib>
 #include <string_view>
+#include <utility>
 
 #include "comm/mpi_call.hpp"
 #include "comm/mpi_messenger.hpp"
+#include "comm/process_failure.hpp"
 
 namespace mgpu::comm {
 
@@ -20,7 +25,9 @@ class AloneMessenger final : public Messenger {
   void post(int, wire::Type, wire::View, std::shared_ptr<void>) override {}
   void flush() override {}
   bool poll(const OnFrame&) override { return false; }
+  bool idle(int) const override { return true; }
   bool idle() const override { return true; }
+  std::vector<int> take_dead() override { return {}; }
 };
 
 /// On one node nothing but shared memory is needed, and not looking for networks takes MPI_Init from 0.2 s to 0.02 s. What the
@@ -29,6 +36,27 @@ void skip_network_search() {
   if (std::getenv("OMPI_MCA_pml") != nullptr || std::getenv("OMPI_MCA_btl") != nullptr) return;
   setenv("OMPI_MCA_pml", "ob1", 0);
   setenv("OMPI_MCA_btl", "self,sm", 0);
+}
+
+constexpr unsigned start_limit_s = 300;
+constexpr unsigned close_limit_s = 10;
+
+/// MPI waits for the other ranks without an end at the start and at the end: SIGALRM ends it. A timer set before goes on after.
+class Deadline {
+ public:
+  explicit Deadline(unsigned limit_s) : before_(alarm(limit_s)) {}
+  ~Deadline() { alarm(before_); }
+  Deadline(const Deadline&) = delete;
+  Deadline& operator=(const Deadline&) = delete;
+
+ private:
+  unsigned before_;
+};
+
+volatile sig_atomic_t late_exit_code = 0;
+
+void leave_late(int) {
+  _exit(late_exit_code);
 }
 
 } // namespace
@@ -41,6 +69,7 @@ Environment::Environment(const LauncherFacts& facts) {
   if (facts.local_size > 0 && facts.local_size == facts.size) skip_network_search();
   // Ranks that wait inside MPI (start, end) give their core to a worker.
   setenv("OMPI_MCA_mpi_yield_when_idle", "1", 0);
+  const Deadline deadline(start_limit_s);
   int provided = 0;
   MGPU_MPI(MPI_Init_thread, nullptr, nullptr, MPI_THREAD_FUNNELED, &provided);
   started_ = true;
@@ -52,13 +81,20 @@ Environment::Environment(const LauncherFacts& facts) {
   MPI_Comm_free(&shared);
   messenger_ = std::make_unique<MpiMessenger>(MPI_COMM_WORLD);
   reducer_ = std::make_unique<NodeReducer>(facts.node);
+  survives_failures_ = comm::survives_failures();
 }
 
-Environment::~Environment() {
+void Environment::close(int exit_code) {
+  if (!std::exchange(started_, false)) return;
   messenger_.reset();
-  if (reducer_ && reducer_->busy()) abandoned_ = true; // a node does not answer
+  const bool unanswered = reducer_ && reducer_->busy();
   reducer_.reset();
-  if (started_ && !abandoned_) MPI_Finalize();
+  if (unanswered) return; // a node does not answer: MPI_Finalize would wait for it
+  late_exit_code = exit_code;
+  const auto before = signal(SIGALRM, leave_late);
+  const Deadline deadline(close_limit_s);
+  MPI_Finalize();
+  signal(SIGALRM, before);
 }
 
 std::string Environment::version() {

@@ -19,11 +19,12 @@ struct LauncherFacts {
   static LauncherFacts read();
 };
 
-/// RAII over MPI_Init_thread and MPI_Finalize. Without a launcher MPI is not started at all and the world is this process.
+/// RAII over MPI_Init_thread and MPI_Finalize. Without a launcher MPI is not started at all and the world is this process. Ranks that
+/// do not reach each other within some minutes end by SIGALRM: MPI's own calls would wait for ever.
 class Environment {
  public:
   explicit Environment(const LauncherFacts& facts);
-  ~Environment();
+  ~Environment() { close(0); }
   Environment(const Environment&) = delete;
   Environment& operator=(const Environment&) = delete;
 
@@ -37,12 +38,14 @@ class Environment {
   static std::string version();
   /// All-reduce of one number a rank against the sum each rank computes itself; for `doctor`. Seconds, or throws Error.
   double self_test();
-  /// After a rank was lost: leave without the collective MPI_Finalize, which could wait for it for ever.
-  void abandon() { abandoned_ = true; }
+  /// Whether the launcher lets the other ranks go on when one dies.
+  bool survives_failures() const { return survives_failures_; }
+  /// MPI_Finalize; where it does not come back in time the process ends with `exit_code`. Nothing of this object is valid any more.
+  void close(int exit_code);
 
  private:
   bool started_ = false;
-  bool abandoned_ = false;
+  bool survives_failures_ = false;
   int shared_rank_ = -1, shared_size_ = -1;
   std::unique_ptr<Messenger> messenger_;
   std::unique_ptr<NodeReducer> reducer_;

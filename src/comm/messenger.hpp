@@ -1,10 +1,11 @@
 #pragma once
 // Ranks talking to each other: packets between rank 0 and the others, non-blocking, point to point. No collective, so a lost
-// rank stops nobody.
+// rank stops nobody: what is posted to a dead one is dropped without a word, and take_dead() names it.
 #include <chrono>
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <vector>
 
 #include "wire/messages.hpp"
 
@@ -33,8 +34,12 @@ class Messenger {
   virtual void flush() = 0;
   /// Receives what has arrived and completes what has left. Returns true if anything happened.
   virtual bool poll(const OnFrame& handle) = 0;
-  /// True if nothing is queued or under way.
+  /// True if nothing is queued or under way to `rank`.
+  virtual bool idle(int rank) const = 0;
+  /// True if nothing is queued or under way at all.
   virtual bool idle() const = 0;
+  /// Ranks whose process died, as far as MPI can tell; each is named once.
+  virtual std::vector<int> take_dead() = 0;
 };
 
 } // namespace mgpu::comm

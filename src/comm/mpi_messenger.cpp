@@ -4,8 +4,11 @@
 #include <cstdlib>
 #include <cstring>
 #include <new>
+#include <utility>
 
 #include "comm/mpi_call.hpp"
+#include "comm/process_failure.hpp"
+#include "support/clock.hpp"
 
 namespace mgpu::comm {
 
@@ -47,15 +50,41 @@ MpiMessenger::MpiMessenger(MPI_Comm communicator) {
   MGPU_MPI(MPI_Type_contiguous, static_cast<int>(unit), MPI_BYTE, &block_);
   MGPU_MPI(MPI_Type_commit, &block_);
   packets_.resize(static_cast<std::size_t>(size_));
+  dead_.resize(static_cast<std::size_t>(size_));
 }
 
 MpiMessenger::~MpiMessenger() {
   // Requests that never completed (a lost rank) are let go: their memory must outlive MPI, the process ends soon.
   for (Sending& send : sending_) new std::shared_ptr<void>(std::move(send.owner));
+  for (Sending& send : unfinished_) new std::shared_ptr<void>(std::move(send.owner));
   MPI_Type_free(&block_);
 }
 
+/// False when `code` is success; true when it says that a rank is dead, who is then buried. Throws Error for anything else.
+bool MpiMessenger::died(int code, const char* call) {
+  if (code == MPI_SUCCESS) return false;
+  if (!is_process_failure(code)) check_mpi(code, call);
+  look_for_dead();
+  return true;
+}
+
+void MpiMessenger::look_for_dead() {
+  for (const int rank : acknowledge_failures(communicator_))
+    if (!dead(rank)) bury(rank);
+}
+
+void MpiMessenger::bury(int rank) {
+  dead_[static_cast<std::size_t>(rank)] = true;
+  newly_dead_.push_back(rank);
+  packets_[static_cast<std::size_t>(rank)] = {};
+}
+
+std::vector<int> MpiMessenger::take_dead() {
+  return std::exchange(newly_dead_, {});
+}
+
 void MpiMessenger::post(int rank, wire::Type type, wire::View payload) {
+  if (dead(rank)) return;
   wire::Buffer& packet = packets_[static_cast<std::size_t>(rank)];
   const FrameHeader header{type, payload.size()};
   const std::size_t at = packet.size();
@@ -84,9 +113,16 @@ void MpiMessenger::flush(int rank) {
 }
 
 void MpiMessenger::send(int rank, int tag, const std::byte* data, std::size_t size, std::shared_ptr<void> owner) {
-  Sending sending{MPI_REQUEST_NULL, std::move(owner)};
-  MGPU_MPI(MPI_Isend, data, static_cast<int>(size / unit), block_, rank, tag, communicator_, &sending.request);
-  sending_.push_back(std::move(sending));
+  if (dead(rank)) return;
+  Sending sending{MPI_REQUEST_NULL, rank, std::move(owner)};
+  const int count = static_cast<int>(size / unit);
+  if (!died(MPI_Isend(data, count, block_, rank, tag, communicator_, &sending.request), "MPI_Isend"))
+    sending_.push_back(std::move(sending));
+}
+
+bool MpiMessenger::idle(int rank) const {
+  return packets_[static_cast<std::size_t>(rank)].empty() &&
+         std::none_of(sending_.begin(), sending_.end(), [rank](const Sending& sending) { return sending.rank == rank; });
 }
 
 bool MpiMessenger::idle() const {
@@ -94,6 +130,12 @@ bool MpiMessenger::idle() const {
 }
 
 bool MpiMessenger::poll(const OnFrame& handle) {
+  // MPI need not fail a call of ours when a rank dies that we only listen to (seen: MPI_Improbe finds nothing, for ever).
+  constexpr double interval_s = 0.02;
+  if (const double now = now_s(); now - looked_s_ > interval_s) {
+    looked_s_ = now;
+    look_for_dead();
+  }
   const bool sent = complete_sends();
   const bool started = start_receives();
   return complete_receives(handle) || sent || started;
@@ -101,10 +143,13 @@ bool MpiMessenger::poll(const OnFrame& handle) {
 
 bool MpiMessenger::complete_sends() {
   const std::size_t before = sending_.size();
-  std::erase_if(sending_, [](Sending& sending) {
+  std::erase_if(sending_, [this](Sending& sending) {
     int done = 0;
-    MGPU_MPI(MPI_Test, &sending.request, &done, MPI_STATUS_IGNORE);
-    return done != 0;
+    const bool failed = died(MPI_Test(&sending.request, &done, MPI_STATUS_IGNORE), "MPI_Test");
+    if (done != 0 || sending.request == MPI_REQUEST_NULL) return true;
+    if (!failed && !dead(sending.rank)) return false;
+    unfinished_.push_back(std::move(sending));
+    return true;
   });
   return sending_.size() != before;
 }
@@ -115,13 +160,13 @@ bool MpiMessenger::start_receives() {
     int found = 0;
     MPI_Message message = MPI_MESSAGE_NULL;
     MPI_Status status;
-    MGPU_MPI(MPI_Improbe, MPI_ANY_SOURCE, MPI_ANY_TAG, communicator_, &found, &message, &status);
+    if (died(MPI_Improbe(MPI_ANY_SOURCE, MPI_ANY_TAG, communicator_, &found, &message, &status), "MPI_Improbe")) continue;
     if (found == 0) break;
     int units = 0;
     MGPU_MPI(MPI_Get_count, &status, block_, &units);
     const std::size_t size = static_cast<std::size_t>(units) * unit;
     Receiving receiving{MPI_REQUEST_NULL, status.MPI_SOURCE, status.MPI_TAG, allocate(size), size};
-    MGPU_MPI(MPI_Imrecv, receiving.bytes.get(), units, block_, &message, &receiving.request);
+    if (died(MPI_Imrecv(receiving.bytes.get(), units, block_, &message, &receiving.request), "MPI_Imrecv")) continue;
     receiving_.push_back(std::move(receiving));
     any = true;
   }
@@ -134,7 +179,12 @@ bool MpiMessenger::complete_receives(const OnFrame& handle) {
   for (auto at = receiving_.begin(); at != receiving_.end();) {
     const auto source = static_cast<std::size_t>(at->source);
     int done = 0;
-    if (!waiting[source]) MGPU_MPI(MPI_Test, &at->request, &done, MPI_STATUS_IGNORE);
+    if (!waiting[source] && died(MPI_Test(&at->request, &done, MPI_STATUS_IGNORE), "MPI_Test")) {
+      // Half a message. Where MPI has not let go of the memory, it stays.
+      if (at->request != MPI_REQUEST_NULL) unfinished_.push_back({at->request, at->source, at->bytes});
+      at = receiving_.erase(at);
+      continue;
+    }
     if (done == 0) {
       waiting[source] = true;
       ++at;

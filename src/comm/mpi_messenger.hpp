@@ -23,11 +23,14 @@ class MpiMessenger final : public Messenger {
   void post(int rank, wire::Type type, wire::View payload, std::shared_ptr<void> owner) override;
   void flush() override;
   bool poll(const OnFrame& handle) override;
+  bool idle(int rank) const override;
   bool idle() const override;
+  std::vector<int> take_dead() override;
 
  private:
   struct Sending {
     MPI_Request request;
+    int rank;
     std::shared_ptr<void> owner;
   };
   struct Receiving {
@@ -43,6 +46,10 @@ class MpiMessenger final : public Messenger {
   bool complete_sends();
   bool start_receives();
   bool complete_receives(const OnFrame& handle);
+  bool died(int code, const char* call);
+  void look_for_dead();
+  bool dead(int rank) const { return dead_[static_cast<std::size_t>(rank)]; }
+  void bury(int rank);
 
   MPI_Comm communicator_;
   MPI_Datatype block_ = MPI_DATATYPE_NULL;
@@ -50,6 +57,10 @@ class MpiMessenger final : public Messenger {
   std::vector<wire::Buffer> packets_; ///< by rank: frames not yet sent
   std::deque<Sending> sending_;
   std::deque<Receiving> receiving_;
+  std::vector<bool> dead_;      ///< by rank
+  std::vector<int> newly_dead_; ///< not yet taken
+  double looked_s_ = 0;
+  std::vector<Sending> unfinished_; ///< to the dead, and never completed by MPI: their memory is left alone
 };
 
 } // namespace mgpu::comm

@@ -67,6 +67,12 @@ auto fields(Is<Join> auto& m) {
   return std::tie(m.node, m.host, m.pid, m.launcher_local_rank, m.shared_rank, m.shared_size, m.cores, m.memory_free_bytes, m.mpi,
                   m.hdf5);
 }
+auto fields(Is<Bye> auto& m) {
+  return std::tie(m.exit_code, m.without_finalize);
+}
+auto fields(Is<Signal> auto& m) {
+  return std::tie(m.number, m.from_launcher, m.at_once);
+}
 auto fields(Is<Stage> auto& m) {
   return std::tie(m.path);
 }
@@ -214,6 +220,12 @@ void encode(const SharedRange& message, Buffer& out) {
 void encode(const Join& message, Buffer& out) {
   encode_message(message, out);
 }
+void encode(const Bye& message, Buffer& out) {
+  encode_message(message, out);
+}
+void encode(const Signal& message, Buffer& out) {
+  encode_message(message, out);
+}
 void encode(const Stage& message, Buffer& out) {
   encode_message(message, out);
 }
@@ -264,6 +276,8 @@ template Configure decode<Configure>(View);
 template Grant decode<Grant>(View);
 template SharedRange decode<SharedRange>(View);
 template Join decode<Join>(View);
+template Bye decode<Bye>(View);
+template Signal decode<Signal>(View);
 template Stage decode<Stage>(View);
 template Staged decode<Staged>(View);
 template Items decode<Items>(View);

@@ -39,10 +39,11 @@ enum class Type : std::uint32_t {
   reduced,        ///< Reduce: it is summed
   // agent ↔ rank 0 only
   join,      ///< Join: a rank's node and launcher facts
-  heartbeat, ///< the agent's loop is alive
+  heartbeat, ///< the loop is alive; rank 0 says how long the others may miss it (float64 seconds)
   staged,    ///< Staged: the model lies in this node's memory
   stage,     ///< Stage: put the model into this node's memory
-  bye,       ///< rank 0: end now, with this exit code; answered by bye
+  bye,       ///< rank 0: end now (Bye); answered by bye. After a lost rank once more when all have answered: leave together
+  signal,    ///< Signal: this rank was told to stop
 };
 
 /// A GPU as its worker sees it.
@@ -239,6 +240,17 @@ struct Saved {
   std::string error;     ///< "" or why this rank could not write its part
 };
 
+struct Bye {
+  std::int32_t exit_code = 0;
+  std::uint8_t without_finalize = 0; ///< a rank is lost: MPI_Finalize would wait for it
+};
+
+struct Signal {
+  std::int32_t number = 0;
+  std::uint8_t from_launcher = 0; ///< mpirun's own TERM: it kills soon
+  std::uint8_t at_once = 0;       ///< INT for the second time
+};
+
 struct Stage {
   std::string path;
 };
@@ -259,6 +271,8 @@ void encode(const Configure&, Buffer&);
 void encode(const Grant&, Buffer&);
 void encode(const SharedRange&, Buffer&);
 void encode(const Join&, Buffer&);
+void encode(const Bye&, Buffer&);
+void encode(const Signal&, Buffer&);
 void encode(const Stage&, Buffer&);
 void encode(const Staged&, Buffer&);
 void encode(const Items&, Buffer&);

@@ -1,6 +1,8 @@
 #pragma once
 // A worker that lives in its agent: opens at once, gives an empty (or one-column) result for each item after the seconds that
 // the item's column "sleep" says. Lets the agents' side run, and be measured, without LibTorch.
+#include <signal.h>
+
 #include <deque>
 #include <string>
 #include <thread>
@@ -15,10 +17,11 @@ namespace mgpu::agent {
 class FakeWorker final : public WorkerLink {
  public:
   struct Behaviour {
-    bool with_column = false;     ///< a float64 column "double_index" = 2 × item index
-    std::int64_t dies_after = -1; ///< batches after which it is gone; -1: never
-    bool hangs = false;           ///< takes grants, never answers
-    double opens_at_unix_s = 0;   ///< opens only then, so that all ranks of a bench begin together
+    bool with_column = false;            ///< a float64 column "double_index" = 2 × item index
+    std::int64_t dies_after = -1;        ///< batches after which it is gone; -1: never
+    bool hangs = false;                  ///< takes grants, never answers
+    std::int64_t kills_agent_after = -1; ///< batches after which the agent ends by SIGKILL; 0: instead of opening; -1: never
+    double opens_at_unix_s = 0;          ///< opens only then, so that all ranks of a bench begin together
   };
   FakeWorker() { say_hello(); }
   explicit FakeWorker(const Behaviour& behaviour) : behaviour_(behaviour) { say_hello(); }
@@ -83,6 +86,7 @@ class FakeWorker final : public WorkerLink {
   }
   void answer_configure() {
     opened_ = true;
+    if (behaviour_.kills_agent_after == 0) raise(SIGKILL);
     wire::Opened opened;
     opened.device = "cpu";
     if (behaviour_.with_column) opened.columns.push_back({"double_index", DType::float64, Layout::fixed, {}});
@@ -106,6 +110,7 @@ class FakeWorker final : public WorkerLink {
       end_ = "killed by signal 9 (Killed)";
       return false;
     }
+    if (behaviour_.kills_agent_after > 0 && static_cast<std::int64_t>(batches_) >= behaviour_.kills_agent_after) raise(SIGKILL);
     busy_s_ += due_s_ - began_s_;
     due_s_ = 0;
     send_result(range, handle);
