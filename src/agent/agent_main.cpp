@@ -17,6 +17,7 @@
 #include "agent/signals.hpp"
 #include "agent/summing_worker.hpp"
 #include "agent/tools.hpp"
+#include "agent/worker_keeper.hpp"
 #include "agent/worker_process.hpp"
 #include "cli/job_list.hpp"
 #include "cli/options.hpp"
@@ -61,20 +62,22 @@ const JobEntry* find_job(std::string_view name) {
 /// A rank that takes part: its worker is started before MPI, so that LibTorch is read while MPI wires up.
 struct Rank {
   explicit Rank(const comm::LauncherFacts& facts)
-      : process(agent::WorkerProcess::find_program(), ring_bytes),
+      : keeper([program = agent::WorkerProcess::find_program()] {
+          return std::make_unique<agent::WorkerProcess>(program, ring_bytes);
+        }),
         environment(facts),
-        worker(process, environment.reducer(), environment.messenger().rank()) {}
+        worker(keeper, environment.reducer(), environment.messenger().rank()) {}
   /// Ends the worker, takes MPI down and gives `code` back. After a lost rank (`without_finalize`) MPI_Finalize would wait for ever:
   /// then the process ends here.
   int leave(int code, bool without_finalize) {
     worker.forget();
-    process.end();
+    keeper.end();
     std::fflush(nullptr);
     if (without_finalize) _exit(code);
     environment.close(code);
     return code;
   }
-  agent::WorkerProcess process;
+  agent::WorkerKeeper keeper;
   comm::Environment environment;
   agent::SummingWorker worker;
 };

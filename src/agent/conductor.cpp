@@ -122,6 +122,7 @@ void Conductor::on_frame(int rank, Type type, wire::View payload, const std::sha
       break;
     case Type::hello:
       state.hello = wire::decode<wire::Hello>(payload);
+      if (phase_ == Phase::running && !state.configured) configure_ready(); // in the place of one that died
       break;
     case Type::staged:
       return on_staged(rank, wire::decode<wire::Staged>(payload));
@@ -144,6 +145,8 @@ void Conductor::on_frame(int rank, Type type, wire::View payload, const std::sha
       return;
     case Type::failure:
       return on_failure(rank, wire::decode<wire::Failure>(payload));
+    case Type::died:
+      return on_died(rank, wire::decode<wire::Died>(payload));
     case Type::heartbeat:
       return;
     default:
@@ -162,6 +165,18 @@ void Conductor::on_failure(int rank, const wire::Failure& failure) {
                 usage ? ExitCode::usage : ExitCode::failed);
   }
   drop_rank(rank, failure.text, static_cast<ExitCode>(failure.exit_code));
+}
+
+void Conductor::on_died(int rank, const wire::Died& died) {
+  RankState& state = roster_.at(rank);
+  state.opened.reset();
+  state.hello.reset();
+  state.configured = false;
+  ++state.deaths;
+  log(rank, log_error, fmt::format("the worker died: {}", died.reason));
+  course_->worker_died(rank, died);
+  if (died.retired != 0)
+    drop_rank(rank, fmt::format("its worker died {} times, the last time: {}", state.deaths, died.reason), ExitCode::failed);
 }
 
 void Conductor::drop_rank(int rank, const std::string& reason, ExitCode code) {

@@ -53,6 +53,7 @@ class Conductor final : private RunControl {
   void on_frame(int rank, wire::Type type, wire::View payload, const std::shared_ptr<void>& owner);
   void on_opened(int rank, wire::Opened opened);
   void on_failure(int rank, const wire::Failure& failure);
+  void on_died(int rank, const wire::Died& died);
   void drop_rank(int rank, const std::string& reason, ExitCode code);
   void lose_agent(int rank, const std::string& reason);
   void on_signal(const wire::Signal& told);

@@ -58,6 +58,8 @@ class Course {
   virtual void configured(int /*rank*/) {}
   /// The rank says what it has opened; `again`: not for the first time.
   virtual void opened(int rank, bool again) = 0;
+  /// The rank's worker is dead; unless died.retired (then lost() follows) another will open in its place.
+  virtual void worker_died(int rank, const wire::Died& died) = 0;
   /// A frame that is not the conductor's own.
   virtual void on_frame(int rank, wire::Type type, wire::View payload, const std::shared_ptr<void>& owner) = 0;
   /// A rank that had opened is lost; `code` is what it gave as its reason's exit code. `over`: all work was done, only its statistics are

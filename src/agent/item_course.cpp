@@ -29,6 +29,17 @@ std::uint32_t choose_batch_size(const RunSetup& setup, bool gpu) {
   return gpu ? gpu_batch : cpu_batch;
 }
 
+/// How long an agent may take to end a worker that is late.
+constexpr double late_agent_s = 5;
+constexpr std::size_t longest_last_words = 200;
+
+/// The last line that says something.
+std::string last_line(std::string_view text) {
+  while (!text.empty() && (text.back() == '\n' || text.back() == ' ')) text.remove_suffix(1);
+  const std::size_t begin = text.rfind('\n');
+  return std::string(text.substr(begin == std::string_view::npos ? 0 : begin + 1).substr(0, longest_last_words));
+}
+
 /// Batches a worker may have in preparation: enough to keep its loaders busy while one runs and one is being sent.
 std::int32_t batches_in_flight(std::uint32_t batch_size, int loaders) {
   const auto loading = (static_cast<std::uint32_t>(loaders) + batch_size - 1) / batch_size;
@@ -49,7 +60,9 @@ void ItemCourse::plan(const std::vector<comm::Binding>& bindings) {
   plan_.emplace(setup_.manifest, choose_batch_size(setup_, bindings[0].device >= 0), setup_.schedule, control_.roster().size());
   dispatch::DispatcherOptions options;
   options.least_credit = static_cast<std::uint32_t>(batches_in_flight(plan_->batch_size(), bindings[0].loaders));
-  options.batch_timeout_s = setup_.item_timeout_s * plan_->batch_size();
+  options.retries = static_cast<std::uint32_t>(setup_.retries);
+  // Its agent ends a worker that is late; an agent that does not is given up.
+  if (setup_.item_timeout_s > 0) options.batch_timeout_s = 2 * setup_.item_timeout_s * plan_->batch_size() + late_agent_s;
   dispatcher_.emplace(*plan_, options);
   gatherer_.emplace(plan_->items(), plan_->batch_size());
   for (const std::string& name : setup_.item_columns) item_columns_.push_back(setup_.manifest.column(name).value());
@@ -60,6 +73,9 @@ void ItemCourse::describe(int rank, wire::Configure& configure) const {
   configure.config_json = setup_.config.json().dump();
   configure.batch_size = plan_->batch_size();
   configure.batches_in_flight = batches_in_flight(plan_->batch_size(), loaders_[static_cast<std::size_t>(rank)]);
+  configure.item_timeout_s = setup_.item_timeout_s;
+  configure.stall_timeout_s = setup_.stall_timeout_s;
+  configure.max_restarts = setup_.max_restarts;
 }
 
 void ItemCourse::opened(int rank, bool again) {
@@ -72,12 +88,29 @@ void ItemCourse::on_frame(int rank, Type type, wire::View payload, const std::sh
   if (type == Type::results) on_results(rank, payload, owner);
 }
 
+void ItemCourse::worker_died(int rank, const wire::Died& died) {
+  const RankState& state = control_.roster().at(rank);
+  dispatch::Death death;
+  death.certain = died.certain != 0;
+  for (const wire::Suspect& suspect : died.suspects)
+    death.suspects.push_back({suspect.batch, row_in_batch(suspect.batch, suspect.first), suspect.rows});
+  control_.say(fmt::format("rank {} on {}: its worker died: {}{}", rank, state.join->host, died.reason,
+                           died.retired != 0 ? "" : "; another takes its place"));
+  dispatcher_->release(rank, death, [&](const dispatch::Lease& row) {
+    const std::string words = last_line(died.last_words);
+    fail_row(rank, row,
+             fmt::format("{} worker(s) died over it; the last on rank {} ({}): {}{}", row.attempt - 1, rank, state.join->host,
+                         died.reason, words.empty() ? "" : "; it said: " + words));
+  });
+}
+
 void ItemCourse::lost(int rank, const std::string& reason, ExitCode /*code*/, bool over) {
   if (over) return; // its results are here; only its statistics are missing
   const std::string& host = control_.roster().at(rank).join->host;
-  const std::size_t given_back = dispatcher_->lose_rank(rank).size();
-  control_.say(
-      fmt::format("rank {} on {} is out of the run: {}; its {} batch(es) go to other ranks", rank, host, reason, given_back));
+  dispatcher_->lose_rank(rank, [&](const dispatch::Lease& row) {
+    fail_row(rank, row, fmt::format("it ended {} workers; the last with rank {} ({}): {}", row.attempt - 1, rank, host, reason));
+  });
+  control_.say(fmt::format("rank {} on {} is out of the run: {}; others do its work", rank, host, reason));
   if (control_.roster().living() == 0)
     throw Error(fmt::format("no rank is left; the last, rank {} on {}: {}", rank, host, reason));
 }
@@ -119,10 +152,7 @@ void ItemCourse::hand_out(double now) {
   bool any = false;
   dispatcher_->pump(now, [&](int rank, const dispatch::Lease& lease) {
     any = true;
-    if (lease.attempt > static_cast<std::uint32_t>(setup_.retries) + 1)
-      hopeless_.emplace_back(rank, lease);
-    else
-      add_to_grant(grants_[static_cast<std::size_t>(rank)], lease);
+    add_to_grant(grants_[static_cast<std::size_t>(rank)], lease);
   });
   if (!any) return;
   if (first_grant_s_ == 0) first_grant_s_ = now;
@@ -134,7 +164,6 @@ void ItemCourse::hand_out(double now) {
     control_.post(rank, Type::grant, wire::View(bytes));
     grant.batches.clear();
   }
-  for (const auto& [rank, lease] : std::exchange(hopeless_, {})) fail_batch(rank, lease);
 }
 
 void ItemCourse::add_to_grant(wire::Grant& grant, const dispatch::Lease& lease) const {
@@ -143,6 +172,10 @@ void ItemCourse::add_to_grant(wire::Grant& grant, const dispatch::Lease& lease) 
   range.batch = lease.batch;
   range.first = span.first;
   range.attempt = lease.attempt;
+  if (lease.rows < span.count) {
+    range.wanted_begin = lease.begin;
+    range.wanted_rows = lease.rows;
+  }
   range.items.reserve(span.count);
   for (std::uint64_t index = span.first; index < span.first + span.count; ++index) {
     Item& item = range.items.emplace_back();
@@ -162,30 +195,37 @@ void ItemCourse::add_to_grant(wire::Grant& grant, const dispatch::Lease& lease) 
   }
 }
 
-void ItemCourse::fail_batch(int rank, const dispatch::Lease& lease) {
-  const dispatch::BatchSpan span = plan_->span(lease.batch);
-  const std::string reason = fmt::format("its worker ended or stalled {} times while this batch was running", lease.attempt - 1);
-  const std::vector<std::uint8_t> status(span.count, static_cast<std::uint8_t>(Status::failed));
-  const std::vector<std::uint8_t> flags(span.count, flag_none);
-  const std::vector<float> seconds(span.count, 0.0F);
+std::uint32_t ItemCourse::row_in_batch(std::uint64_t batch, std::uint64_t item) const {
+  return static_cast<std::uint32_t>(item - plan_->span(batch).first);
+}
+
+/// A result in the worker's place.
+void ItemCourse::fail_row(int rank, const dispatch::Lease& lease, const std::string& reason) {
+  const std::uint8_t status = static_cast<std::uint8_t>(Status::failed), flags = flag_none;
+  const float seconds = 0;
   wire::BatchResult result;
   result.batch = lease.batch;
-  result.first = span.first;
+  result.first = plan_->span(lease.batch).first + lease.begin;
   result.attempt = lease.attempt - 1;
-  result.status = status;
-  result.flags = flags;
-  result.seconds = seconds;
-  for (std::uint32_t row = 0; row < span.count; ++row) result.errors.emplace_back(row, reason);
+  result.status = {&status, 1};
+  result.flags = {&flags, 1};
+  result.seconds = {&seconds, 1};
+  result.errors.emplace_back(0, reason);
   const std::size_t size = wire::encoded_size(result);
   const std::shared_ptr<void> block(std::aligned_alloc(wire::block_alignment, size), [](void* pointer) { std::free(pointer); });
   auto* bytes = static_cast<std::byte*>(block.get());
   wire::encode(result, bytes);
-  on_results(rank, {bytes, size}, block);
+  accept(rank, gatherer_->open({bytes, size}), {bytes, size}, block);
 }
 
 void ItemCourse::on_results(int rank, wire::View block, const std::shared_ptr<void>& owner) {
   const wire::BatchResult result = gatherer_->open(block);
-  if (!dispatcher_->complete(rank, result.batch, now_s())) return; // a late or second answer: the first one counts
+  // A late or second answer: the first one counts.
+  if (!dispatcher_->complete(rank, result.batch, row_in_batch(result.batch, result.first), now_s())) return;
+  accept(rank, result, block, owner);
+}
+
+void ItemCourse::accept(int rank, const wire::BatchResult& result, wire::View block, const std::shared_ptr<void>& owner) {
   last_result_s_ = now_s();
   gatherer_->count(result, [&](const gather::FailedItem& failed) { tell_failure(rank, failed); });
   output_.put({rank, block, owner});
@@ -212,7 +252,7 @@ Outcome ItemCourse::finish() {
   outcome.run_s = first_grant_s_ > 0 ? std::max(last_result_s_ - first_grant_s_, 0.0) : 0;
   outcome.open_s = (first_grant_s_ > 0 ? first_grant_s_ : now_s()) - began_s_;
   outcome.writer_busy = output_.busy_fraction();
-  const write::Footer footer = output_.finish(dispatcher_->completed() == plan_->batches(), control_.roster());
+  const write::Footer footer = output_.finish(dispatcher_->all_done(), control_.roster());
   if (!footer.complete)
     outcome.code = ExitCode::stopped;
   else if (outcome.failed > 0)

@@ -20,6 +20,7 @@ class ItemCourse final : public Course {
   void start() override { output_.start(control_.roster().size()); }
   void describe(int rank, wire::Configure& configure) const override;
   void opened(int rank, bool again) override;
+  void worker_died(int rank, const wire::Died& died) override;
   void on_frame(int rank, wire::Type type, wire::View payload, const std::shared_ptr<void>& owner) override;
   void lost(int rank, const std::string& reason, ExitCode code, bool over) override;
   bool step(double now) override;
@@ -33,8 +34,10 @@ class ItemCourse final : public Course {
  private:
   void hand_out(double now);
   void add_to_grant(wire::Grant& grant, const dispatch::Lease& lease) const;
-  void fail_batch(int rank, const dispatch::Lease& lease);
+  void fail_row(int rank, const dispatch::Lease& lease, const std::string& reason);
   void on_results(int rank, wire::View block, const std::shared_ptr<void>& owner);
+  void accept(int rank, const wire::BatchResult& result, wire::View block, const std::shared_ptr<void>& owner);
+  std::uint32_t row_in_batch(std::uint64_t batch, std::uint64_t item) const;
   void tell_failure(int rank, const gather::FailedItem& failed);
 
   RunControl& control_;
@@ -44,9 +47,8 @@ class ItemCourse final : public Course {
   std::optional<dispatch::Plan> plan_;
   std::optional<dispatch::Dispatcher> dispatcher_;
   std::optional<gather::Gatherer> gatherer_;
-  std::vector<wire::Grant> grants_;                       ///< by rank: being put together
-  std::vector<std::pair<int, dispatch::Lease>> hopeless_; ///< leases that failed too often
-  std::vector<std::size_t> item_columns_;                 ///< indices into the manifest
+  std::vector<wire::Grant> grants_;       ///< by rank: being put together
+  std::vector<std::size_t> item_columns_; ///< indices into the manifest
   double began_s_, first_grant_s_ = 0, last_result_s_ = 0;
   std::string stop_reason_;
   double grace_s_ = setup_.grace_s;

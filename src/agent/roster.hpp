@@ -18,6 +18,7 @@ struct RankState {
   std::string lost;  ///< why the rank takes no part any more; "" while it does
   bool gone = false; ///< its agent, too: dead or silent
   bool left = false; ///< said bye
+  int deaths = 0;    ///< of its workers
   double heard_s = 0;
   wire::Progress progress;
 

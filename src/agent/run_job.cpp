@@ -7,6 +7,7 @@
 #include <future>
 
 #include "agent/report.hpp"
+#include "support/faults.hpp"
 #include "write/read_file.hpp"
 #include "write/result_file.hpp"
 
@@ -88,6 +89,9 @@ RunSetup prepare_run(const std::string& job_name, const Job& job, const cli::Res
   setup.dry_run = config.get<bool>("dry-run");
   setup.retries = config.get<int>("retries");
   setup.item_timeout_s = config.get<double>("item-timeout");
+  setup.stall_timeout_s = config.get<double>("stall-timeout");
+  setup.max_restarts = config.get<int>("max-restarts");
+  Faults(config.get<std::string>("fault"), -1); // said before any work
   setup.progress = config.get<std::string>("progress");
   setup.log_dir = config.get<std::string>("log-dir");
   setup.trace = config.get<std::string>("trace");

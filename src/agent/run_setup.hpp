@@ -44,7 +44,8 @@ struct RunSetup {
   std::uint64_t max_file_bytes = 0; ///< of a shipped file
   bool dry_run = false;
   int retries = 2;
-  double item_timeout_s = 0;
+  double item_timeout_s = 0, stall_timeout_s = 60;
+  int max_restarts = 5;
   std::uint64_t max_failures = ~0ull; ///< items
   std::string progress = "auto";
   std::string log_dir, trace;

@@ -23,6 +23,7 @@ class TrainingCourse final : public Course {
   void describe(int rank, wire::Configure& configure) const override;
   void configured(int rank) override;
   void opened(int rank, bool again) override;
+  void worker_died(int /*rank*/, const wire::Died& /*died*/) override {} // its agents never replace workers
   void on_frame(int rank, wire::Type type, wire::View payload, const std::shared_ptr<void>& owner) override;
   void lost(int rank, const std::string& reason, ExitCode code, bool over) override;
   bool step(double now) override;

@@ -16,6 +16,7 @@
 #include <vector>
 
 #include "cli/job_list.hpp"
+#include "support/clock.hpp"
 #include "wire/batch_result.hpp"
 
 extern char** environ;
@@ -24,9 +25,15 @@ namespace mgpu::agent {
 
 namespace {
 
-/// Numbers under which the child finds its two descriptors.
+/// Numbers under which the child finds its descriptors.
 constexpr int child_socket = 3;
 constexpr int child_ring = 4;
+constexpr int child_flight = 5;
+
+constexpr std::size_t last_words_bytes = 1000;
+constexpr double read_errors_every_s = 0.02;
+/// A process that SIGKILL has not ended by then hangs in its driver.
+constexpr int reap_limit_ms = 5000;
 
 /// A process group of its own: what mpirun or a terminal sends to the rank's group is for the agent, which decides what the
 /// worker finishes first.
@@ -74,39 +81,67 @@ class ChildEnvironment {
   std::vector<char*> entries_;
 };
 
-pid_t spawn(const std::string& program, int socket, int ring, const std::string& temporary_folder) {
+struct ChildDescriptors {
+  int socket, ring, flight, errors;
+};
+
+pid_t spawn(const std::string& program, const ChildDescriptors& descriptors, const std::string& temporary_folder) {
   SpawnActions actions;
-  posix_spawn_file_actions_adddup2(actions.get(), socket, child_socket);
-  posix_spawn_file_actions_adddup2(actions.get(), ring, child_ring);
+  posix_spawn_file_actions_adddup2(actions.get(), descriptors.socket, child_socket);
+  posix_spawn_file_actions_adddup2(actions.get(), descriptors.ring, child_ring);
+  posix_spawn_file_actions_adddup2(actions.get(), descriptors.flight, child_flight);
+  posix_spawn_file_actions_adddup2(actions.get(), descriptors.errors, STDERR_FILENO);
   // Whatever else this process has open (MPI's sockets among them) is none of the child's business.
-  posix_spawn_file_actions_addclosefrom_np(actions.get(), child_ring + 1);
-  const std::string socket_number = std::to_string(child_socket);
-  const std::string ring_number = std::to_string(child_ring);
-  std::array<char*, 6> arguments{const_cast<char*>(program.c_str()),       const_cast<char*>("--socket"),
-                                 const_cast<char*>(socket_number.c_str()), const_cast<char*>("--ring"),
-                                 const_cast<char*>(ring_number.c_str()),   nullptr};
+  posix_spawn_file_actions_addclosefrom_np(actions.get(), child_flight + 1);
+  const std::vector<std::string> arguments{program,
+                                           "--socket",
+                                           std::to_string(child_socket),
+                                           "--ring",
+                                           std::to_string(child_ring),
+                                           "--flight",
+                                           std::to_string(child_flight)};
+  std::vector<char*> pointers;
+  for (const std::string& argument : arguments) pointers.push_back(const_cast<char*>(argument.c_str()));
+  pointers.push_back(nullptr);
   pid_t pid = -1;
   const SpawnAttributes attributes;
   const ChildEnvironment environment(temporary_folder);
-  const int code = posix_spawn(&pid, program.c_str(), actions.get(), attributes.get(), arguments.data(), environment.get());
+  const int code = posix_spawn(&pid, program.c_str(), actions.get(), attributes.get(), pointers.data(), environment.get());
   if (code != 0) throw Error(fmt::format("cannot start the worker {}: {}", program, std::strerror(code)));
   return pid;
 }
 
-/// A descriptor at `fd` or above, so that dup2 in the child does not overwrite one with the other.
-int move_above(int fd, int least) {
-  const int moved = fcntl(fd, F_DUPFD_CLOEXEC, least);
-  if (moved < 0) throw Error(fmt::format("fcntl: {}", std::strerror(errno)));
-  close(fd);
-  return moved;
-}
+/// A descriptor that is closed in the end.
+class OwnedFd {
+ public:
+  explicit OwnedFd(int fd) : fd_(fd) {}
+  /// A copy of `fd` above the child's numbers, so that dup2 in the child does not overwrite one with the other.
+  static OwnedFd copy_above(int fd) {
+    const int copy = fcntl(fd, F_DUPFD_CLOEXEC, child_flight + 1);
+    if (copy < 0) throw Error(fmt::format("fcntl: {}", std::strerror(errno)));
+    return OwnedFd(copy);
+  }
+  ~OwnedFd() {
+    if (fd_ >= 0) close(fd_);
+  }
+  OwnedFd(OwnedFd&& other) noexcept : fd_(std::exchange(other.fd_, -1)) {}
+  OwnedFd& operator=(OwnedFd&&) = delete;
+  int get() const { return fd_; }
+  int let_go() { return std::exchange(fd_, -1); }
+
+ private:
+  int fd_;
+};
 
 } // namespace
 
 struct WorkerProcess::Shared {
-  Shared(int socket, std::size_t ring_bytes) : channel(socket), ring(wire::SharedMemory::create(ring_bytes)) {}
+  Shared(int socket, std::size_t ring_bytes)
+      : channel(socket),
+        ring(wire::SharedMemory::create(ring_bytes)),
+        flight(wire::SharedMemory::create(wire::FlightBoard::size_bytes())) {}
   wire::Channel channel;
-  wire::SharedMemory ring;
+  wire::SharedMemory ring, flight;
 };
 
 WorkerProcess::WorkerProcess(const std::string& program, std::size_t ring_bytes)
@@ -114,30 +149,46 @@ WorkerProcess::WorkerProcess(const std::string& program, std::size_t ring_bytes)
 
 WorkerProcess::WorkerProcess(const std::string& program, std::size_t ring_bytes, std::pair<int, int> ends)
     : shared_(std::make_shared<Shared>(ends.first, ring_bytes)), temporary_("mgpu_worker") {
-  const int far_end = move_above(ends.second, child_ring + 1);
-  const int ring = fcntl(shared_->ring.fd(), F_DUPFD_CLOEXEC, child_ring + 1);
-  try {
-    pid_ = spawn(program, far_end, ring, temporary_.path());
-  } catch (...) {
-    close(far_end);
-    close(ring);
-    throw;
-  }
-  close(far_end);
-  close(ring);
+  const OwnedFd given(ends.second);
+  int pipe_ends[2];
+  if (pipe2(pipe_ends, O_CLOEXEC) != 0) throw Error(fmt::format("pipe2: {}", std::strerror(errno)));
+  OwnedFd reading(pipe_ends[0]);
+  const OwnedFd writing(pipe_ends[1]);
+  const OwnedFd far_end = OwnedFd::copy_above(given.get()), ring = OwnedFd::copy_above(shared_->ring.fd()),
+                flight = OwnedFd::copy_above(shared_->flight.fd()), errors = OwnedFd::copy_above(writing.get());
+  pid_ = spawn(program, {far_end.get(), ring.get(), flight.get(), errors.get()}, temporary_.path());
+  fcntl(reading.get(), F_SETFL, O_NONBLOCK);
+  errors_ = reading.let_go();
 }
 
 WorkerProcess::~WorkerProcess() {
   end();
+  if (errors_ >= 0) close(errors_);
 }
 
 void WorkerProcess::end() {
   if (!end_) {
     kill();
-    waitpid(pid_, nullptr, 0);
+    for (int waited_ms = 0; waited_ms < reap_limit_ms && waitpid(pid_, nullptr, WNOHANG) == 0; ++waited_ms) usleep(1000);
     end_ = "ended by its agent";
   }
+  pass_on_errors();
   temporary_.remove();
+}
+
+const wire::FlightBoard& WorkerProcess::flight() const {
+  return wire::FlightBoard::in(shared_->flight);
+}
+
+/// To our own standard error, at once: a person may be reading along.
+void WorkerProcess::pass_on_errors() {
+  std::array<char, 4096> text;
+  for (ssize_t got = 0; errors_ >= 0 && (got = read(errors_, text.data(), text.size())) > 0;) {
+    const std::string_view piece(text.data(), static_cast<std::size_t>(got));
+    fmt::print(stderr, "{}", piece);
+    last_words_.append(piece);
+    if (last_words_.size() > 2 * last_words_bytes) last_words_.erase(0, last_words_.size() - last_words_bytes);
+  }
 }
 
 std::string WorkerProcess::find_program() {
@@ -156,6 +207,10 @@ void WorkerProcess::flush() {
 }
 
 bool WorkerProcess::poll(const OnWorkerFrame& handle) {
+  if (const double now = now_s(); now - read_errors_s_ > read_errors_every_s) {
+    read_errors_s_ = now;
+    pass_on_errors();
+  }
   if (shared_->channel.closed()) return false;
   const std::size_t frames = shared_->channel.receive([&](wire::Type type, wire::View payload) {
     if (type == wire::Type::shared_results) {
@@ -193,6 +248,7 @@ std::optional<std::string> WorkerProcess::ended() {
   int status = 0;
   // Its socket closes with it; asking the kernel each round would cost a system call for nothing.
   if (!shared_->channel.closed() || waitpid(pid_, &status, WNOHANG) != pid_) return std::nullopt;
+  pass_on_errors();
   if (WIFSIGNALED(status))
     end_ = fmt::format("killed by signal {} ({})", WTERMSIG(status), strsignal(WTERMSIG(status)));
   else

@@ -3,17 +3,18 @@
 
 #include <string>
 
-#include "agent/worker_link.hpp"
+#include "agent/worker_keeper.hpp"
 #include "support/temporary_folder.hpp"
 #include "wire/channel.hpp"
 #include "wire/ring.hpp"
 
 namespace mgpu::agent {
 
-/// The worker as a child process. It inherits two descriptors, its socket and the ring, and the standard streams; nothing else. Its
+/// The worker as a child process. It inherits its socket, the ring and the flight board, and the standard streams; nothing else. What it
+/// writes to its standard error passes through here. Its
 /// TMPDIR is a folder of its own: what libraries leave there, or make elsewhere by mkdtemp (LibTorch unpacks a .pt2), goes with it,
 /// even when it was killed.
-class WorkerProcess final : public WorkerLink {
+class WorkerProcess final : public LocalWorker {
  public:
   /// Starts `program`. `ring_bytes`: shared memory for results. Throws Error when it cannot be started.
   WorkerProcess(const std::string& program, std::size_t ring_bytes);
@@ -26,7 +27,10 @@ class WorkerProcess final : public WorkerLink {
   void wait(std::chrono::microseconds timeout) override;
   std::optional<std::string> ended() override;
   void kill() override;
-  /// Kills the process if it still lives, reaps it and removes its folder of temporary files. For those who leave by _exit.
+  const wire::FlightBoard& flight() const override;
+  std::string last_words() const override { return last_words_; }
+  /// Kills the process if it still lives, reaps it (a process stuck in its driver is left behind) and removes its folder of temporary
+  /// files. For those who leave by _exit.
   void end();
   pid_t pid() const { return pid_; }
 
@@ -35,12 +39,16 @@ class WorkerProcess final : public WorkerLink {
 
  private:
   WorkerProcess(const std::string& program, std::size_t ring_bytes, std::pair<int, int> ends);
+  void pass_on_errors();
 
   // Shared with the owners of result blocks, which may outlive this object by a little (the writer's queue).
   struct Shared;
   std::shared_ptr<Shared> shared_;
   TemporaryFolder temporary_;
   pid_t pid_ = -1;
+  int errors_ = -1; ///< what the worker writes to its standard error
+  double read_errors_s_ = 0;
+  std::string last_words_;
   std::optional<std::string> end_;
 };
 

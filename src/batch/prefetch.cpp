@@ -23,6 +23,9 @@ constexpr double claim_s = 100e-6;
 constexpr std::size_t most_rows_a_claim = 64;
 constexpr int first_loader_thread = 2; ///< thread id in the trace
 
+/// Why a row that is not wanted is no good row; nobody reads it.
+constexpr const char* not_wanted = "not wanted";
+
 } // namespace
 
 Prefetch::Prefetch(Work& work, Settings settings, TraceEvents& trace)
@@ -136,6 +139,10 @@ void Prefetch::loader(int index) {
   const c10::ParallelGuard sequential(true); // loaders are the parallelism: no intra-op threads inside prepare
   const int trace_thread = first_loader_thread + index;
   trace_.name_thread(trace_thread, fmt::format("loader {}", index));
+  wire::FlightSlot* slot = settings_.flight != nullptr
+                               ? &settings_.flight->slot(wire::FlightBoard::run_slots + static_cast<std::size_t>(index))
+                               : nullptr;
+  wire::FlightBoard::enter(slot);
   double row_s = 1; // of the last claim; starts as if rows were slow
   std::unique_lock lock(mutex_);
   for (;;) {
@@ -145,7 +152,7 @@ void Prefetch::loader(int index) {
     lock.unlock();
     LoadedBatch& batch = *mine.entry->batch;
     const auto begin = Clock::now();
-    for (std::size_t row = mine.begin; row < mine.end; ++row) prepare_row(batch, row);
+    for (std::size_t row = mine.begin; row < mine.end; ++row) prepare_row(batch, row, slot);
     const auto end = Clock::now();
     row_s = seconds(end - begin) / static_cast<double>(mine.end - mine.begin);
     load_ns_ += std::chrono::duration_cast<std::chrono::nanoseconds>(end - begin).count();
@@ -184,16 +191,23 @@ void Prefetch::load_row(LoadedBatch& batch, std::size_t row) {
   target.copy_(sample.input);
 }
 
-void Prefetch::prepare_row(LoadedBatch& batch, std::size_t row) {
+void Prefetch::prepare_row(LoadedBatch& batch, std::size_t row, wire::FlightSlot* slot) {
   const auto begin = Clock::now();
   std::string& reason = batch.errors[row];
-  try {
-    load_row(batch, row);
-  } catch (const std::exception& error) {
-    reason = error.what();
-    if (reason.empty()) reason = "could not be prepared";
-  } catch (...) {
-    reason = "could not be prepared: unknown exception";
+  if (!batch.range.wanted(row)) {
+    reason = not_wanted;
+  } else {
+    if (slot != nullptr)
+      slot->begin(wire::Doing::preparing, batch.range.batch, batch.range.first + row, 1, seconds(begin.time_since_epoch()));
+    try {
+      load_row(batch, row);
+    } catch (const std::exception& error) {
+      reason = error.what();
+      if (reason.empty()) reason = "could not be prepared";
+    } catch (...) {
+      reason = "could not be prepared: unknown exception";
+    }
+    if (slot != nullptr) slot->end();
   }
   if (!reason.empty() && settings_.row_spec) {
     torch::Tensor& target = batch.buffer->rows[row];

@@ -12,6 +12,7 @@
 #include "batch/collate.hpp"
 #include "batch/loaded_batch.hpp"
 #include "batch/trace_events.hpp"
+#include "wire/flight.hpp"
 
 namespace mgpu {
 
@@ -25,7 +26,8 @@ class Prefetch {
     std::size_t buffers = 2;         ///< input buffers; used with a RowSpec
     std::optional<RowSpec> row_spec; ///< nullopt: rows are collected and padded
     AllocateHost allocate;
-    bool inference = true; ///< false: rows are made for autograd, which refuses tensors made in inference mode
+    wire::FlightBoard* flight = nullptr; ///< where loaders note what they are at; may be null
+    bool inference = true;               ///< false: rows are made for autograd, which refuses tensors made in inference mode
   };
   /// Where a consumer's waiting went between the first grant and the last batch, seconds.
   struct Waits {
@@ -76,7 +78,7 @@ class Prefetch {
   bool claimable() const;
   Claim claim(double row_s);
   void start(Entry& entry);
-  void prepare_row(LoadedBatch& batch, std::size_t row);
+  void prepare_row(LoadedBatch& batch, std::size_t row, wire::FlightSlot* slot);
   void load_row(LoadedBatch& batch, std::size_t row);
   std::unique_ptr<LoadedBatch> pop_front();
   std::unique_ptr<LoadedBatch> fresh_batch();

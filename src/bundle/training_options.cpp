@@ -74,7 +74,6 @@ std::vector<OptionSpec> output_options() {
       {"experiment-name", "",
        "folder runs/NAME with config.json, logs/, checkpoints/, best.pt and result.h5, unless these are given", "NAME"},
       {"quick-test", false, "a few steps of everything: 2 epochs of 3 steps, validation, checkpoint, save"},
-      {"fault", "", "a fault to rehearse", "SPEC"},
   };
 }
 

@@ -31,8 +31,13 @@ const std::vector<OptionSpec>& common_options() {
        {"auto", "staged", "staggered", "independent"}},
       {"resume", false, "go on with an earlier run; a complete one is left as it is"},
       {"overwrite", false, "replace an existing output file"},
-      {"retries", 2, "how often a batch whose worker died is tried again", "N"},
-      {"item-timeout", 0.0, "seconds an item may take before its rank is given up; 0: for ever", "SECONDS"},
+      {"retries", 2, "how often an item that killed or hung its worker is tried again, before it counts as failed", "N"},
+      {"item-timeout", 0.0,
+       "seconds an item may take before its worker is replaced; a batch: as many times that as it has items; 0: for ever",
+       "SECONDS"},
+      {"stall-timeout", 60.0, "seconds a worker may give no sign of life before it is replaced; 0: for ever", "SECONDS"},
+      {"max-restarts", 5,
+       "workers of a rank that may die one after another, with no batch done between, before the rank is given up", "N"},
       {"max-failures", "", "stop when more items than this have failed", "N|P%"},
       {"max-pixels", 200e6, "larger pictures fail before they are decoded", "N"},
       {"max-audio-seconds", 14400.0, "longer recordings fail before they are decoded", "SECONDS"},
@@ -43,6 +48,7 @@ const std::vector<OptionSpec>& common_options() {
       {"start-timeout", 60.0, "seconds every rank has to appear", "SECONDS"},
       {"rank-timeout", 25.0, "seconds a rank may be silent before it is given up", "SECONDS"},
       {"grace", 20.0, "seconds that batches in hand may still take after a signal", "SECONDS"},
+      {"fault", "", "faults to rehearse, for example 'segv:item=9; kill:rank=1,batch=3'; see docs/faults.md", "SPEC"},
       {"dry-run", false, "print the plan and run nothing"},
   };
   return options;

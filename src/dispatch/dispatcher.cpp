@@ -30,18 +30,34 @@ void Dispatcher::add_rank(int rank) {
   ++active_count_;
 }
 
-std::vector<Lease> Dispatcher::lose_rank(int rank) {
-  if (active_[index(rank)]) {
-    active_[index(rank)] = false;
-    --active_count_;
+void Dispatcher::deactivate(int rank) {
+  if (!active_[index(rank)]) return;
+  active_[index(rank)] = false;
+  --active_count_;
+}
+
+void Dispatcher::release(int rank, const Death& death, const std::function<void(const Lease&)>& failed) {
+  deactivate(rank);
+  const std::vector<Lease> leases = leases_.end_all(rank);
+  std::vector<Lease> again;
+  for (const Lease& lease : leases) {
+    const Verdict verdict = judge(lease, death, options_.retries);
+    again.insert(again.end(), verdict.again.begin(), verdict.again.end());
+    for (const Lease& row : verdict.failed) failed(row);
   }
+  returned_.insert(returned_.begin(), again.begin(), again.end());
+  waiting_ += again.size();
+}
+
+void Dispatcher::lose_rank(int rank, const std::function<void(const Lease&)>& failed) {
+  Death death;
+  if (leases_.count(rank) > 0) {
+    const Lease& oldest = leases_.of(rank).front();
+    death.suspects.push_back({oldest.batch, oldest.begin, oldest.rows});
+  }
+  release(rank, death, failed);
   ++lost_count_;
   if (plan_.schedule() != Schedule::dynamic) queues_[index(rank)].adopted = true;
-  const std::vector<Lease> leases = leases_.end_all(rank);
-  for (auto lease = leases.rbegin(); lease != leases.rend(); ++lease) returned_.push_front(*lease);
-  if (!leases.empty()) ++returned_.front().attempt; // only the oldest was executing; the others merely waited
-  waiting_ += leases.size();
-  return leases;
 }
 
 std::uint64_t Dispatcher::left_for(int rank) const {
@@ -52,29 +68,43 @@ std::uint64_t Dispatcher::left_for(int rank) const {
   return left;
 }
 
+bool Dispatcher::holds_suspicious(int rank) const {
+  return leases_.count(rank) > 0 && leases_.of(rank).front().suspicious(); // it came alone
+}
+
+bool Dispatcher::take_returned(int rank, Lease& lease) {
+  const bool idle = leases_.count(rank) == 0;
+  const auto found =
+      std::find_if(returned_.begin(), returned_.end(), [&](const Lease& each) { return idle || !each.suspicious(); });
+  if (found == returned_.end()) return false;
+  lease = *found;
+  returned_.erase(found);
+  return true;
+}
+
 bool Dispatcher::take(int rank, double now_s, Lease& lease) {
-  const auto grant = [&](std::uint64_t batch, std::uint32_t attempt) {
-    lease = {batch, attempt, now_s, plan_.cost(batch)};
-    --waiting_;
-    leases_.add(rank, lease);
-    return true;
-  };
-  if (!returned_.empty()) {
-    const Lease again = returned_.front();
-    returned_.pop_front();
-    return grant(again.batch, again.attempt);
-  }
+  if (holds_suspicious(rank)) return false;
   const auto take_from = [&](int queue) {
     Queue& source = queues_[index(queue)];
     while (!done_.empty() && source.next < plan_.queue_length(queue) && done_[plan_.at(queue, source.next)]) ++source.next;
     if (source.next == plan_.queue_length(queue)) return false;
-    return grant(plan_.at(queue, source.next++), 1);
+    const std::uint64_t batch = plan_.at(queue, source.next++);
+    lease = {batch, 0, plan_.span(batch).count, 1, now_s, plan_.cost(batch)};
+    return true;
   };
-  if (plan_.schedule() == Schedule::dynamic) return take_from(0);
-  if (take_from(rank)) return true;
-  for (int queue = 0; queue < plan_.queues(); ++queue)
-    if (queues_[index(queue)].adopted && take_from(queue)) return true;
-  return false;
+  const auto take_any = [&] {
+    if (take_returned(rank, lease)) return true;
+    if (plan_.schedule() == Schedule::dynamic) return take_from(0);
+    if (take_from(rank)) return true;
+    for (int queue = 0; queue < plan_.queues(); ++queue)
+      if (queues_[index(queue)].adopted && take_from(queue)) return true;
+    return false;
+  };
+  if (!take_any()) return false;
+  lease.granted_at_s = now_s;
+  --waiting_;
+  leases_.add(rank, lease);
+  return true;
 }
 
 std::uint32_t Dispatcher::credit(int rank) const {
@@ -126,7 +156,7 @@ void Dispatcher::pump_by_cost(double now_s, const std::function<void(int, const 
     int chosen = -1;
     double earliest = std::numeric_limits<double>::infinity();
     for (int rank = 0; rank < plan_.ranks(); ++rank) {
-      if (!active_[index(rank)]) continue;
+      if (!active_[index(rank)] || holds_suspicious(rank)) continue;
       const double finish = leases_.count(rank) == 0 ? -1.0 : expected_finish_s(rank, now_s);
       if (finish < earliest) {
         earliest = finish;
@@ -138,16 +168,15 @@ void Dispatcher::pump_by_cost(double now_s, const std::function<void(int, const 
   }
 }
 
-bool Dispatcher::complete(int rank, std::uint64_t batch, double now_s) {
+bool Dispatcher::complete(int rank, std::uint64_t batch, std::uint32_t begin, double now_s) {
   const double began_s = leases_.front_since_s(rank);
-  const auto lease = leases_.end(rank, batch, now_s);
+  const auto lease = leases_.end(rank, batch, begin, now_s);
   if (!lease) return false;
   const double took_s = std::max(now_s - began_s, 1e-7);
   double& batch_s = batch_s_[index(rank)];
   batch_s = batch_s == 0 ? took_s : 0.9 * batch_s + 0.1 * took_s;
   seconds_done_ += took_s;
   cost_done_ += lease->cost;
-  ++completed_;
   return true;
 }
 

@@ -5,6 +5,7 @@
 #include <functional>
 #include <vector>
 
+#include "dispatch/blame.hpp"
 #include "dispatch/lease_table.hpp"
 #include "dispatch/plan.hpp"
 
@@ -20,6 +21,7 @@ struct DispatcherOptions {
   /// How long ranks that have not opened yet are counted on: until then nobody takes long batches ahead for which they are due.
   double latecomer_s = 2;
   double batch_timeout_s = 0; ///< a lease older than this at the front is overdue; 0: never
+  std::uint32_t retries = 2;  ///< workers that a row may kill, and be tried again
 };
 
 class Dispatcher {
@@ -29,20 +31,24 @@ class Dispatcher {
 
   /// Ranks take part only after this.
   void add_rank(int rank);
-  /// Gives the rank's leases back to the front of the queue; the oldest, which was executing, one attempt older. Returns them.
-  std::vector<Lease> lose_rank(int rank);
+  /// The rank's worker is dead: its leases go back to the front of the queue, those with suspects cut and charged (blame.hpp). The rank
+  /// gets nothing until it is added again. `failed` is called for each row that is given up: it counts as completed.
+  void release(int rank, const Death& death, const std::function<void(const Lease&)>& failed);
+  /// As release(), for good; its oldest lease is the suspect.
+  void lose_rank(int rank, const std::function<void(const Lease&)>& failed);
 
   /// Grants what can be granted now: calls `grant(rank, lease)` for each.
   void pump(double now_s, const std::function<void(int rank, const Lease&)>& grant);
-  /// A batch came back. False: this rank does not hold it (late or repeated), drop the answer.
-  bool complete(int rank, std::uint64_t batch, double now_s);
+  /// A lease came back: the rows of `batch` from `begin` on. False: this rank does not hold it (late or repeated), drop the answer.
+  bool complete(int rank, std::uint64_t batch, std::uint32_t begin, double now_s);
   /// Ranks whose oldest lease has been executing for longer than batch_timeout_s.
   std::vector<int> overdue(double now_s) const;
 
   /// Stops granting; what is leased may still come back.
   void stop() { stopped_ = true; }
-  bool finished() const { return completed_ == plan_.batches() || (stopped_ && leases_.total() == 0); }
-  std::uint64_t completed() const { return completed_; }
+  bool finished() const { return all_done() || (stopped_ && leases_.total() == 0); }
+  bool all_done() const { return waiting_ == 0 && leases_.total() == 0; }
+  /// Leases that nobody holds.
   std::uint64_t waiting() const { return waiting_; }
   const LeaseTable& leases() const { return leases_; }
   int active_ranks() const { return active_count_; }
@@ -53,7 +59,10 @@ class Dispatcher {
     bool adopted = false;   ///< its rank is lost: anybody may take from it
   };
 
+  void deactivate(int rank);
   bool take(int rank, double now_s, Lease& lease);
+  bool take_returned(int rank, Lease& lease);
+  bool holds_suspicious(int rank) const;
   std::uint64_t left_for(int rank) const;
   std::uint32_t credit(int rank) const;
   double expected_finish_s(int rank, double now_s) const;
@@ -65,11 +74,11 @@ class Dispatcher {
   LeaseTable leases_;
   std::vector<bool> done_; ///< by batch, by an earlier run; empty: none
   std::vector<Queue> queues_;
-  std::deque<Lease> returned_; ///< given back by lost ranks
+  std::deque<Lease> returned_; ///< given back by ranks whose worker died
   std::vector<bool> active_;
   std::vector<double> batch_s_;             ///< by rank: smoothed time a batch takes, 0: none seen
   double seconds_done_ = 0, cost_done_ = 0; ///< of completed batches: their ratio turns costs into seconds
-  std::uint64_t completed_ = 0, waiting_ = 0;
+  std::uint64_t waiting_ = 0;
   int active_count_ = 0, lost_count_ = 0;
   double first_pump_s_ = -1;
   bool stopped_ = false;

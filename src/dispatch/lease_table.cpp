@@ -12,10 +12,11 @@ void LeaseTable::add(int rank, const Lease& lease) {
   ++total_;
 }
 
-std::optional<Lease> LeaseTable::end(int rank, std::uint64_t batch, double now_s) {
+std::optional<Lease> LeaseTable::end(int rank, std::uint64_t batch, std::uint32_t begin, double now_s) {
   std::deque<Lease>& held = held_[index(rank)];
   // Nearly always the front: a worker runs batches in the order granted.
-  const auto found = std::find_if(held.begin(), held.end(), [batch](const Lease& lease) { return lease.batch == batch; });
+  const auto found =
+      std::find_if(held.begin(), held.end(), [=](const Lease& lease) { return lease.batch == batch && lease.begin == begin; });
   if (found == held.end()) return std::nullopt;
   const Lease lease = *found;
   if (found == held.begin()) front_since_[index(rank)] = now_s;

@@ -7,11 +7,16 @@
 
 namespace mgpu::dispatch {
 
+/// Rows [begin, begin + rows) of a batch: all of them, but for batches that were cut after a worker died over them.
 struct Lease {
   std::uint64_t batch = 0;
-  std::uint32_t attempt = 1;
-  double granted_at_s = 0; ///< clock of the dispatcher
+  std::uint32_t begin = 0, rows = 0;
+  std::uint32_t attempt = 1; ///< 1 + workers that died while they were executing it
+  double granted_at_s = 0;   ///< clock of the dispatcher
   double cost = 1;
+
+  /// A worker died over it: it runs alone, so that the next death can be put down to it.
+  bool suspicious() const { return attempt > 1; }
 };
 
 /// Leases by rank, in the order granted, which is the order a worker runs them in.
@@ -21,8 +26,8 @@ class LeaseTable {
       : held_(static_cast<std::size_t>(ranks)), cost_(held_.size(), 0.0), front_since_(held_.size(), 0.0) {}
 
   void add(int rank, const Lease& lease);
-  /// Ends a lease; nullopt if `rank` does not hold `batch` (a late or repeated answer).
-  std::optional<Lease> end(int rank, std::uint64_t batch, double now_s);
+  /// Ends the lease of `batch` that begins at row `begin`; nullopt if `rank` does not hold it (a late or repeated answer).
+  std::optional<Lease> end(int rank, std::uint64_t batch, std::uint32_t begin, double now_s);
   /// Ends all leases of a rank, in order.
   std::vector<Lease> end_all(int rank);
 

@@ -8,8 +8,9 @@ namespace mgpu::gather {
 
 wire::BatchResult Gatherer::open(wire::View block) const {
   wire::BatchResult result = wire::decode_batch_result(block);
-  if (result.first != result.batch * batch_size_ || result.first >= items_ ||
-      result.rows() != std::min<std::uint64_t>(batch_size_, items_ - result.first))
+  const std::uint64_t begin = result.batch * batch_size_;
+  const std::uint64_t end = begin + std::min<std::uint64_t>(batch_size_, items_ - std::min(items_, begin));
+  if (result.first < begin || result.first >= end || result.rows() == 0 || result.rows() > end - result.first)
     throw Error(fmt::format("a result speaks of batch {} with {} rows from item {}, which the plan does not have", result.batch,
                             result.rows(), result.first));
   return result;

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <limits>
 
 #include "model/reason.hpp"
 #include "run/schema.hpp"
@@ -108,9 +109,11 @@ void BatchRunner::run_rows(RanBatch& ran, std::size_t begin, std::size_t end) {
 }
 
 void BatchRunner::attempt(RanBatch& ran, std::size_t begin, std::size_t end) {
+  const auto rows = static_cast<std::int64_t>(end - begin);
+  faults_.before_rows_of_batch(ran.batch->range.batch, rows);
   Outputs outputs;
   work_.run(view(ran, begin, end), outputs);
-  const auto rows = static_cast<std::int64_t>(end - begin);
+  spoil(*ran.batch, begin, outputs);
   if (!known_) {
     columns_ = columns_of(outputs, rows);
     known_ = true;
@@ -121,6 +124,15 @@ void BatchRunner::attempt(RanBatch& ran, std::size_t begin, std::size_t end) {
     std::string& error = ran.batch->errors[begin + static_cast<std::size_t>(row)];
     if (error.empty()) error = reason.empty() ? "failed by the job" : std::move(reason);
   }
+}
+
+/// --fault nan:item=…
+void BatchRunner::spoil(const LoadedBatch& batch, std::size_t begin, Outputs& outputs) const {
+  if (!faults_.any("nan")) return;
+  for (Outputs::Column& column : outputs.columns)
+    for (std::int64_t row = 0; column.fixed.defined() && column.fixed.is_floating_point() && row < column.fixed.size(0); ++row)
+      if (faults_.spoils_item(batch.range.items[begin + static_cast<std::size_t>(row)].index))
+        column.fixed[row].fill_(std::numeric_limits<double>::quiet_NaN());
 }
 
 Batch BatchRunner::view(const RanBatch& ran, std::size_t begin, std::size_t end) const {
@@ -143,6 +155,38 @@ Batch BatchRunner::view(const RanBatch& ran, std::size_t begin, std::size_t end)
     batch.ok.push_back(loaded.ok(row));
   }
   return batch;
+}
+
+void keep_wanted(RanBatch& ran) {
+  LoadedBatch& batch = *ran.batch;
+  wire::BatchRange& range = batch.range;
+  if (range.wanted_rows == 0) return;
+  const std::size_t from = range.wanted_begin, to = std::min<std::size_t>(from + range.wanted_rows, batch.rows());
+  const auto keep = [&](auto& rows) {
+    rows.erase(rows.begin() + static_cast<std::ptrdiff_t>(to), rows.begin() + static_cast<std::ptrdiff_t>(batch.errors.size()));
+    rows.erase(rows.begin(), rows.begin() + static_cast<std::ptrdiff_t>(from));
+  };
+  keep(range.items);
+  keep(batch.seconds);
+  keep(batch.errors); // last: its size says how many rows there were
+  range.first += from;
+  range.wanted_begin = range.wanted_rows = 0;
+
+  std::vector<Piece> pieces;
+  for (Piece& piece : ran.pieces) {
+    const std::size_t begin = std::max(piece.begin, from), end = std::min(piece.end, to);
+    if (begin >= end) continue;
+    const auto skipped = static_cast<std::ptrdiff_t>(begin - piece.begin), rows = static_cast<std::ptrdiff_t>(end - begin);
+    Piece part{begin - from, end - from, {}};
+    for (Piece::Column& column : piece.columns) {
+      Piece::Column& mine = part.columns.emplace_back();
+      if (column.fixed.defined()) mine.fixed = column.fixed.narrow(0, skipped, rows);
+      if (!column.ragged.empty()) mine.ragged.assign(column.ragged.begin() + skipped, column.ragged.begin() + skipped + rows);
+      if (!column.text.empty()) mine.text.assign(column.text.begin() + skipped, column.text.begin() + skipped + rows);
+    }
+    pieces.push_back(std::move(part));
+  }
+  ran.pieces = std::move(pieces);
 }
 
 std::vector<torch::Tensor> BatchRunner::rows_to_host(const std::vector<torch::Tensor>& rows) {

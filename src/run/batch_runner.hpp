@@ -9,6 +9,8 @@
 #include "mgpu/columns.hpp"
 #include "mgpu/work.hpp"
 #include "run/lane.hpp"
+#include "support/faults.hpp"
+#include "wire/flight.hpp"
 
 namespace mgpu {
 
@@ -27,16 +29,20 @@ struct Piece {
 struct RanBatch {
   std::unique_ptr<LoadedBatch> batch;
   Uploaded uploaded;
-  std::vector<Piece> pieces; ///< usually one; several after halving; rows in none of them have failed
-  Mark mark;                 ///< when it is finished, the pieces can be read
+  std::vector<Piece> pieces;          ///< usually one; several after halving; rows in none of them have failed
+  Mark mark;                          ///< when it is finished, the pieces can be read
+  wire::FlightSlot* flight = nullptr; ///< where it is noted as running
   std::chrono::steady_clock::time_point begin;
 };
+
+/// Leaves of a batch that was cut only the rows that are wanted.
+void keep_wanted(RanBatch& ran);
 
 /// Calls Work::run. A batch that throws is halved, again and again, down to single rows, so that only rows that fail alone are lost,
 /// always in the same way for the same batch.
 class BatchRunner {
  public:
-  BatchRunner(Work& work, Lane& lane) : work_(work), lane_(lane) {}
+  BatchRunner(Work& work, Lane& lane, Faults faults = {}) : work_(work), lane_(lane), faults_(std::move(faults)) {}
 
   /// The columns, once known: from announce() or the first batch that ran.
   const std::vector<ColumnSpec>& columns() const { return columns_; }
@@ -53,12 +59,14 @@ class BatchRunner {
   void run_trial(const torch::Tensor& row, bool with_lengths, std::int64_t batch_size);
   void run_rows(RanBatch& ran, std::size_t begin, std::size_t end);
   void attempt(RanBatch& ran, std::size_t begin, std::size_t end);
+  void spoil(const LoadedBatch& batch, std::size_t begin, Outputs& outputs) const;
   Batch view(const RanBatch& ran, std::size_t begin, std::size_t end) const;
   std::vector<torch::Tensor> rows_to_host(const std::vector<torch::Tensor>& rows);
   Piece to_host(Outputs& outputs, std::size_t begin, std::size_t end);
 
   Work& work_;
   Lane& lane_;
+  Faults faults_;
   std::vector<ColumnSpec> columns_;
   bool known_ = false;
 };

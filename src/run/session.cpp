@@ -8,6 +8,7 @@
 
 #include "run/devices.hpp"
 #include "run/setup.hpp"
+#include "support/clock.hpp"
 #include "support/rank_logs.hpp"
 
 namespace mgpu {
@@ -31,6 +32,7 @@ Session::Session(SessionParts parts, MakeWork make_work)
     : configure_(std::move(parts.configure)),
       make_work_(std::move(make_work)),
       channel_(parts.channel),
+      flight_(parts.flight),
       ended_(std::move(parts.ended)),
       trace_(configure_.trace != 0, configure_.rank,
              [this](std::string_view piece) { channel_.send(wire::Type::trace, std::as_bytes(std::span(piece))); }),
@@ -101,7 +103,8 @@ void Session::open() {
   work_ = make_work_(configure_.job);
   work_->open(context_);
   context_.progress("trial run", 0.95);
-  runner_ = std::make_unique<BatchRunner>(*work_, *lane_);
+  if (context_.config.has("fault")) faults_ = Faults(context_.config.get<std::string>("fault"), context_.rank);
+  runner_ = std::make_unique<BatchRunner>(*work_, *lane_, faults_);
   runner_->trial(work_->row_spec(), context_.batch_size);
   trace_.span("open", run_thread, 0, begin, Clock::now());
   announce(seconds(Clock::now() - begin));
@@ -124,8 +127,13 @@ bool Session::wait_for_loaders() {
   settings.batch_size = context_.batch_size;
   settings.buffers = static_cast<std::size_t>(std::max(configure_.batches_in_flight, 1)) + (lane_->overlaps() ? 2 : 1);
   settings.row_spec = work_->row_spec();
+  settings.flight = &flight_;
   settings.allocate = [this](at::IntArrayRef shape, torch::ScalarType type) { return lane_->host_tensor(shape, type); };
-  auto prefetch = std::make_unique<Prefetch>(*work_, std::move(settings), trace_);
+  const auto prepare = [this](const wire::BatchRange& range, std::size_t row, Sample& sample) {
+    faults_.before_item(range.items[row].index, range.attempt);
+    work_->prepare(range.items[row], sample);
+  };
+  auto prefetch = std::make_unique<Prefetch>(prepare, std::move(settings), trace_);
   const std::lock_guard lock(mutex_);
   prefetch_ = std::move(prefetch);
   for (wire::BatchRange& range : early_) prefetch_->add(std::move(range));
@@ -153,6 +161,7 @@ void Session::run_batches() {
     while (running.size() > but) {
       settle(std::move(running.front()));
       running.pop_front();
+      if (!running.empty()) note_running(*running.front().flight, running.front().batch->range); // only now has it the device
     }
   };
   const auto stage = [&](std::unique_ptr<LoadedBatch> batch) {
@@ -172,13 +181,31 @@ void Session::run_batches() {
     next.reset();
     if (lane_->overlaps()) stage(prefetch_->try_take());
     if (batches_++ == 0) first_grant_ = current.batch->granted;
-    running.push_back(runner_->run(std::move(current.batch), std::move(current.uploaded)));
+    running.push_back(run(std::move(current.batch), std::move(current.uploaded)));
     settle_all(lane_->overlaps() ? 1 : 0);
   }
 }
 
+RanBatch Session::run(std::unique_ptr<LoadedBatch> batch, Uploaded uploaded) {
+  wire::FlightSlot& slot = flight_.slot(batches_ % wire::FlightBoard::run_slots);
+  note_running(slot, batch->range);
+  faults_.before_batch(batch->range.batch, batch->range.attempt);
+  RanBatch ran = runner_->run(std::move(batch), std::move(uploaded));
+  ran.flight = &slot;
+  return ran;
+}
+
+void Session::note_running(wire::FlightSlot& slot, const wire::BatchRange& range) {
+  const bool whole = range.wanted_rows == 0;
+  slot.begin(wire::Doing::running, range.batch, range.first + range.wanted_begin,
+             whole ? static_cast<std::uint32_t>(range.items.size()) : range.wanted_rows, now_s());
+  wire::FlightBoard::enter(&slot);
+}
+
 void Session::settle(RanBatch ran) {
   lane_->finish(ran.mark);
+  ran.flight->end();
+  keep_wanted(ran);
   const auto end = Clock::now();
   const auto begin = std::max(ran.begin, last_settled_); // batches queue up on a device: time is counted once
   last_settled_ = end;

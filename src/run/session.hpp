@@ -44,13 +44,17 @@ class Session final : public WorkerSession {
   bool wait_for_loaders();
   void run_batches();
   Uploaded upload(const LoadedBatch& batch);
+  RanBatch run(std::unique_ptr<LoadedBatch> batch, Uploaded uploaded);
+  static void note_running(wire::FlightSlot& slot, const wire::BatchRange& range);
   void settle(RanBatch ran);
   void send_stats();
 
   wire::Configure configure_;
   MakeWork make_work_;
   wire::Channel& channel_;
+  wire::FlightBoard& flight_;
   std::function<void()> ended_;
+  Faults faults_;
   TraceEvents trace_;
   ResultSender sender_;
   RankContext context_;

@@ -14,7 +14,8 @@ class Worker {
  public:
   /// `agent_gone` is called as soon as the agent has closed its end, before anything is waited for.
   Worker(
-      wire::Channel& channel, wire::SharedMemory& ring, MakeSession make_session, std::function<void()> agent_gone = [] {});
+      wire::Channel& channel, wire::SharedMemory& ring, wire::FlightBoard& flight, MakeSession make_session,
+      std::function<void()> agent_gone = [] {});
   ~Worker();
   Worker(const Worker&) = delete;
   Worker& operator=(const Worker&) = delete;
@@ -28,6 +29,7 @@ class Worker {
 
   wire::Channel& channel_;
   wire::SharedMemory& ring_;
+  wire::FlightBoard& flight_;
   MakeSession make_session_;
   std::function<void()> agent_gone_;
   int ended_fd_;

@@ -13,6 +13,7 @@
 #include <string_view>
 
 #include "model/reason.hpp"
+#include "run/crash_notes.hpp"
 #include "run/job_list.hpp"
 #include "run/session.hpp"
 #include "run/worker.hpp"
@@ -23,7 +24,7 @@ namespace {
 
 using namespace mgpu;
 
-/// `--socket FD --ring FD`: descriptors inherited from the agent.
+/// `--socket FD --ring FD --flight FD`: descriptors inherited from the agent.
 std::map<std::string_view, int> parse_descriptors(int argc, char** argv) {
   std::map<std::string_view, int> descriptors;
   for (int i = 1; i + 1 < argc; i += 2) {
@@ -32,8 +33,9 @@ std::map<std::string_view, int> parse_descriptors(int argc, char** argv) {
     const auto [end, problem] = std::from_chars(value.data(), value.data() + value.size(), descriptor);
     if (problem == std::errc() && end == value.data() + value.size()) descriptors[argv[i]] = descriptor;
   }
-  if (!descriptors.contains("--socket") || !descriptors.contains("--ring"))
-    throw usage_error("mgpu_worker is started by mgpu_run; usage: mgpu_worker --socket FD --ring FD");
+  for (const char* needed : {"--socket", "--ring", "--flight"})
+    if (!descriptors.contains(needed))
+      throw usage_error("mgpu_worker is started by mgpu_run; usage: mgpu_worker --socket FD --ring FD --flight FD");
   return descriptors;
 }
 
@@ -56,8 +58,11 @@ int run_worker(int argc, char** argv) {
   const auto descriptors = parse_descriptors(argc, argv);
   wire::Channel channel(descriptors.at("--socket"));
   wire::SharedMemory ring = wire::SharedMemory::map(descriptors.at("--ring"));
+  wire::SharedMemory flight = wire::SharedMemory::map(descriptors.at("--flight"));
+  wire::FlightBoard& board = wire::FlightBoard::in(flight);
+  note_crashes(board);
   // Without its agent a worker is of no use: end at once, whatever its threads are doing.
-  Worker worker(channel, ring, make_session, [] { _exit(static_cast<int>(ExitCode::failed)); });
+  Worker worker(channel, ring, board, make_session, [] { _exit(static_cast<int>(ExitCode::failed)); });
   try {
     return worker.run();
   } catch (const Error& error) {

@@ -3,6 +3,7 @@
 #include <memory>
 
 #include "wire/channel.hpp"
+#include "wire/flight.hpp"
 #include "wire/messages.hpp"
 #include "wire/ring.hpp"
 
@@ -25,6 +26,7 @@ struct SessionParts {
   wire::Configure configure;
   wire::Channel& channel;
   wire::SharedMemory& ring;
+  wire::FlightBoard& flight; ///< where its threads note what they are at
   std::function<void()> ended;
 };
 using MakeSession = std::function<std::unique_ptr<WorkerSession>(SessionParts)>;

@@ -145,8 +145,8 @@ void TrainSession::open() {
       context_.config.get<std::string>("batch-size") == "auto" && (context_.device.is_cuda() || faults.any("oom"));
   if (find_batch)
     rows = largest_batch(
-        *training_, data_.train, most_rows_tried, context_.device, [&](std::int64_t tried) { faults.before_forward(0, tried); },
-        [this] { lane_->free_cache(); });
+        *training_, data_.train, most_rows_tried, context_.device,
+        [&](std::int64_t tried) { faults.before_rows_of_step(0, tried); }, [this] { lane_->free_cache(); });
   const Probe seen = probe(
       *training_,
       TrialBatch(*training_, data_.train, std::min<std::int64_t>(std::max<std::int64_t>(rows, 2), 16), context_.device).batch);

@@ -162,14 +162,15 @@ void Trainer::run_rows(const Batch& batch, std::int64_t begin, std::int64_t end,
     const Batch part = rows_of(batch, begin, end);
     // Dropout and the like depend on the step and the rows, not on what happened before: a resumed run draws the same numbers.
     torch::manual_seed(visit_seed(settings_.seed + 1, step_, part.items.front()->index));
-    faults_.before_forward(step_ + 1, rows);
+    faults_.before_step(step_ + 1);
+    faults_.before_rows_of_step(step_ + 1, rows);
     const auto began = Clock::now();
     torch::Tensor loss;
     {
       const Autocast autocast(context_);
       loss = training_.loss(part);
     }
-    if (faults_.spoils_loss(step_ + 1)) loss = loss * std::numeric_limits<double>::quiet_NaN();
+    if (faults_.spoils_step(step_ + 1)) loss = loss * std::numeric_limits<double>::quiet_NaN();
     const auto between = Clock::now();
     const double weight = static_cast<double>(rows) / static_cast<double>(plan_->samples(step_)) * loss_scale_.scale();
     loss.backward(torch::full_like(loss, weight));

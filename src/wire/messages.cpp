@@ -50,12 +50,19 @@ auto fields(Is<Stats> auto& m) {
 auto fields(Is<Failure> auto& m) {
   return std::tie(m.exit_code, m.text);
 }
+auto fields(Is<Suspect> auto& m) {
+  return std::tie(m.batch, m.first, m.rows);
+}
+auto fields(Is<Died> auto& m) {
+  return std::tie(m.reason, m.last_words, m.certain, m.retired, m.suspects);
+}
 auto fields(Is<Configure> auto& m) {
   return std::tie(m.job, m.config_json, m.model_path, m.rank, m.world_size, m.local_rank, m.local_size, m.host, m.device, m.dtype,
-                  m.threads, m.loaders, m.cores, m.batch_size, m.batches_in_flight, m.trace);
+                  m.threads, m.loaders, m.cores, m.batch_size, m.batches_in_flight, m.trace, m.item_timeout_s, m.stall_timeout_s,
+                  m.max_restarts);
 }
 auto fields(Is<BatchRange> auto& m) {
-  return std::tie(m.batch, m.first, m.attempt, m.epoch, m.items);
+  return std::tie(m.batch, m.first, m.attempt, m.epoch, m.wanted_begin, m.wanted_rows, m.items);
 }
 auto fields(Is<Grant> auto& m) {
   return std::tie(m.batches);
@@ -208,6 +215,9 @@ void encode(const Stats& message, Buffer& out) {
 void encode(const Failure& message, Buffer& out) {
   encode_message(message, out);
 }
+void encode(const Died& message, Buffer& out) {
+  encode_message(message, out);
+}
 void encode(const Configure& message, Buffer& out) {
   encode_message(message, out);
 }
@@ -272,6 +282,7 @@ template Opened decode<Opened>(View);
 template Log decode<Log>(View);
 template Stats decode<Stats>(View);
 template Failure decode<Failure>(View);
+template Died decode<Died>(View);
 template Configure decode<Configure>(View);
 template Grant decode<Grant>(View);
 template SharedRange decode<SharedRange>(View);

@@ -21,6 +21,7 @@ enum class Type : std::uint32_t {
   stats,     ///< Stats: once, when the worker has finished
   trace,     ///< Chrome trace events, JSON text without the enclosing brackets
   failure,   ///< Failure: the rank cannot go on
+  died,      ///< Died: the worker is dead; from its agent, which starts another
   steps,     ///< Steps: optimiser steps done; from rank 0's worker
   metrics,   ///< Metrics: one validation; from rank 0's worker
   skipped,   ///< Skipped: samples that could not be prepared
@@ -111,6 +112,20 @@ struct Failure {
   std::string text;
 };
 
+/// Items first … first + rows - 1 of a batch, that were in the worker's hands when it died.
+struct Suspect {
+  std::uint64_t batch = 0, first = 0;
+  std::uint32_t rows = 0;
+};
+
+struct Died {
+  std::string reason;       ///< "killed by signal 11 (Segmentation fault) while preparing item 17"
+  std::string last_words;   ///< the last lines it wrote to its standard error
+  std::uint8_t certain = 0; ///< 1: what killed it is among the suspects; 0: it may have come from outside
+  std::uint8_t retired = 0; ///< 1: no other worker will be started, the rank is out
+  std::vector<Suspect> suspects;
+};
+
 struct Configure {
   std::string job;
   std::string config_json; ///< mgpu::Config
@@ -124,14 +139,21 @@ struct Configure {
   std::int64_t batch_size = 1;
   std::int32_t batches_in_flight = 4; ///< grants it may hold: bounds its memory
   std::uint8_t trace = 0;
+  // For the worker's agent.
+  double item_timeout_s = 0, stall_timeout_s = 0; ///< 0: for ever
+  std::int32_t max_restarts = 0; ///< workers that may die one after another; 0: none, the rank ends with its worker
 };
 
 struct BatchRange {
-  std::uint64_t batch = 0; ///< id of the lease
+  std::uint64_t batch = 0;
   std::uint64_t first = 0; ///< first item
   std::uint32_t attempt = 1;
   std::uint32_t epoch = 0; ///< training: which pass over the data, from 0
+  /// Rows to do; the others keep the batch its shape, as zeros, so that results do not depend on how a batch was cut. 0 rows: all.
+  std::uint32_t wanted_begin = 0, wanted_rows = 0;
   std::vector<Item> items; ///< consecutive rows of the manifest, from `first`
+
+  bool wanted(std::size_t row) const { return wanted_rows == 0 || row - wanted_begin < wanted_rows; }
 };
 
 struct Grant {
@@ -267,6 +289,7 @@ void encode(const Opened&, Buffer&);
 void encode(const Log&, Buffer&);
 void encode(const Stats&, Buffer&);
 void encode(const Failure&, Buffer&);
+void encode(const Died&, Buffer&);
 void encode(const Configure&, Buffer&);
 void encode(const Grant&, Buffer&);
 void encode(const SharedRange&, Buffer&);

@@ -39,10 +39,11 @@ class EmptyWork : public Work {
 double microseconds_a_batch(std::uint64_t batches, std::uint64_t in_flight) {
   const auto [agent_end, worker_end] = wire::Channel::make_pair();
   wire::SharedMemory ring = wire::SharedMemory::create(4u << 20);
+  wire::SharedMemory flight = wire::SharedMemory::create(wire::FlightBoard::size_bytes());
   wire::Channel agent(agent_end);
-  std::thread worker_thread([end = worker_end, &ring] {
+  std::thread worker_thread([end = worker_end, &ring, &flight] {
     wire::Channel channel(end);
-    Worker(channel, ring, [](SessionParts parts) {
+    Worker(channel, ring, wire::FlightBoard::in(flight), [](SessionParts parts) {
       return std::make_unique<Session>(std::move(parts), [](const std::string&) { return std::make_unique<EmptyWork>(); });
     }).run();
   });

@@ -33,7 +33,7 @@ TEST(Dispatcher, GivesEveryBatchExactlyOnce) {
       for (const auto& [rank, batches] : pump(dispatcher, now))
         for (const std::uint64_t batch : batches) {
           EXPECT_TRUE(seen.insert(batch).second);
-          EXPECT_TRUE(dispatcher.complete(rank, batch, now + 0.5));
+          EXPECT_TRUE(dispatcher.complete(rank, batch, 0, now + 0.5));
         }
     EXPECT_EQ(seen.size(), plan.batches());
     EXPECT_TRUE(dispatcher.finished());
@@ -69,10 +69,10 @@ TEST(Dispatcher, AnswersCountOnceAndOnlyFromTheHolder) {
   dispatcher.add_rank(0);
   dispatcher.add_rank(1);
   pump(dispatcher, 0);
-  EXPECT_FALSE(dispatcher.complete(1, 0, 1)) << "batch 0 is rank 0's";
-  EXPECT_TRUE(dispatcher.complete(0, 0, 1));
-  EXPECT_FALSE(dispatcher.complete(0, 0, 1)) << "twice";
-  EXPECT_EQ(dispatcher.completed(), 1U);
+  EXPECT_FALSE(dispatcher.complete(1, 0, 0, 1)) << "batch 0 is rank 0's";
+  EXPECT_TRUE(dispatcher.complete(0, 0, 0, 1));
+  EXPECT_FALSE(dispatcher.complete(0, 0, 0, 1)) << "twice";
+  EXPECT_EQ(dispatcher.waiting() + dispatcher.leases().total(), 3U);
 }
 
 TEST(Dispatcher, WorkOfALostRankGoesToOthers) {
@@ -82,19 +82,19 @@ TEST(Dispatcher, WorkOfALostRankGoesToOthers) {
     dispatcher.add_rank(0);
     dispatcher.add_rank(1);
     const Granted first = pump(dispatcher, 0);
-    const std::vector<Lease> given_back = dispatcher.lose_rank(1);
-    ASSERT_FALSE(given_back.empty());
-    EXPECT_EQ(given_back.size(), first.at(1).size());
+    const std::uint64_t waiting = dispatcher.waiting();
+    dispatcher.lose_rank(1, [](const Lease&) { FAIL() << "nothing is given up for one death"; });
+    EXPECT_EQ(dispatcher.waiting(), waiting + first.at(1).size());
     std::set<std::uint64_t> done;
     for (const std::uint64_t batch : first.at(0)) {
-      EXPECT_TRUE(dispatcher.complete(0, batch, 1));
+      EXPECT_TRUE(dispatcher.complete(0, batch, 0, 1));
       done.insert(batch);
     }
     for (double now = 1; !dispatcher.finished() && now < 100; now += 1)
       for (const auto& [rank, batches] : pump(dispatcher, now)) {
         EXPECT_EQ(rank, 0);
         for (const std::uint64_t batch : batches) {
-          EXPECT_TRUE(dispatcher.complete(rank, batch, now));
+          EXPECT_TRUE(dispatcher.complete(rank, batch, 0, now));
           done.insert(batch);
         }
       }
@@ -107,13 +107,51 @@ TEST(Dispatcher, OnlyWhatWasExecutingIsBlamed) {
   Dispatcher dispatcher(plan, {});
   dispatcher.add_rank(0);
   pump(dispatcher, 0);
-  const std::vector<Lease> given_back = dispatcher.lose_rank(0);
-  ASSERT_GE(given_back.size(), 2U);
+  const Lease oldest = dispatcher.leases().of(0).front(), second = dispatcher.leases().of(0).at(1);
+  dispatcher.lose_rank(0, [](const Lease&) {});
   dispatcher.add_rank(1);
-  std::map<std::uint64_t, std::uint32_t> attempts;
-  dispatcher.pump(1, [&](int, const Lease& lease) { attempts[lease.batch] = lease.attempt; });
-  EXPECT_EQ(attempts.at(given_back[0].batch), 2U);
-  EXPECT_EQ(attempts.at(given_back[1].batch), 1U);
+  std::vector<Lease> granted;
+  const auto grant = [&](int, const Lease& lease) { granted.push_back(lease); };
+  dispatcher.pump(1, grant);
+  ASSERT_EQ(granted.size(), 1U) << "what may have killed a worker runs alone";
+  EXPECT_EQ(granted[0].batch, oldest.batch);
+  EXPECT_EQ(granted[0].attempt, 2U);
+  EXPECT_TRUE(dispatcher.complete(1, oldest.batch, 0, 2));
+  granted.clear();
+  dispatcher.pump(3, grant);
+  ASSERT_GE(granted.size(), 2U);
+  EXPECT_EQ(granted[0].batch, second.batch);
+  EXPECT_EQ(granted[0].attempt, 1U);
+}
+
+/// One worker after another dies whenever it holds row 5 of batch 1; all else gets done, and row 5 alone is given up.
+TEST(Dispatcher, APoisonousRowIsFoundByHalving) {
+  const Plan plan(32, 8, Schedule::dynamic, 1);
+  Dispatcher dispatcher(plan, {});
+  std::set<std::uint64_t> done;
+  std::vector<Lease> failed;
+  int deaths = 0;
+  dispatcher.add_rank(0);
+  for (int round = 0; !dispatcher.finished() && round < 100; ++round) {
+    dispatcher.pump(round, [](int, const Lease&) {});
+    ASSERT_GT(dispatcher.leases().count(0), 0U);
+    const Lease lease = dispatcher.leases().of(0).front();
+    if (lease.batch == 1 && lease.begin <= 5 && lease.begin + lease.rows > 5) {
+      ++deaths;
+      dispatcher.release(0, {{{1, lease.begin, lease.rows}}, false}, [&](const Lease& row) { failed.push_back(row); });
+      dispatcher.add_rank(0);
+      continue;
+    }
+    EXPECT_TRUE(dispatcher.complete(0, lease.batch, lease.begin, round));
+    for (std::uint32_t row = 0; row < lease.rows; ++row) EXPECT_TRUE(done.insert(8 * lease.batch + lease.begin + row).second);
+  }
+  EXPECT_TRUE(dispatcher.all_done());
+  ASSERT_EQ(failed.size(), 1U);
+  EXPECT_EQ(failed[0].batch, 1U);
+  EXPECT_EQ(failed[0].begin, 5U);
+  EXPECT_EQ(failed[0].rows, 1U);
+  EXPECT_EQ(deaths, 5) << "whole, whole again, 4 rows, 2 rows, alone";
+  EXPECT_EQ(done.size(), 31U);
 }
 
 TEST(Dispatcher, LeasesHaveDeadlines) {
@@ -125,7 +163,7 @@ TEST(Dispatcher, LeasesHaveDeadlines) {
   const Granted granted = pump(dispatcher, 100);
   EXPECT_TRUE(dispatcher.overdue(104).empty());
   EXPECT_EQ(dispatcher.overdue(106), std::vector<int>{0});
-  dispatcher.complete(0, granted.at(0).front(), 104); // the next one begins only now
+  dispatcher.complete(0, granted.at(0).front(), 0, 104); // the next one begins only now
   EXPECT_TRUE(dispatcher.overdue(106).empty());
 }
 
@@ -136,7 +174,7 @@ TEST(Dispatcher, StopsHandingOutAndDrains) {
   const Granted granted = pump(dispatcher, 0);
   dispatcher.stop();
   EXPECT_FALSE(dispatcher.finished());
-  for (const std::uint64_t batch : granted.at(0)) dispatcher.complete(0, batch, 1);
+  for (const std::uint64_t batch : granted.at(0)) dispatcher.complete(0, batch, 0, 1);
   EXPECT_TRUE(dispatcher.finished());
   EXPECT_TRUE(pump(dispatcher, 2).empty());
 }
@@ -151,7 +189,7 @@ TEST(Dispatcher, TinyBatchesTravelInLargeStrides) {
   for (int round = 0; round < 200; ++round)
     for (const auto& [rank, batches] : pump(dispatcher, now)) {
       largest = std::max(largest, batches.size());
-      for (const std::uint64_t batch : batches) dispatcher.complete(rank, batch, now += 1e-6);
+      for (const std::uint64_t batch : batches) dispatcher.complete(rank, batch, 0, now += 1e-6);
     }
   EXPECT_GT(largest, 100U);
 }
@@ -190,7 +228,7 @@ double simulate(const std::vector<double>& seconds, int ranks, bool costs_known)
     finishing.pop();
     now = time;
     running[static_cast<std::size_t>(rank)] = false;
-    dispatcher.complete(rank, inbox[static_cast<std::size_t>(rank)].front(), now);
+    dispatcher.complete(rank, inbox[static_cast<std::size_t>(rank)].front(), 0, now);
     inbox[static_cast<std::size_t>(rank)].pop();
     start(rank);
   }

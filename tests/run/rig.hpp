@@ -39,10 +39,11 @@ class Rig {
   explicit Rig(std::function<std::unique_ptr<Work>()> make_work, std::size_t ring_bytes = 1 << 20)
       : ends_(wire::Channel::make_pair()),
         ring_(wire::SharedMemory::create(ring_bytes)),
+        flight_(wire::SharedMemory::create(wire::FlightBoard::size_bytes())),
         agent_(std::make_unique<wire::Channel>(ends_.first)) {
     worker_thread_ = std::thread([this, make_work] {
       wire::Channel channel(ends_.second);
-      Worker worker(channel, ring_, [make_work](SessionParts parts) {
+      Worker worker(channel, ring_, wire::FlightBoard::in(flight_), [make_work](SessionParts parts) {
         return std::make_unique<Session>(std::move(parts), [make_work](const std::string&) { return make_work(); });
       });
       exit_code = worker.run();
@@ -128,7 +129,7 @@ class Rig {
   }
 
   std::pair<int, int> ends_;
-  wire::SharedMemory ring_;
+  wire::SharedMemory ring_, flight_;
   std::unique_ptr<wire::Channel> agent_;
   std::thread worker_thread_;
 };

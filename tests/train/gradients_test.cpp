@@ -158,18 +158,18 @@ TEST(LargestBatch, IsTheLastThatFits) {
   SmallTraining training;
   const std::vector<Item> items{{0, "good", false, "", {}}};
   Faults faults("oom:above=20", 0);
-  const auto tried = [&](std::int64_t rows) { faults.before_forward(0, rows); };
+  const auto tried = [&](std::int64_t rows) { faults.before_rows_of_step(0, rows); };
   EXPECT_EQ(largest_batch(training, items, 4096, torch::kCPU, tried, [] {}), 16);
   EXPECT_EQ(largest_batch(training, items, 8, torch::kCPU, tried, [] {}), 8);
 }
 
 TEST(Faults, AreReadAndHappenOnce) {
   Faults faults("oom:rank=1,step=3; nan:step=5", 1);
-  EXPECT_NO_THROW(faults.before_forward(2, 8));
-  EXPECT_THROW(faults.before_forward(3, 8), c10::OutOfMemoryError);
-  EXPECT_NO_THROW(faults.before_forward(3, 4));
-  EXPECT_TRUE(faults.spoils_loss(5));
-  EXPECT_FALSE(faults.spoils_loss(6));
+  EXPECT_NO_THROW(faults.before_rows_of_step(2, 8));
+  EXPECT_THROW(faults.before_rows_of_step(3, 8), std::bad_alloc);
+  EXPECT_NO_THROW(faults.before_rows_of_step(3, 4));
+  EXPECT_TRUE(faults.spoils_step(5));
+  EXPECT_FALSE(faults.spoils_step(6));
   EXPECT_FALSE(Faults("oom:rank=1", 0).any("oom"));
   for (const char* text : {"fire:step=1", "oom:step", "oom:step=x", "oom:room=1"}) EXPECT_THROW(Faults(text, 0), Error) << text;
 }

@@ -1,0 +1,192 @@
+#include "agent/worker_keeper.hpp"
+
+#include <fmt/format.h>
+#include <string.h>
+
+#include <algorithm>
+
+#include "support/clock.hpp"
+
+namespace mgpu::agent {
+
+using wire::Doing;
+using wire::Type;
+
+namespace {
+
+constexpr double look_every_s = 0.05;
+/// A spare worker costs a second of a core and some memory; a run that is over soon does without.
+constexpr double spare_after_s = 5;
+/// A process that SIGKILL does not end hangs in its driver: it, and its GPU, are given up.
+constexpr double unkillable_after_s = 10;
+
+std::string name_of(const wire::Activity& activity) {
+  const std::uint64_t last = activity.first + activity.rows - 1;
+  const char* doing = activity.doing == Doing::preparing ? "preparing" : "running";
+  return activity.rows == 1 ? fmt::format("{} item {}", doing, activity.first)
+                            : fmt::format("{} items {} to {}", doing, activity.first, last);
+}
+
+} // namespace
+
+WorkerKeeper::WorkerKeeper(MakeWorker make) : make_(std::move(make)), worker_(make_()) {}
+
+void WorkerKeeper::post(Type type, wire::View payload) {
+  if (retired_) return;
+  if (type == Type::configure) {
+    const auto configure = wire::decode<wire::Configure>(payload);
+    rules_ = {configure.item_timeout_s, configure.stall_timeout_s, configure.max_restarts};
+    configured_ = true;
+  }
+  if (type == Type::finish) finishing_ = true;
+  worker_->post(type, payload);
+}
+
+bool WorkerKeeper::poll(const OnWorkerFrame& handle) {
+  bool busy = pass_frames(handle);
+  if (!replaceable()) return busy;
+  const double now = now_s();
+  if (now - looked_s_ >= look_every_s) {
+    looked_s_ = now;
+    watch(now);
+  }
+  busy |= replace_dead(handle, now);
+  return busy;
+}
+
+bool WorkerKeeper::pass_frames(const OnWorkerFrame& handle) {
+  return worker_->poll([&](Type type, wire::View payload, const std::shared_ptr<void>& owner) {
+    if (type == Type::results) deaths_ = 0;
+    if (type == Type::opened && !opened_) {
+      opened_ = true;
+      opened_s_ = now_s();
+    }
+    // Before the first model is open a failure speaks of the model or the set-up, and ends the run.
+    if (type == Type::failure && rules_.max_restarts > 0 && (opened_ || deaths_ > 0)) {
+      failure_ = wire::decode<wire::Failure>(payload).text;
+      return;
+    }
+    handle(type, payload, owner);
+  });
+}
+
+void WorkerKeeper::watch(double now) {
+  if (!late_.empty()) return; // it is being ended
+  look_for_late(now);
+  warm_spare(now);
+  if (spare_ != nullptr)
+    spare_->poll([this](Type type, wire::View payload, const std::shared_ptr<void>&) {
+      if (type == Type::hello) spare_hello_.assign(payload.begin(), payload.end());
+    });
+}
+
+void WorkerKeeper::look_for_late(double now) {
+  const wire::FlightBoard& flight = worker_->flight();
+  if (const std::uint64_t pulse = flight.pulse(); pulse != pulse_ || pulse_s_ == 0) {
+    pulse_ = pulse;
+    pulse_s_ = now;
+  }
+  if (rules_.stall_timeout_s > 0 && now - pulse_s_ > rules_.stall_timeout_s)
+    return end_late(fmt::format("no sign of life for {:g} s (--stall-timeout)", rules_.stall_timeout_s), flight.read(), now);
+  if (rules_.item_timeout_s <= 0) return;
+  for (const wire::Activity& activity : flight.read()) {
+    const double limit_s = rules_.item_timeout_s * activity.rows;
+    if (now - activity.since_s > limit_s)
+      return end_late(fmt::format("{} took longer than --item-timeout allows ({:g} s)", name_of(activity), limit_s), {activity},
+                      now);
+  }
+}
+
+void WorkerKeeper::end_late(std::string reason, std::vector<wire::Activity> suspects, double now) {
+  late_ = std::move(reason);
+  late_suspects_ = std::move(suspects);
+  late_s_ = now;
+  worker_->kill();
+}
+
+void WorkerKeeper::warm_spare(double now) {
+  if (spare_ != nullptr) {
+    if (spare_->ended()) spare_.reset(); // the next round makes another
+    return;
+  }
+  if (opened_ && !finishing_ && now - opened_s_ > spare_after_s) {
+    spare_ = make_();
+    spare_hello_.clear();
+  }
+}
+
+/// False for a worker that never worked: what it died of would end the next one, too; and once there is no more work.
+bool WorkerKeeper::replaceable() const {
+  return rules_.max_restarts > 0 && !finishing_ && !killed_ && !retired_ &&
+         (opened_ || deaths_ > 0 || !late_.empty() || !failure_.empty());
+}
+
+/// True when the worker was replaced, or given up.
+bool WorkerKeeper::replace_dead(const OnWorkerFrame& handle, double now) {
+  const bool stuck = !late_.empty() && now - late_s_ > unkillable_after_s;
+  if (!replaceable()) return false;
+  const auto end = stuck ? std::optional<std::string>("it does not end even by SIGKILL") : worker_->ended();
+  if (!end) return false;
+  ++deaths_;
+  retired_ = stuck || deaths_ > rules_.max_restarts;
+  wire::Died died = describe(*end);
+  died.retired = retired_ ? 1 : 0;
+  configured_ = opened_ = false;
+  failure_.clear();
+  late_.clear();
+  late_suspects_.clear();
+  pulse_s_ = 0;
+  if (!retired_) {
+    const bool warm = spare_ != nullptr && !spare_->ended();
+    worker_ = warm ? std::move(spare_) : make_();
+    spare_.reset();
+  }
+  looked_s_ = now;
+  wire::Buffer bytes;
+  wire::encode(died, bytes);
+  handle(Type::died, wire::View(bytes), nullptr);
+  if (!retired_ && !spare_hello_.empty()) handle(Type::hello, wire::View(spare_hello_), nullptr);
+  spare_hello_.clear();
+  return true;
+}
+
+wire::Died WorkerKeeper::describe(const std::string& end) const {
+  wire::Died died;
+  std::vector<wire::Activity> suspects;
+  const auto crash = worker_->flight().crash();
+  if (!late_.empty()) {
+    died.reason = late_;
+    suspects = late_suspects_;
+    died.certain = suspects.size() == 1 ? 1 : 0;
+  } else if (crash && crash->activity) {
+    died.reason = fmt::format("signal {} ({}) while {}", crash->signal, strsignal(crash->signal), name_of(*crash->activity));
+    suspects = {*crash->activity};
+    died.certain = 1;
+  } else {
+    died.reason = !failure_.empty() ? failure_ : end.empty() ? "ended by itself with exit code 0" : end;
+    suspects = worker_->flight().read();
+  }
+  for (const wire::Activity& each : suspects) died.suspects.push_back({each.batch, each.first, each.rows});
+  died.last_words = worker_->last_words();
+  return died;
+}
+
+std::optional<std::string> WorkerKeeper::ended() {
+  if (retired_) return "given up";
+  if (replaceable()) return std::nullopt; // whatever it is, another takes its place
+  return worker_->ended();
+}
+
+void WorkerKeeper::kill() {
+  killed_ = true;
+  worker_->kill();
+  if (spare_ != nullptr) spare_->kill();
+}
+
+void WorkerKeeper::end() {
+  killed_ = true;
+  spare_.reset();
+  worker_.reset();
+}
+
+} // namespace mgpu::agent

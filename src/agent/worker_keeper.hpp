@@ -1,0 +1,71 @@
+#pragma once
+// Keeps a rank's worker alive: one that dies, or is late, is replaced by the next, and rank 0 is told what was in its hands.
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "agent/worker_link.hpp"
+#include "wire/flight.hpp"
+
+namespace mgpu::agent {
+
+/// A worker that can be looked into.
+class LocalWorker : public WorkerLink {
+ public:
+  virtual const wire::FlightBoard& flight() const = 0;
+  /// The last lines it wrote to its standard error.
+  virtual std::string last_words() const = 0;
+};
+
+/// Between the event loop and the workers of a rank. What it may do it reads from Configure as that passes by: until then, and for
+/// courses that do not ask for it, a worker's end is the end. Frames pass; a worker that dies while it works becomes the frame `died`,
+/// after all it had said, and the next worker's hello follows.
+class WorkerKeeper final : public WorkerLink {
+ public:
+  using MakeWorker = std::function<std::unique_ptr<LocalWorker>()>;
+  /// Starts the first worker.
+  explicit WorkerKeeper(MakeWorker make);
+
+  void post(wire::Type type, wire::View payload = {}) override;
+  void flush() override { worker_->flush(); }
+  bool poll(const OnWorkerFrame& handle) override;
+  void wait(std::chrono::microseconds timeout) override { worker_->wait(timeout); }
+  std::optional<std::string> ended() override;
+  void kill() override;
+  /// Ends the workers and lets them go. For those who leave by _exit.
+  void end();
+
+ private:
+  struct Rules {
+    double item_timeout_s = 0, stall_timeout_s = 0; ///< 0: none
+    std::int32_t max_restarts = 0;                  ///< 0: a worker's end is the end
+  };
+
+  bool pass_frames(const OnWorkerFrame& handle);
+  void watch(double now);
+  void look_for_late(double now);
+  void end_late(std::string reason, std::vector<wire::Activity> suspects, double now);
+  void warm_spare(double now);
+  bool replaceable() const;
+  bool replace_dead(const OnWorkerFrame& handle, double now);
+  wire::Died describe(const std::string& end) const;
+
+  MakeWorker make_;
+  std::unique_ptr<LocalWorker> worker_, spare_; ///< the spare has started but knows nothing yet
+  wire::Buffer spare_hello_;
+  Rules rules_;
+  bool configured_ = false, opened_ = false, finishing_ = false, killed_ = false, retired_ = false;
+  std::int32_t deaths_ = 0; ///< since the last result
+  double opened_s_ = 0, looked_s_ = 0;
+  std::uint64_t pulse_ = 0;
+  double pulse_s_ = 0;
+  std::string failure_; ///< what the worker said it failed by
+  std::string late_;    ///< why we killed it
+  std::vector<wire::Activity> late_suspects_;
+  double late_s_ = 0;
+};
+
+} // namespace mgpu::agent

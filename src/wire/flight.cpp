@@ -1,0 +1,80 @@
+#include "wire/flight.hpp"
+
+#include "mgpu/error.hpp"
+
+namespace mgpu::wire {
+
+namespace {
+static_assert(std::atomic<std::uint64_t>::is_always_lock_free && std::atomic<double>::is_always_lock_free,
+              "slots are shared between processes, and written in a signal handler");
+thread_local FlightSlot* current = nullptr;
+constexpr auto relaxed = std::memory_order_relaxed;
+} // namespace
+
+// A sequence lock (Boehm 2012, "Can seqlocks get along with programming language memory models?"): readers try again when the version
+// was odd or has changed.
+void FlightSlot::begin(Doing doing, std::uint64_t batch, std::uint64_t first, std::uint32_t rows, double now_s) {
+  const std::uint64_t version = version_.load(relaxed);
+  version_.store(version + 1, relaxed);
+  std::atomic_thread_fence(std::memory_order_release);
+  batch_.store(batch, relaxed);
+  first_.store(first, relaxed);
+  rows_.store(rows, relaxed);
+  since_s_.store(now_s, relaxed);
+  doing_.store(static_cast<std::uint32_t>(doing), relaxed);
+  version_.store(version + 2, std::memory_order_release);
+}
+
+void FlightSlot::end() {
+  doing_.store(static_cast<std::uint32_t>(Doing::nothing), std::memory_order_release);
+}
+
+std::optional<Activity> FlightSlot::read() const {
+  constexpr int tries = 100; // a worker that died in the middle of a write leaves the version odd
+  Activity activity;
+  for (int i = 0; i < tries; ++i) {
+    const std::uint64_t before = version_.load(std::memory_order_acquire);
+    activity.doing = static_cast<Doing>(doing_.load(relaxed));
+    activity.batch = batch_.load(relaxed);
+    activity.first = first_.load(relaxed);
+    activity.rows = rows_.load(relaxed);
+    activity.since_s = since_s_.load(relaxed);
+    std::atomic_thread_fence(std::memory_order_acquire);
+    if (before % 2 == 0 && version_.load(relaxed) == before) break;
+  }
+  if (activity.doing == Doing::nothing) return std::nullopt;
+  return activity;
+}
+
+FlightBoard& FlightBoard::in(SharedMemory& memory) {
+  if (memory.size() < size_bytes()) throw Error("the memory of a flight board is too small");
+  return *reinterpret_cast<FlightBoard*>(memory.data());
+}
+
+std::vector<Activity> FlightBoard::read() const {
+  std::vector<Activity> activities;
+  for (const FlightSlot& slot : slots_)
+    if (const auto activity = slot.read()) activities.push_back(*activity);
+  return activities;
+}
+
+void FlightBoard::enter(FlightSlot* slot) {
+  current = slot;
+}
+
+void FlightBoard::note_crash(int signal) noexcept {
+  std::int32_t none = 0;
+  if (!signal_.compare_exchange_strong(none, signal)) return;
+  if (current != nullptr && current >= slots_ && current < slots_ + slot_count)
+    crashed_.store(static_cast<std::int32_t>(current - slots_) + 1);
+}
+
+std::optional<Crash> FlightBoard::crash() const {
+  const int signal = signal_.load();
+  if (signal == 0) return std::nullopt;
+  Crash crash{signal, std::nullopt};
+  if (const std::int32_t slot = crashed_.load(); slot > 0) crash.activity = slots_[slot - 1].read();
+  return crash;
+}
+
+} // namespace mgpu::wire

@@ -1,0 +1,79 @@
+#pragma once
+// What the threads of a worker are at, in memory that its agent shares: when the worker dies or is late, the agent sees which items
+// were in its hands, and blames no others.
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <vector>
+
+#include "wire/ring.hpp"
+
+namespace mgpu::wire {
+
+enum class Doing : std::uint32_t { nothing = 0, preparing, running };
+
+/// Rows [first, first + rows) of the item list, of batch `batch`.
+struct Activity {
+  Doing doing = Doing::nothing;
+  std::uint64_t batch = 0, first = 0;
+  std::uint32_t rows = 0;
+  double since_s = 0; ///< of now_s(), which all processes of a machine share
+};
+
+/// One thread's line. Written by that thread alone, a few plain stores an item; read by the agent at any time.
+class FlightSlot {
+ public:
+  void begin(Doing doing, std::uint64_t batch, std::uint64_t first, std::uint32_t rows, double now_s);
+  void end();
+  /// nullopt while the thread does nothing that concerns an item.
+  std::optional<Activity> read() const;
+
+ private:
+  std::atomic<std::uint64_t> version_; ///< odd while it is being written
+  std::atomic<std::uint64_t> batch_, first_;
+  std::atomic<std::uint32_t> rows_, doing_;
+  std::atomic<double> since_s_;
+};
+
+/// How a worker crashed, as its signal handler noted.
+struct Crash {
+  int signal = 0;
+  std::optional<Activity> activity; ///< of the thread that crashed; nullopt: it was at no item
+};
+
+/// All slots of a worker. Zeroed memory is an empty board.
+class FlightBoard {
+ public:
+  static constexpr std::size_t slot_count = 256;
+  static constexpr std::size_t run_slots = 2; ///< the first ones: of batches running, by turns
+  static constexpr std::size_t size_bytes();
+
+  /// The board in `memory`, of at least size_bytes().
+  static FlightBoard& in(SharedMemory& memory);
+
+  FlightSlot& slot(std::size_t index) { return slots_[index % slot_count]; }
+  /// Activities of all slots.
+  std::vector<Activity> read() const;
+  /// The calling thread is at `slot` from now on: whom a crash is put down to. nullptr: at none.
+  static void enter(FlightSlot* slot);
+  /// In a signal handler: notes the signal and the calling thread's slot. The first crash stays.
+  void note_crash(int signal) noexcept;
+  std::optional<Crash> crash() const;
+
+  /// The worker's main thread is alive; counts up.
+  void beat() { pulse_.fetch_add(1, std::memory_order_relaxed); }
+  std::uint64_t pulse() const { return pulse_.load(std::memory_order_relaxed); }
+
+ private:
+  FlightSlot slots_[slot_count];
+  std::atomic<std::uint64_t> pulse_;
+  std::atomic<std::int32_t> signal_;  ///< 0: no crash
+  std::atomic<std::int32_t> crashed_; ///< slot + 1; 0: none
+};
+
+constexpr std::size_t FlightBoard::size_bytes() {
+  return sizeof(FlightBoard);
+}
+
+} // namespace mgpu::wire

@@ -1,0 +1,211 @@
+// Workers that die, one after another: here they are objects that do as they are told.
+#include "agent/worker_keeper.hpp"
+
+#include <gmock/gmock.h>
+
+#include <chrono>
+#include <deque>
+#include <thread>
+
+#include "support/clock.hpp"
+
+namespace mgpu::agent {
+namespace {
+
+using testing::HasSubstr;
+using wire::Type;
+
+/// What a scripted worker has to say, and how it ends.
+class ScriptedWorker final : public LocalWorker {
+ public:
+  ScriptedWorker() : memory_(wire::SharedMemory::create(wire::FlightBoard::size_bytes())) { say(Type::hello, wire::Hello{}); }
+
+  void post(Type type, wire::View) override { posted.push_back(type); }
+  void flush() override {}
+  bool poll(const OnWorkerFrame& handle) override {
+    board().beat();
+    const bool any = !frames_.empty();
+    for (; !frames_.empty(); frames_.pop_front()) handle(frames_.front().first, wire::View(frames_.front().second), nullptr);
+    return any;
+  }
+  void wait(std::chrono::microseconds timeout) override { std::this_thread::sleep_for(timeout); }
+  std::optional<std::string> ended() override { return end; }
+  void kill() override { end = "killed by signal 9 (Killed)"; }
+  const wire::FlightBoard& flight() const override { return wire::FlightBoard::in(memory_); }
+  std::string last_words() const override { return "so long"; }
+
+  wire::FlightBoard& board() { return wire::FlightBoard::in(memory_); }
+  template <typename Message>
+  void say(Type type, const Message& message) {
+    wire::Buffer bytes;
+    wire::encode(message, bytes);
+    frames_.emplace_back(type, std::move(bytes));
+  }
+  void say_result() { frames_.emplace_back(Type::results, wire::Buffer()); }
+
+  std::vector<Type> posted;
+  std::optional<std::string> end;
+
+ private:
+  mutable wire::SharedMemory memory_;
+  std::deque<std::pair<Type, wire::Buffer>> frames_;
+};
+
+class KeeperTest : public testing::Test {
+ protected:
+  std::vector<ScriptedWorker*> workers_; ///< alive: the last; in front of the keeper, which makes the first at once
+  WorkerKeeper keeper_{[this] {
+    auto worker = std::make_unique<ScriptedWorker>();
+    workers_.push_back(worker.get());
+    return worker;
+  }};
+
+  ScriptedWorker& worker() { return *workers_.back(); }
+  void configure(std::int32_t max_restarts, double item_timeout_s = 0, double stall_timeout_s = 0) {
+    wire::Configure message;
+    message.max_restarts = max_restarts;
+    message.item_timeout_s = item_timeout_s;
+    message.stall_timeout_s = stall_timeout_s;
+    wire::Buffer bytes;
+    wire::encode(message, bytes);
+    keeper_.post(Type::configure, bytes);
+  }
+  void open(std::int32_t max_restarts = 2, double item_timeout_s = 0) {
+    configure(max_restarts, item_timeout_s);
+    worker().say(Type::opened, wire::Opened{});
+    poll();
+  }
+  void poll() {
+    keeper_.poll([this](Type type, wire::View payload, const std::shared_ptr<void>&) {
+      seen_.push_back(type);
+      if (type == Type::died) died_.push_back(wire::decode<wire::Died>(payload));
+    });
+  }
+  template <typename Done>
+  bool poll_until(Done done) {
+    for (const double limit = now_s() + 10; now_s() < limit;) {
+      poll();
+      if (done()) return true;
+      std::this_thread::sleep_for(std::chrono::milliseconds(2));
+    }
+    return false;
+  }
+
+  std::vector<Type> seen_;
+  std::vector<wire::Died> died_;
+};
+
+TEST_F(KeeperTest, AnotherTakesThePlaceOfOneThatDied) {
+  open();
+  worker().board().slot(2).begin(wire::Doing::preparing, 4, 70, 1, now_s());
+  worker().board().slot(0).begin(wire::Doing::running, 3, 48, 16, now_s());
+  worker().end = "killed by signal 9 (Killed)";
+  seen_.clear();
+  poll();
+  poll();
+  EXPECT_THAT(seen_, testing::ElementsAre(Type::died, Type::hello));
+  ASSERT_EQ(died_.size(), 1U);
+  EXPECT_EQ(died_[0].reason, "killed by signal 9 (Killed)");
+  EXPECT_EQ(died_[0].last_words, "so long");
+  EXPECT_EQ(died_[0].certain, 0);
+  EXPECT_EQ(died_[0].retired, 0);
+  ASSERT_EQ(died_[0].suspects.size(), 2U);
+  EXPECT_EQ(died_[0].suspects[0].batch, 3U);
+  EXPECT_EQ(died_[0].suspects[0].rows, 16U);
+  EXPECT_EQ(died_[0].suspects[1].first, 70U);
+  EXPECT_EQ(workers_.size(), 2U);
+  EXPECT_FALSE(keeper_.ended().has_value());
+}
+
+TEST_F(KeeperTest, ACrashIsPutDownToItsThread) {
+  open();
+  worker().board().slot(0).begin(wire::Doing::running, 3, 48, 16, now_s());
+  worker().board().slot(2).begin(wire::Doing::preparing, 4, 70, 1, now_s());
+  wire::FlightBoard::enter(&worker().board().slot(2));
+  worker().board().note_crash(11);
+  wire::FlightBoard::enter(nullptr);
+  worker().end = "killed by signal 11 (Segmentation fault)";
+  poll();
+  ASSERT_EQ(died_.size(), 1U);
+  EXPECT_THAT(died_[0].reason, HasSubstr("while preparing item 70"));
+  EXPECT_EQ(died_[0].certain, 1);
+  ASSERT_EQ(died_[0].suspects.size(), 1U);
+  EXPECT_EQ(died_[0].suspects[0].first, 70U);
+}
+
+TEST_F(KeeperTest, AnItemThatTakesTooLongEndsItsWorker) {
+  open(2, 0.1);
+  worker().board().slot(2).begin(wire::Doing::preparing, 4, 70, 1, now_s());
+  worker().board().slot(0).begin(wire::Doing::running, 3, 48, 100, now_s()); // has 100 times as long
+  ASSERT_TRUE(poll_until([&] { return !died_.empty(); }));
+  EXPECT_THAT(died_[0].reason, HasSubstr("preparing item 70 took longer than --item-timeout"));
+  EXPECT_EQ(died_[0].certain, 1);
+  ASSERT_EQ(died_[0].suspects.size(), 1U);
+  EXPECT_EQ(died_[0].suspects[0].first, 70U);
+}
+
+TEST_F(KeeperTest, ItsOwnFailureIsTheReason) {
+  open();
+  worker().say(Type::failure, wire::Failure{1, "CUDA error: the device is lost"});
+  worker().end = "exit code 1";
+  poll();
+  ASSERT_EQ(died_.size(), 1U);
+  EXPECT_EQ(died_[0].reason, "CUDA error: the device is lost");
+  EXPECT_THAT(seen_, testing::Not(testing::Contains(Type::failure)));
+}
+
+TEST_F(KeeperTest, IsGivenUpAfterTooManyInARow) {
+  open(2);
+  for (int death = 1; death <= 3; ++death) {
+    worker().end = "exit code 7";
+    poll();
+    ASSERT_EQ(died_.size(), static_cast<std::size_t>(death));
+    EXPECT_EQ(died_.back().retired, death == 3 ? 1 : 0);
+  }
+  EXPECT_EQ(workers_.size(), 3U);
+  EXPECT_TRUE(keeper_.ended().has_value());
+}
+
+TEST_F(KeeperTest, AResultMakesItANewRow) {
+  open(1);
+  for (int death = 1; death <= 5; ++death) {
+    worker().end = "exit code 7";
+    poll();
+    configure(1);
+    worker().say(Type::opened, wire::Opened{});
+    worker().say_result();
+    poll();
+    ASSERT_EQ(died_.back().retired, 0) << death;
+  }
+}
+
+TEST_F(KeeperTest, AModelThatCannotBeOpenedEndsTheRun) {
+  configure(5);
+  worker().say(Type::failure, wire::Failure{2, "no such model"});
+  worker().end = "exit code 2";
+  poll();
+  EXPECT_THAT(seen_, testing::Contains(Type::failure));
+  EXPECT_TRUE(died_.empty());
+  EXPECT_EQ(keeper_.ended(), "exit code 2");
+}
+
+TEST_F(KeeperTest, WithoutRestartsAnEndIsTheEnd) {
+  open(0);
+  worker().end = "killed by signal 9 (Killed)";
+  poll();
+  EXPECT_TRUE(died_.empty());
+  EXPECT_EQ(keeper_.ended(), "killed by signal 9 (Killed)");
+}
+
+TEST_F(KeeperTest, AfterTheWorkAnEndIsTheEnd) {
+  open();
+  keeper_.post(Type::finish);
+  worker().end = "";
+  poll();
+  EXPECT_TRUE(died_.empty());
+  EXPECT_EQ(keeper_.ended(), "");
+  EXPECT_EQ(workers_.size(), 1U);
+}
+
+} // namespace
+} // namespace mgpu::agent
