@@ -21,8 +21,7 @@ Dispatcher::Dispatcher(const Plan& plan, const DispatcherOptions& options, std::
       queues_(static_cast<std::size_t>(plan.queues())),
       active_(index(plan.ranks()), false),
       batch_s_(active_.size(), 0.0),
-      completed_(static_cast<std::uint64_t>(std::count(done_.begin(), done_.end(), true))),
-      waiting_(plan.batches() - completed_) {}
+      waiting_(plan.batches() - static_cast<std::uint64_t>(std::count(done_.begin(), done_.end(), true))) {}
 
 void Dispatcher::add_rank(int rank) {
   if (active_[index(rank)]) return;

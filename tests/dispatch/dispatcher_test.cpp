@@ -54,10 +54,10 @@ TEST(Dispatcher, WhatAnEarlierRunHasDoneIsNotGivenOutAgain) {
         for (const std::uint64_t batch : batches) {
           EXPECT_FALSE(seen[batch]) << batch;
           seen[batch] = true;
-          EXPECT_TRUE(dispatcher.complete(rank, batch, now + 0.5));
+          EXPECT_TRUE(dispatcher.complete(rank, batch, 0, now + 0.5));
         }
     EXPECT_EQ(seen, std::vector<bool>(plan.batches(), true));
-    EXPECT_EQ(dispatcher.completed(), plan.batches());
+    EXPECT_TRUE(dispatcher.all_done());
   }
   const Plan plan(9, 3, Schedule::dynamic, 1);
   EXPECT_TRUE(Dispatcher(plan, {}, {true, true, true}).finished());
