@@ -71,9 +71,24 @@ RanBatch BatchRunner::run(std::unique_ptr<LoadedBatch> batch, Uploaded uploaded)
   ran.batch = std::move(batch);
   ran.uploaded = std::move(uploaded);
   lane_.await(ran.uploaded);
-  run_rows(ran, 0, ran.batch->rows());
+  const std::size_t rows = ran.batch->rows(), piece = static_cast<std::size_t>(micro_.rows());
+  ran_out_ = false;
+  for (std::size_t begin = 0; begin < rows; begin += piece) run_rows(ran, begin, std::min(rows, begin + piece));
+  if (ran_out_)
+    note_memory_ran_out(piece);
+  else
+    micro_.note_good_step();
   ran.mark = lane_.mark();
   return ran;
+}
+
+/// By one half a batch: a single item that needs much memory must not make all later batches tiny.
+void BatchRunner::note_memory_ran_out(std::size_t before) {
+  micro_.halve(static_cast<std::int64_t>(before));
+  micro_.agree(micro_.rows());
+  if (static_cast<std::size_t>(micro_.rows()) < before)
+    warn_(fmt::format("out of memory with {} rows: batches go through the network {} rows at a time for a while", before,
+                      micro_.rows()));
 }
 
 void BatchRunner::run_rows(RanBatch& ran, std::size_t begin, std::size_t end) {
@@ -95,6 +110,7 @@ void BatchRunner::run_rows(RanBatch& ran, std::size_t begin, std::size_t end) {
     if (is_out_of_memory(error)) {
       reason = "does not fit into memory even alone: " + reason;
       lane_.free_cache();
+      ran_out_ = true;
     }
   } catch (...) {
     reason = "the job threw an unknown exception";

@@ -1,11 +1,13 @@
 #pragma once
 #include <torch/torch.h>
 
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
 
 #include "batch/loaded_batch.hpp"
+#include "batch/micro_batch.hpp"
 #include "mgpu/columns.hpp"
 #include "mgpu/work.hpp"
 #include "run/lane.hpp"
@@ -39,10 +41,14 @@ struct RanBatch {
 void keep_wanted(RanBatch& ran);
 
 /// Calls Work::run. A batch that throws is halved, again and again, down to single rows, so that only rows that fail alone are lost,
-/// always in the same way for the same batch.
+/// always in the same way for the same batch. After running out of memory later batches go through in pieces of the size that fitted, which
+/// grows back.
 class BatchRunner {
  public:
-  BatchRunner(Work& work, Lane& lane, Faults faults = {}) : work_(work), lane_(lane), faults_(std::move(faults)) {}
+  /// `warn` gets a line when batches must be made smaller.
+  using Warn = std::function<void(const std::string&)>;
+  BatchRunner(Work& work, Lane& lane, std::int64_t batch_size, Faults faults, Warn warn)
+      : work_(work), lane_(lane), faults_(std::move(faults)), warn_(std::move(warn)), micro_(batch_size) {}
 
   /// The columns, once known: from announce() or the first batch that ran.
   const std::vector<ColumnSpec>& columns() const { return columns_; }
@@ -58,6 +64,7 @@ class BatchRunner {
  private:
   void run_trial(const torch::Tensor& row, bool with_lengths, std::int64_t batch_size);
   void run_rows(RanBatch& ran, std::size_t begin, std::size_t end);
+  void note_memory_ran_out(std::size_t before);
   void attempt(RanBatch& ran, std::size_t begin, std::size_t end);
   void spoil(const LoadedBatch& batch, std::size_t begin, Outputs& outputs) const;
   Batch view(const RanBatch& ran, std::size_t begin, std::size_t end) const;
@@ -67,6 +74,9 @@ class BatchRunner {
   Work& work_;
   Lane& lane_;
   Faults faults_;
+  Warn warn_;
+  MicroBatch micro_;
+  bool ran_out_ = false; ///< of memory, in the batch under way
   std::vector<ColumnSpec> columns_;
   bool known_ = false;
 };

@@ -104,7 +104,9 @@ void Session::open() {
   work_->open(context_);
   context_.progress("trial run", 0.95);
   if (context_.config.has("fault")) faults_ = Faults(context_.config.get<std::string>("fault"), context_.rank);
-  runner_ = std::make_unique<BatchRunner>(*work_, *lane_, faults_);
+  runner_ = std::make_unique<BatchRunner>(*work_, *lane_, context_.batch_size, faults_, [this](const std::string& line) {
+    channel_.send(wire::Type::log, wire::Log{log_warning, line});
+  });
   runner_->trial(work_->row_spec(), context_.batch_size);
   trace_.span("open", run_thread, 0, begin, Clock::now());
   announce(seconds(Clock::now() - begin));

@@ -7,6 +7,7 @@
 #include <optional>
 #include <set>
 
+#include "batch/micro_batch.hpp"
 #include "batch/trace_events.hpp"
 #include "collective/exchange.hpp"
 #include "mgpu/training.hpp"
@@ -15,7 +16,6 @@
 #include "train/checkpoint.hpp"
 #include "train/gradients.hpp"
 #include "train/loss_scale.hpp"
-#include "train/micro_batch.hpp"
 #include "train/sampler.hpp"
 #include "train/settings.hpp"
 #include "train/unit_feed.hpp"

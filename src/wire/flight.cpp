@@ -30,9 +30,10 @@ void FlightSlot::end() {
 }
 
 std::optional<Activity> FlightSlot::read() const {
-  constexpr int tries = 100; // a worker that died in the middle of a write leaves the version odd
+  constexpr int tries = 100;
   Activity activity;
-  for (int i = 0; i < tries; ++i) {
+  bool whole = false;
+  for (int i = 0; i < tries && !whole; ++i) {
     const std::uint64_t before = version_.load(std::memory_order_acquire);
     activity.doing = static_cast<Doing>(doing_.load(relaxed));
     activity.batch = batch_.load(relaxed);
@@ -40,9 +41,10 @@ std::optional<Activity> FlightSlot::read() const {
     activity.rows = rows_.load(relaxed);
     activity.since_s = since_s_.load(relaxed);
     std::atomic_thread_fence(std::memory_order_acquire);
-    if (before % 2 == 0 && version_.load(relaxed) == before) break;
+    whole = before % 2 == 0 && version_.load(relaxed) == before;
   }
-  if (activity.doing == Doing::nothing) return std::nullopt;
+  // Not whole: items fly by, or the worker died within these few stores. Nobody is blamed by half a line.
+  if (!whole || activity.doing == Doing::nothing) return std::nullopt;
   return activity;
 }
 

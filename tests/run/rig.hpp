@@ -64,10 +64,15 @@ class Rig {
   }
   void configure(const wire::Configure& configure) { agent_->send(wire::Type::configure, configure); }
 
-  /// Grants one batch of items `first`…, whose paths are `paths`.
-  void grant(std::uint64_t batch, std::uint64_t first, const std::vector<std::string>& paths) {
+  /// Grants one batch of items `first`…, whose paths are `paths`; of its rows only some may be wanted.
+  void grant(std::uint64_t batch, std::uint64_t first, const std::vector<std::string>& paths, std::uint32_t wanted_begin = 0,
+             std::uint32_t wanted_rows = 0) {
     wire::Grant grant;
-    grant.batches.push_back({batch, first, 1, {}});
+    wire::BatchRange& range = grant.batches.emplace_back();
+    range.batch = batch;
+    range.first = first;
+    range.wanted_begin = wanted_begin;
+    range.wanted_rows = wanted_rows;
     for (std::size_t i = 0; i < paths.size(); ++i) {
       Item item;
       item.index = first + i;
@@ -78,6 +83,7 @@ class Rig {
   }
   void finish() { agent_->send(wire::Type::finish); }
   void hang_up() { agent_.reset(); }
+  wire::FlightBoard& flight() { return wire::FlightBoard::in(flight_); }
   wire::Channel& agent() { return *agent_; }
 
   /// Receives until `done` or the worker is gone; false after 20 s.

@@ -3,10 +3,9 @@
 
 #include <gmock/gmock.h>
 
-#include <atomic>
-#include <cmath>
 #include <nlohmann/json.hpp>
 
+#include "run/fake_work.hpp"
 #include "run/rig.hpp"
 
 namespace mgpu {
@@ -16,53 +15,6 @@ using testing::AllOf;
 using testing::ElementsAre;
 using testing::HasSubstr;
 using testing::Pair;
-
-/// "value": twice the index [2]; "list": ragged, index % 3 elements; "word": text. Items named run-fails, oom, nan, job-fails,
-/// prepare-fails do so; a batch with a "crowd" item throws unless it is alone.
-class FakeWork : public Work {
- public:
-  void open(const RankContext& context) override { context.progress("half way", 0.5); }
-  std::optional<RowSpec> row_spec() const override { return RowSpec{{1}, torch::kFloat32}; }
-  std::vector<std::string> labels() const override { return {"a", "b"}; }
-
-  void prepare(const Item& item, Sample& sample) override {
-    if (item.path == "prepare-fails") throw Error("cannot be read");
-    if (item.path == "slow") std::this_thread::sleep_for(std::chrono::milliseconds(5));
-    sample.input.fill_(static_cast<double>(item.index));
-    sample.extra = item.path;
-  }
-
-  void run(const Batch& batch, Outputs& outputs) override {
-    ++runs;
-    torch::Tensor value = (batch.input * 2).repeat({1, 2});
-    std::vector<torch::Tensor> lists;
-    std::vector<std::string> words;
-    for (std::int64_t row = 0; row < batch.size(); ++row) {
-      const auto at = static_cast<std::size_t>(row);
-      const std::string& path = batch.items[at]->path;
-      if (batch.ok[at] && path == "run-fails") throw std::runtime_error("this row cannot be run\nbacktrace\n");
-      if (path == "oom" && batch.size() > 1) throw c10::OutOfMemoryError({__func__, __FILE__, __LINE__}, "CUDA out of memory");
-      if (path == "nan") value[row][0] = NAN;
-      if (path == "job-fails") outputs.fail(row, "the job does not like it");
-      lists.push_back(torch::full({static_cast<std::int64_t>(batch.items[at]->index % 3)},
-                                  static_cast<std::int64_t>(batch.items[at]->index)));
-      words.push_back("word " + std::to_string(batch.items[at]->index));
-    }
-    outputs.add("value", value);
-    outputs.add_ragged("list", lists);
-    outputs.add_text("word", words);
-  }
-
-  std::atomic<int> runs{0};
-};
-
-std::unique_ptr<Work> make_fake() {
-  return std::make_unique<FakeWork>();
-}
-
-std::vector<std::string> paths(std::size_t count, const std::string& path = "good") {
-  return std::vector<std::string>(count, path);
-}
 
 TEST(Worker, SaysHelloThenOpensWithItsColumns) {
   Rig rig(make_fake);
@@ -147,17 +99,6 @@ TEST(Worker, ABatchThatThrowsIsHalvedDownToTheRowsThatFailAlone) {
     EXPECT_EQ(word, "word " + std::to_string(row));
     text_at += word.size();
   }
-}
-
-TEST(Worker, OutOfMemoryHalvesToo) {
-  Rig rig(make_fake);
-  rig.configure(rig.configuration(8));
-  std::vector<std::string> names = paths(8);
-  names[5] = "oom";
-  rig.grant(0, 0, names);
-  ASSERT_TRUE(rig.receive_results(1));
-  EXPECT_TRUE(rig.results[0].errors().empty());
-  EXPECT_EQ(rig.results[0].values<float>(0)[10], 10.0f);
 }
 
 TEST(Worker, NotFiniteIsAFlagAndTheJobsOwnFailuresCount) {

@@ -4,9 +4,9 @@
 
 #include <cmath>
 
+#include "batch/micro_batch.hpp"
 #include "mgpu/error.hpp"
 #include "train/loss_scale.hpp"
-#include "train/micro_batch.hpp"
 
 namespace mgpu::train {
 namespace {

@@ -2,10 +2,10 @@
 #include <algorithm>
 #include <cstdint>
 
-namespace mgpu::train {
+namespace mgpu {
 
 /// How many rows go through the network at once. Halved when memory runs out, grown back after a while, and the while gets longer each
-/// time that was too early. The global batch and its samples stay what they are. Equal on all ranks: they agree after each step.
+/// time that was too early. In a training the global batch and its samples stay what they are, and all ranks agree after each step.
 class MicroBatch {
  public:
   explicit MicroBatch(std::int64_t most = 1) : most_(most), rows_(most) {}
@@ -43,4 +43,4 @@ class MicroBatch {
   bool grew_ = false;
 };
 
-} // namespace mgpu::train
+} // namespace mgpu
