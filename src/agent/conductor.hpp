@@ -47,6 +47,7 @@ class Conductor final : private RunControl {
   void say(std::string_view line) override;
   void log(int rank, int level, std::string_view text) override;
   void give_up(int rank, const std::string& reason) override;
+  void configure_waiting() override { configure_ready(); }
 
   bool step();
   void serve(double limit_s, const std::function<bool()>& until);

@@ -82,6 +82,7 @@ void Conductor::configure_ready() {
   for (int rank = 0; rank < roster_.size(); ++rank) {
     const RankState& state = roster_.at(rank);
     if (state.configured || !state.lost.empty() || staging_nodes_.contains(state.join->node)) continue;
+    if (!course_->may_configure(rank)) continue;
     if (staggered && !opening.insert(state.join->node).second) continue;
     configure(rank);
   }

@@ -42,6 +42,8 @@ class RunControl {
   virtual void log(int rank, int level, std::string_view text) = 0;
   /// The rank takes no part any more; its worker is ended.
   virtual void give_up(int rank, const std::string& reason) = 0;
+  /// Configures the ranks that may_configure() held back.
+  virtual void configure_waiting() = 0;
 };
 
 class Course {
@@ -54,6 +56,8 @@ class Course {
   virtual void start() = 0;
   /// Adds to a rank's Configure what depends on the course: the batch size, how many batches it holds, the options.
   virtual void describe(int rank, wire::Configure& configure) const = 0;
+  /// False while the rank must wait for its Configure: RunControl::configure_waiting() is called when that changes.
+  virtual bool may_configure(int /*rank*/) const { return true; }
   /// The rank's Configure is on its way.
   virtual void configured(int /*rank*/) {}
   /// The rank says what it has opened; `again`: not for the first time.

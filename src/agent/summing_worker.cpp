@@ -9,6 +9,7 @@ using wire::Type;
 void SummingWorker::post(Type type, wire::View payload) {
   if (type == Type::connect) {
     const auto connect = wire::decode<wire::Connect>(payload);
+    forget(); // a training that begins again
     token_ = connect.token;
     node_ = connect.node_of.at(static_cast<std::size_t>(rank_));
     timeout_s_ = connect.timeout_s;

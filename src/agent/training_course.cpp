@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <limits>
 #include <random>
 
 #include "agent/report.hpp"
@@ -39,7 +40,12 @@ TrainingCourse::TrainingCourse(RunControl& control)
       config_(setup_.config),
       output_(setup_),
       checkpoints_(training_.checkpoints, config_.get<std::size_t>("keep"), control.roster().size()),
-      began_s_(now_s()) {}
+      begin_(training_.begin),
+      fresh_(static_cast<std::size_t>(control.roster().size()), true),
+      began_s_(now_s()),
+      blamed_(fresh_.size(), 0) {
+  number_ranks();
+}
 
 void TrainingCourse::plan(const std::vector<comm::Binding>& bindings) {
   bindings_ = bindings;
@@ -49,27 +55,37 @@ void TrainingCourse::plan(const std::vector<comm::Binding>& bindings) {
 }
 
 void TrainingCourse::start() {
-  const std::uint64_t step = training_.begin ? training_.begin->step : 0;
-  const std::string curves = write::History::path_of(setup_.output);
-  checkpoints_.begin(step);
-  if (step == 0) {
-    history_ = write::History::create(curves);
-  } else {
-    const nlohmann::json& was = training_.begin->json;
-    history_ = write::History::resume(curves, step, was.value("validations", std::uint64_t{0}));
-    if (history_->last_step() != step)
-      print_warning(fmt::format("{} ends at step {}, the checkpoint at {}: /training will have a gap", show_path(curves),
-                                history_->last_step(), step));
-    for (const nlohmann::json& each : was.value("skipped", nlohmann::json::array()))
-      skipped_[{each.at(0).get<std::uint8_t>(), each.at(1).get<std::uint64_t>()}] = each.at(2).get<std::string>();
-  }
+  open_history();
   make_pieces();
   output_.start(control_.roster().size());
+}
+
+/// The curves and checkpoints up to where the training begins.
+void TrainingCourse::open_history() {
+  const std::uint64_t step = begin_ ? begin_->step : 0;
+  const std::string curves = write::History::path_of(setup_.output);
+  checkpoints_.begin(step);
+  history_.reset();
+  if (step == 0) {
+    history_ = write::History::create(curves);
+    return;
+  }
+  history_ = write::History::resume(curves, step, begin_->json.value("validations", std::uint64_t{0}));
+  if (history_->last_step() != step)
+    print_warning(fmt::format("{} ends at step {}, the checkpoint at {}: /training will have a gap", show_path(curves),
+                              history_->last_step(), step));
+  for (const nlohmann::json& each : begin_->json.value("skipped", nlohmann::json::array()))
+    skipped_[{each.at(0).get<std::uint8_t>(), each.at(1).get<std::uint64_t>()}] = each.at(2).get<std::string>();
 }
 
 void TrainingCourse::describe(int rank, wire::Configure& configure) const {
   configure.config_json = config_.json().dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
   configure.batch_size = plan_.batch_size;
+  configure.rank = number_[static_cast<std::size_t>(rank)];
+  configure.world_size = ranks_;
+  configure.stall_timeout_s = setup_.stall_timeout_s;
+  // Ranks that miss the one that died end as well: who is to blame, and how often, is counted here.
+  if (setup_.max_restarts > 0) configure.max_restarts = std::numeric_limits<std::int32_t>::max();
   // Enough to keep the loaders busy while one is computed.
   const auto loaders = bindings_[static_cast<std::size_t>(rank)].loaders;
   configure.batches_in_flight = static_cast<std::int32_t>(2 + (loaders + plan_.batch_size - 1) / plan_.batch_size);
@@ -107,55 +123,62 @@ void TrainingCourse::add_pieces(wire::DataPart part, const manifest::Manifest& m
 }
 
 void TrainingCourse::configured(int rank) {
+  fresh_[static_cast<std::size_t>(rank)] = true;
   for (const wire::Buffer& piece : pieces_) control_.post(rank, Type::items, wire::View(piece));
-  if (++given_ == control_.roster().size()) pieces_ = {};
 }
 
 void TrainingCourse::opened(int /*rank*/, bool /*again*/) {
-  if (!connected_ && control_.roster().all([](const RankState& state) { return state.opened.has_value(); })) connect();
+  for (int rank = 0; rank < control_.roster().size(); ++rank)
+    if (number_[static_cast<std::size_t>(rank)] >= 0 &&
+        (!fresh_[static_cast<std::size_t>(rank)] || !control_.roster().at(rank).opened))
+      return;
+  if (!connected_ && losses_.empty()) connect();
 }
 
 void TrainingCourse::connect() {
   const Roster& roster = control_.roster();
-  const wire::Trainable& first = roster.at(0).opened->trainable;
-  for (int rank = 1; rank < roster.size(); ++rank)
-    if (roster.at(rank).opened->trainable.signature != first.signature)
-      throw usage_error(fmt::format("rank {} on {} opened another network than rank 0 on {}: is the file the same on every host?",
-                                    rank, roster.at(rank).join->host, roster.at(0).join->host));
-  if (training_.begin)
-    if (const auto was = training_.begin->json.value("signature", first.signature); was != first.signature)
-      throw usage_error(fmt::format("--resume: checkpoint {} is of another network than --model {}",
-                                    show_path(training_.begin->folder), setup_.model));
-  if (plan_.batch_found) {
-    std::int64_t fits = plan_.batch_size;
-    for (int rank = 0; rank < roster.size(); ++rank) {
-      const std::int64_t here = roster.at(rank).opened->trainable.batch_size;
-      fits = rank == 0 ? here : std::min(fits, here);
-    }
-    if (fits > 0) plan_ = with_batch(plan_, setup_, roster.size(), fits, config_);
-    control_.say(fmt::format("--batch-size auto: {} a rank, global batch {}, {} steps an epoch, learning rate × {:.6g}",
-                             plan_.batch_size, plan_.global_batch, plan_.steps_an_epoch, plan_.lr_factor));
-  }
+  const int leader = first_rank();
+  const wire::Trainable& first = roster.at(leader).opened->trainable;
   wire::Connect message;
-  message.timeout_s = setup_.config.get<double>("reduce-timeout");
-  message.token = random_token();
-  message.nccl_id = first.nccl_id;
   std::vector<std::string> nodes;
-  for (int rank = 0; rank < roster.size(); ++rank) {
+  std::int64_t fits = first.batch_size;
+  for (int rank = leader; rank < roster.size(); ++rank) {
+    if (number_[static_cast<std::size_t>(rank)] < 0) continue;
+    const wire::Trainable& trainable = roster.at(rank).opened->trainable;
     const wire::Join& join = *roster.at(rank).join;
+    if (trainable.signature != first.signature)
+      throw usage_error(
+          fmt::format("rank {} on {} opened another network than rank {} on {}: is the file the same on every host?", rank,
+                      join.host, leader, roster.at(leader).join->host));
+    fits = std::min(fits, trainable.batch_size);
     auto node = std::find(nodes.begin(), nodes.end(), join.node);
     if (node == nodes.end()) node = nodes.insert(node, join.node);
     message.node_of.push_back(static_cast<std::int32_t>(node - nodes.begin()));
     message.hosts.push_back(join.host);
   }
+  if (begin_)
+    if (const auto was = begin_->json.value("signature", first.signature); was != first.signature)
+      throw usage_error(
+          fmt::format("--resume: checkpoint {} is of another network than --model {}", show_path(begin_->folder), setup_.model));
+  if (plan_.batch_found && attempt_ == 1) {
+    if (fits > 0) plan_ = with_batch(plan_, setup_, ranks_, fits, config_);
+    control_.say(fmt::format("--batch-size auto: {} a rank, global batch {}, {} steps an epoch, learning rate × {:.6g}",
+                             plan_.batch_size, plan_.global_batch, plan_.steps_an_epoch, plan_.lr_factor));
+  }
+  message.timeout_s = setup_.config.get<double>("reduce-timeout");
+  message.token = random_token();
+  message.nccl_id = first.nccl_id;
   message.batch_size = plan_.batch_size;
-  if (training_.begin) {
-    message.first_validation = training_.begin->json.value("validations", std::uint64_t{0});
-    message.checkpoint = training_.begin->folder;
+  message.attempt = attempt_;
+  if (begin_) {
+    message.first_validation = begin_->json.value("validations", std::uint64_t{0});
+    message.checkpoint = begin_->folder;
   }
   send_all(control_, Type::connect, message);
+  pieces_ = {};
   connected_ = true;
-  connected_s_ = heard_s_ = now_s();
+  heard_s_ = now_s();
+  if (connected_s_ == 0) connected_s_ = heard_s_;
 }
 
 void TrainingCourse::halt(bool now, const std::string& reason) {
@@ -176,42 +199,16 @@ void TrainingCourse::fail(const std::string& reason, ExitCode code) {
   halt(true, reason);
 }
 
-void TrainingCourse::lost(int rank, const std::string& reason, ExitCode code, bool over) {
-  if (over && control_.roster().at(rank).stats) return; // its work was done
-  const std::string& host = control_.roster().at(rank).join->host;
-  if (code == ExitCode::usage && !progress_.last()) throw usage_error(reason);
-  control_.log(rank, log_error, reason);
-  if (losses_.empty()) lost_s_ = now_s();
-  losses_.push_back({rank, reason, code});
-  if (!over) return; // step() finds out who is to blame
-  if (stop_reason_.empty())
-    fail(fmt::format("rank {} on {}: {}", rank, host, reason), code);
-  else
-    halt(true, reason); // the others would wait for it; the checkpoint before is the one to go on from
-}
-
-/// Which of the ranks that failed is to blame: one whose process was killed, else the first that spoke. The others only missed it.
-const TrainingCourse::Loss& TrainingCourse::root_cause() const {
-  const auto killed = std::find_if(losses_.begin(), losses_.end(),
-                                   [](const Loss& loss) { return loss.reason.find("killed by signal") != std::string::npos; });
-  return killed != losses_.end() ? *killed : losses_.front();
-}
-
 bool TrainingCourse::step(double now) {
-  constexpr double listen_s = 0.5; // ranks that miss another one may speak before its agent does
   output_.check();
-  if (!losses_.empty() && (now - lost_s_ > listen_s || control_.roster().living() == 0)) {
-    const Loss& loss = root_cause();
-    fail(fmt::format("rank {} on {}: {}", loss.rank, control_.roster().at(loss.rank).join->host, loss.reason), loss.code);
-  }
+  if (!losses_.empty()) take_losses(now);
   // Between two words of rank 0 lies at most a validation; what takes this long will not end.
   const double silent_limit_s = std::max(3600.0, 10 * config_.get<double>("reduce-timeout"));
   if (connected_ && now - heard_s_ > silent_limit_s)
     fail(fmt::format("nothing heard of the training for {}", human_duration(now - heard_s_)), ExitCode::failed);
   if (!error_.empty()) return true;
   if (!stop_reason_.empty()) return true;
-  const std::uint64_t done = progress_.last() ? progress_.last()->step : training_.begin ? training_.begin->step : 0;
-  return progress_.total() > 0 && done >= progress_.total();
+  return connected_ && losses_.empty() && progress_.total() > 0 && last_step() >= progress_.total();
 }
 
 double TrainingCourse::drain_limit_s() const {

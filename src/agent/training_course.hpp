@@ -1,6 +1,7 @@
 #pragma once
 // A training: gives every rank the whole item list and the way to the others, then listens: curves, validations, skipped samples,
-// checkpoints. All ranks step together, so a lost one ends the run; the checkpoints stay.
+// checkpoints. All ranks step together: when a worker dies, all begin again from the last checkpoint, their agents stay. A rank that is out
+// ends the run, or, with --min-ranks, the others go on at the same global batch.
 #include <map>
 #include <optional>
 #include <string>
@@ -21,9 +22,10 @@ class TrainingCourse final : public Course {
   void plan(const std::vector<comm::Binding>& bindings) override;
   void start() override;
   void describe(int rank, wire::Configure& configure) const override;
+  bool may_configure(int rank) const override { return losses_.empty() && number_[static_cast<std::size_t>(rank)] >= 0; }
   void configured(int rank) override;
   void opened(int rank, bool again) override;
-  void worker_died(int /*rank*/, const wire::Died& /*died*/) override {} // its agents never replace workers
+  void worker_died(int rank, const wire::Died& died) override;
   void on_frame(int rank, wire::Type type, wire::View payload, const std::shared_ptr<void>& owner) override;
   void lost(int rank, const std::string& reason, ExitCode code, bool over) override;
   bool step(double now) override;
@@ -38,8 +40,10 @@ class TrainingCourse final : public Course {
     int rank = 0;
     std::string reason;
     ExitCode code = ExitCode::failed;
+    bool spoke = false; ///< the worker said itself why it ended
   };
 
+  void open_history();
   void make_pieces();
   void add_pieces(wire::DataPart part, const manifest::Manifest& manifest, const manifest::StringColumn& labels,
                   std::uint64_t count);
@@ -53,6 +57,12 @@ class TrainingCourse final : public Course {
   void halt(bool now, const std::string& reason);
   void fail(const std::string& reason, ExitCode code);
   const Loss& root_cause() const;
+  void take_losses(double now);
+  bool may_begin_again(const Loss& loss) const;
+  void begin_again(const Loss& loss);
+  void number_ranks();
+  int first_rank() const;
+  std::uint64_t last_step() const;
   void put_statuses(bool all_used);
   nlohmann::json summary() const;
   std::vector<write::Series> series() const;
@@ -65,8 +75,11 @@ class TrainingCourse final : public Course {
   TrainingPlan plan_;
   Checkpoints checkpoints_;
   std::vector<comm::Binding> bindings_;
-  std::vector<wire::Buffer> pieces_; ///< Items frames, until every rank has them
-  int given_ = 0;                    ///< ranks that have them
+  std::vector<wire::Buffer> pieces_; ///< Items frames, until every rank has opened
+  std::optional<Checkpoint> begin_;  ///< what the training begins from
+  std::vector<int> number_;          ///< by rank: its number among those that train; -1: it is out
+  int ranks_ = 0;                    ///< that train
+  std::vector<bool> fresh_;          ///< by rank: its worker belongs to this beginning, not to the one before
   bool connected_ = false;
   double began_s_, connected_s_ = 0, heard_s_ = 0, ended_s_ = 0;
 
@@ -78,6 +91,8 @@ class TrainingCourse final : public Course {
 
   std::vector<Loss> losses_; ///< ranks that failed, in the order in which it was heard
   double lost_s_ = 0;
+  std::uint32_t attempt_ = 1; ///< 1 + times the training has begun again
+  std::vector<int> blamed_;   ///< by rank: how often since the last checkpoint
   std::string stop_reason_, error_, last_checkpoint_;
   ExitCode stop_code_ = ExitCode::stopped, error_code_ = ExitCode::failed;
 };

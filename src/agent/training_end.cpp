@@ -21,7 +21,7 @@ constexpr auto part_train = static_cast<std::uint8_t>(wire::DataPart::train);
 Outcome TrainingCourse::finish() {
   const Roster& roster = control_.roster();
   const auto& last = progress_.last();
-  const std::uint64_t step = last ? last->step : training_.begin ? training_.begin->step : 0;
+  const std::uint64_t step = last_step();
   const bool all_steps = progress_.total() > 0 && step >= progress_.total();
   if (const int silent = roster.first_without([](const RankState& state) { return state.stats.has_value(); });
       silent >= 0 && error_.empty() && stop_reason_.empty())
@@ -143,7 +143,7 @@ nlohmann::json TrainingCourse::summary() const {
 void TrainingCourse::discard_unused() noexcept {
   if (progress_.last()) return;
   output_.discard();
-  if (training_.begin) return; // the curves before the checkpoint stay
+  if (begin_) return; // the curves before the checkpoint stay
   history_.reset();
   std::error_code ignored;
   std::filesystem::remove(write::History::path_of(setup_.output), ignored);

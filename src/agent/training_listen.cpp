@@ -1,6 +1,8 @@
 // What a training course hears while the ranks train.
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "agent/report.hpp"
 #include "agent/training_course.hpp"
 #include "support/clock.hpp"
@@ -12,6 +14,7 @@ namespace mgpu::agent {
 using wire::Type;
 
 void TrainingCourse::on_frame(int rank, Type type, wire::View payload, const std::shared_ptr<void>& /*owner*/) {
+  if (!fresh_[static_cast<std::size_t>(rank)]) return; // of a worker that ends, because all begin again
   heard_s_ = now_s();
   switch (type) {
     case Type::steps:
@@ -72,7 +75,7 @@ void TrainingCourse::on_saved(int rank, wire::Saved saved) {
     return fail(fmt::format("rank {} on {}: checkpoint {}: {}", rank, control_.roster().at(rank).join->host,
                             show_path(saved.folder), saved.error),
                 ExitCode::stopped);
-  checkpoints_.saved(rank, std::move(saved));
+  checkpoints_.saved(number_[static_cast<std::size_t>(rank)], std::move(saved));
   complete_checkpoints();
 }
 
@@ -83,11 +86,12 @@ void TrainingCourse::complete_checkpoints() {
     history_->sync();
     last_checkpoint_ = checkpoints_.complete(step, checkpoint_facts(step));
     control_.log(0, log_info, fmt::format("checkpoint {} is whole", last_checkpoint_));
+    std::fill(blamed_.begin(), blamed_.end(), 0); // the training gets on
   }
 }
 
 nlohmann::json TrainingCourse::checkpoint_facts(std::uint64_t step) const {
-  const wire::Trainable& trainable = control_.roster().at(0).opened->trainable;
+  const wire::Trainable& trainable = control_.roster().at(first_rank()).opened->trainable;
   nlohmann::json config = config_.json();
   config.erase("classes"); // stands beside it
   nlohmann::json skipped = nlohmann::json::array();

@@ -13,6 +13,8 @@ class TrainingProgress {
   /// `epochs` in all, as planned.
   void set_epochs(std::uint64_t epochs) { epochs_ = epochs; }
   void add(const wire::Step& step, double now_s);
+  /// The training begins again, further back.
+  void go_back() { last_.reset(); }
   void set_total(std::uint64_t steps) { total_ = steps; }
   std::uint64_t total() const { return total_; }
   const std::optional<wire::Step>& last() const { return last_; }

@@ -19,6 +19,8 @@ constexpr double look_every_s = 0.05;
 constexpr double spare_after_s = 5;
 /// A process that SIGKILL does not end hangs in its driver: it, and its GPU, are given up.
 constexpr double unkillable_after_s = 10;
+/// A worker that shall end at once (its training begins again) and has not.
+constexpr double obeys_within_s = 10;
 
 std::string name_of(const wire::Activity& activity) {
   const std::uint64_t last = activity.first + activity.rows - 1;
@@ -39,6 +41,9 @@ void WorkerKeeper::post(Type type, wire::View payload) {
     configured_ = true;
   }
   if (type == Type::finish) finishing_ = true;
+  // Meant for one that has died meanwhile.
+  if (!configured_ && type != Type::finish && rules_.max_restarts > 0) return;
+  if (type == Type::halt && wire::decode<wire::Halt>(payload).now != 0 && told_s_ == 0) told_s_ = now_s();
   worker_->post(type, payload);
 }
 
@@ -56,7 +61,7 @@ bool WorkerKeeper::poll(const OnWorkerFrame& handle) {
 
 bool WorkerKeeper::pass_frames(const OnWorkerFrame& handle) {
   return worker_->poll([&](Type type, wire::View payload, const std::shared_ptr<void>& owner) {
-    if (type == Type::results) deaths_ = 0;
+    if (type == Type::results || type == Type::saved) deaths_ = 0;
     if (type == Type::opened && !opened_) {
       opened_ = true;
       opened_s_ = now_s();
@@ -72,6 +77,7 @@ bool WorkerKeeper::pass_frames(const OnWorkerFrame& handle) {
 
 void WorkerKeeper::watch(double now) {
   if (!late_.empty()) return; // it is being ended
+  if (told_s_ > 0 && now - told_s_ > obeys_within_s) return end_late("did not end when it was told to", {}, now);
   look_for_late(now);
   warm_spare(now);
   if (spare_ != nullptr)
@@ -127,7 +133,7 @@ bool WorkerKeeper::replace_dead(const OnWorkerFrame& handle, double now) {
   if (!replaceable()) return false;
   const auto end = stuck ? std::optional<std::string>("it does not end even by SIGKILL") : worker_->ended();
   if (!end) return false;
-  ++deaths_;
+  if (told_s_ == 0) ++deaths_;
   retired_ = stuck || deaths_ > rules_.max_restarts;
   wire::Died died = describe(*end);
   died.retired = retired_ ? 1 : 0;
@@ -135,7 +141,7 @@ bool WorkerKeeper::replace_dead(const OnWorkerFrame& handle, double now) {
   failure_.clear();
   late_.clear();
   late_suspects_.clear();
-  pulse_s_ = 0;
+  pulse_s_ = told_s_ = 0;
   if (!retired_) {
     const bool warm = spare_ != nullptr && !spare_->ended();
     worker_ = warm ? std::move(spare_) : make_();
@@ -163,6 +169,7 @@ wire::Died WorkerKeeper::describe(const std::string& end) const {
     suspects = {*crash->activity};
     died.certain = 1;
   } else {
+    died.spoke = failure_.empty() ? 0 : 1;
     died.reason = !failure_.empty() ? failure_ : end.empty() ? "ended by itself with exit code 0" : end;
     suspects = worker_->flight().read();
   }

@@ -58,10 +58,11 @@ class WorkerKeeper final : public WorkerLink {
   wire::Buffer spare_hello_;
   Rules rules_;
   bool configured_ = false, opened_ = false, finishing_ = false, killed_ = false, retired_ = false;
-  std::int32_t deaths_ = 0; ///< since the last result
+  std::int32_t deaths_ = 0; ///< since the last result or checkpoint, but those that were asked for
   double opened_s_ = 0, looked_s_ = 0;
   std::uint64_t pulse_ = 0;
   double pulse_s_ = 0;
+  double told_s_ = 0;   ///< when it was told to end at once; 0: it was not
   std::string failure_; ///< what the worker said it failed by
   std::string late_;    ///< why we killed it
   std::vector<wire::Activity> late_suspects_;

@@ -70,6 +70,8 @@ std::vector<OptionSpec> output_options() {
       {"save", "", "the trained network (the best one where there is a validation), ready for infer", "FILE.pt"},
       {"checkpoints", "", "folder for checkpoints; default: OUTPUT.checkpoints", "FOLDER"},
       {"checkpoint-every", "1e", "how often: epochs such as 1e, or steps; 0: never", "Ne|N"},
+      {"min-ranks", 0,
+       "go on with fewer ranks, at the same global batch, when a rank is lost, but not with fewer than this; 0: never", "N"},
       {"keep", 3, "whole checkpoints kept, the newest; 0: all", "N"},
       {"experiment-name", "",
        "folder runs/NAME with config.json, logs/, checkpoints/, best.pt and result.h5, unless these are given", "NAME"},

@@ -93,9 +93,11 @@ void Faults::before_batch(std::uint64_t batch, std::uint32_t attempt) const {
   }
 }
 
-void Faults::before_step(std::uint64_t step) const {
-  for (const Fault& fault : faults_)
-    if (fault.everywhere() || (fault.step >= 0 && static_cast<std::uint64_t>(fault.step) == step)) strike(fault.kind);
+void Faults::before_step(std::uint64_t step, std::uint32_t attempt) const {
+  for (const Fault& fault : faults_) {
+    const bool here = fault.everywhere() || (fault.step >= 0 && static_cast<std::uint64_t>(fault.step) == step);
+    if (here && fault.in_time(attempt)) strike(fault.kind);
+  }
 }
 
 void Faults::run_out(std::int64_t Fault::*where, std::uint64_t at, std::int64_t rows) {

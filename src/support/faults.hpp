@@ -26,8 +26,8 @@ class Faults {
   void before_item(std::uint64_t item, std::uint32_t attempt) const;
   /// Before a batch runs; as before_item. Throws what a lost device throws.
   void before_batch(std::uint64_t batch, std::uint32_t attempt) const;
-  /// Before a step of a training computes.
-  void before_step(std::uint64_t step) const;
+  /// Before a step of a training computes; `attempt`: 1 + times the training has begun again.
+  void before_step(std::uint64_t step, std::uint32_t attempt) const;
   /// Before `rows` rows of a batch, or of a step, go through the network: throws std::bad_alloc where memory shall run out.
   void before_rows_of_batch(std::uint64_t batch, std::int64_t rows);
   void before_rows_of_step(std::uint64_t step, std::int64_t rows);

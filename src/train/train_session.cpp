@@ -106,6 +106,7 @@ void TrainSession::thread_main() {
     if (connect_) {
       {
         const std::lock_guard lock(mutex_);
+        settings_.attempt = connect_->attempt;
         trainer_ = std::make_unique<Trainer>(settings_, context_, *training_, in_order_, data_, *lane_, trace_, reports(),
                                              exchange_maker(*connect_, context_, settings_, uplinks_));
         if (stop_) trainer_->stop();

@@ -162,7 +162,7 @@ void Trainer::run_rows(const Batch& batch, std::int64_t begin, std::int64_t end,
     const Batch part = rows_of(batch, begin, end);
     // Dropout and the like depend on the step and the rows, not on what happened before: a resumed run draws the same numbers.
     torch::manual_seed(visit_seed(settings_.seed + 1, step_, part.items.front()->index));
-    faults_.before_step(step_ + 1);
+    faults_.before_step(step_ + 1, settings_.attempt);
     faults_.before_rows_of_step(step_ + 1, rows);
     const auto began = Clock::now();
     torch::Tensor loss;

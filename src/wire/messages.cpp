@@ -54,7 +54,7 @@ auto fields(Is<Suspect> auto& m) {
   return std::tie(m.batch, m.first, m.rows);
 }
 auto fields(Is<Died> auto& m) {
-  return std::tie(m.reason, m.last_words, m.certain, m.retired, m.suspects);
+  return std::tie(m.reason, m.last_words, m.certain, m.spoke, m.retired, m.suspects);
 }
 auto fields(Is<Configure> auto& m) {
   return std::tie(m.job, m.config_json, m.model_path, m.rank, m.world_size, m.local_rank, m.local_size, m.host, m.device, m.dtype,
@@ -90,7 +90,7 @@ auto fields(Is<Items> auto& m) {
   return std::tie(m.part, m.total, m.items);
 }
 auto fields(Is<Connect> auto& m) {
-  return std::tie(m.token, m.nccl_id, m.node_of, m.hosts, m.batch_size, m.first_validation, m.checkpoint, m.timeout_s);
+  return std::tie(m.token, m.nccl_id, m.node_of, m.hosts, m.batch_size, m.first_validation, m.checkpoint, m.attempt, m.timeout_s);
 }
 auto fields(Is<Halt> auto& m) {
   return std::tie(m.now, m.reason);

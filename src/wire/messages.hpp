@@ -122,6 +122,7 @@ struct Died {
   std::string reason;       ///< "killed by signal 11 (Segmentation fault) while preparing item 17"
   std::string last_words;   ///< the last lines it wrote to its standard error
   std::uint8_t certain = 0; ///< 1: what killed it is among the suspects; 0: it may have come from outside
+  std::uint8_t spoke = 0;   ///< 1: the reason is what the worker said itself
   std::uint8_t retired = 0; ///< 1: no other worker will be started, the rank is out
   std::vector<Suspect> suspects;
 };
@@ -191,6 +192,7 @@ struct Connect {
   std::int64_t batch_size = 1;        ///< micro-batch to begin with
   std::uint64_t first_validation = 0; ///< validations done before the checkpoint
   std::string checkpoint;             ///< folder of the checkpoint to begin from; "" at the beginning
+  std::uint32_t attempt = 1;          ///< 1 + times this run has begun again
   double timeout_s = 300;             ///< of every wait of ranks for each other
 };
 

@@ -1,0 +1,83 @@
+"""A training whose workers die begins again from its last checkpoint by itself, its agents stay; with --min-ranks on fewer ranks."""
+
+import os
+import signal
+import time
+
+import numpy as np
+import pytest
+from test_results import workers_of
+from training import assert_same_bits, assert_same_curve, history, parameters_of, start_train, train
+
+COMMON = ("--global-batch", 32, "--batch-size", 16, "--optimizer", "adamw", "--lr", "0.0005", "--seed", 3, "--epochs", 100, "--max-steps", 120, "--checkpoint-every", 25,
+          "--validate-every", 30)
+
+
+def options(data, folder, *more):
+    return ("--model", data["plain"], "--input", data["table"], "--validate", data["held_out"], *COMMON, "--output", folder / "out.h5", "--save", folder / "net.pt", *more)
+
+
+@pytest.fixture(scope="module")
+def undisturbed(data, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("undisturbed")
+    train(*options(data, folder), ranks=2)
+    return folder / "out.h5", folder / "net.pt"
+
+
+@pytest.mark.parametrize("fault", ["kill:rank=1,step=70,times=1", "segv:rank=0,step=10,times=1", "abort:rank=0,step=60,times=2"])
+def test_the_bits_are_those_of_an_undisturbed_run(fault, data, undisturbed, tmp_path):
+    """After a checkpoint; before the first one; twice."""
+    done = train(*options(data, tmp_path, "--fault", fault), ranks=2)
+    assert (done.out + done.err).count("all workers begin again") == (2 if "times=2" in fault else 1), done.err
+    assert_same_bits((tmp_path / "out.h5", tmp_path / "net.pt"), undisturbed)
+    for name in ("validation_loss", "validation_accuracy", "validation_step"):
+        np.testing.assert_array_equal(history(tmp_path / "out.h5", name), history(undisturbed[0], name), err_msg=name)
+    assert not [name for name in os.listdir("/dev/shm") if name.startswith("mgpu-")], "shared memory of the workers that died"
+
+
+def test_one_rank_alone_begins_again(data, tmp_path):
+    train(*options(data, tmp_path, "--fault", "kill:step=40,times=1"), ranks=1)
+    assert len(history(tmp_path / "out.h5")) == 120
+
+
+def test_a_rank_that_dies_again_and_again_ends_the_run(data, tmp_path):
+    done = train(*options(data, tmp_path, "--fault", "kill:rank=1,step=70", "--max-restarts", 1), ranks=2, code=1)
+    assert (done.out + done.err).count("all workers begin again") == 1
+    assert any("rank 1" in line and "signal 9" in line for line in done.lines_of_ours())
+    train(*options(data, tmp_path, "--resume"), ranks=2)
+    assert len(history(tmp_path / "out.h5")) == 120
+
+
+def test_others_go_on_without_a_rank_that_is_out(data, undisturbed, tmp_path):
+    done = train(*options(data, tmp_path, "--fault", "kill:rank=2,step=70", "--max-restarts", 1, "--min-ranks", 2), ranks=3)
+    assert "2 rank(s) go on, the global batch of 32 stays" in done.out + done.err
+    assert_same_curve(tmp_path / "out.h5", undisturbed[0], 1e-4)
+    ours, theirs = parameters_of(tmp_path / "net.pt"), parameters_of(undisturbed[1])
+    for name in theirs:
+        np.testing.assert_allclose(ours[name], theirs[name], rtol=1e-3, atol=1e-4, err_msg=name)
+
+
+def test_what_a_worker_says_itself_is_not_tried_again(data, tmp_path):
+    done = train(*options(data, tmp_path, "--fault", "nan:step=30", "--max-nonfinite", 1), ranks=2, code=1)
+    assert "begin again" not in done.out + done.err
+
+
+@pytest.mark.parametrize("blow", [signal.SIGKILL, signal.SIGSTOP])
+def test_a_worker_struck_from_outside(blow, data, undisturbed, tmp_path):
+    with open(tmp_path / "text", "w+") as output:
+        process = start_train(*options(data, tmp_path, "--stall-timeout", 3, "--reduce-timeout", 60), output=output)
+        try:
+            limit = time.time() + 100
+            while process.poll() is None and time.time() < limit and not list(tmp_path.rglob("checkpoint.json")):
+                time.sleep(0.005)
+            assert process.poll() is None, "over before it could be struck"
+            os.kill(workers_of(process)[-1], blow)
+            code = process.wait(timeout=100)
+        finally:
+            if process.poll() is None:
+                process.kill()
+        output.seek(0)
+        text = output.read()
+    assert code == 0, text
+    assert "begin again" in text
+    assert_same_bits((tmp_path / "out.h5", tmp_path / "net.pt"), undisturbed)
