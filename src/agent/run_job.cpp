@@ -8,6 +8,7 @@
 
 #include "agent/report.hpp"
 #include "support/faults.hpp"
+#include "support/hash.hpp"
 #include "write/read_file.hpp"
 #include "write/result_file.hpp"
 
@@ -74,6 +75,7 @@ RunSetup prepare_run(const std::string& job_name, const Job& job, const cli::Res
   if (setup.output.empty()) throw usage_error("--output is missing: the result file, for example out.h5");
   if (!setup.model.empty() && !fs::exists(setup.model))
     throw usage_error(fmt::format("--model {}: no such file or folder", setup.model));
+  require_sha256(setup.model, config.get<std::string>("model-sha256"));
   job.check(config);
 
   setup.batch_size = parse_batch_size(config.get<std::string>("batch-size"));

@@ -7,6 +7,7 @@ const std::vector<OptionSpec>& common_options() {
       {"input", "", "folder (recursive, sorted), glob, one file, list .txt, table .csv/.jsonl with a column path, or - for stdin",
        "PATH"},
       {"model", "", "TorchScript .pt, AOTInductor .pt2, or a bundle folder with bundle.json", "PATH"},
+      {"model-sha256", "", "the model must have this SHA-256 (of a folder: as inspect shows it); a model is a program", "HEX"},
       {"output", "", "the one result file, HDF5", "FILE.h5"},
       {"config", "", "TOML file that sets any of these options", "FILE.toml"},
       {"batch-size", "auto", "items a batch; auto: 64 on GPUs, 16 on CPUs, 8 recordings", "N|auto"},

@@ -25,6 +25,9 @@ using namespace std::string_view_literals;
 // picture, so these are decoded and dropped.
 constexpr int margin = 2;
 constexpr int rows_at_once = 8;
+/// A progressive JPEG has about ten scans; each costs a pass over all pixels, and a small file can hold very many (libjpeg-turbo's own
+/// advice: "Two issues with the JPEG standard", 2015).
+constexpr int most_scans = 500;
 
 /// libjpeg's state of one thread, kept between pictures. Its errors end in longjmp to the last `guarded`, never across C++ frames
 /// that own something.
@@ -50,6 +53,13 @@ class Session {
       decompress->src->bytes_in_buffer -= static_cast<std::size_t>(count);
     };
     info.src = &source_;
+    progress_.progress_monitor = [](j_common_ptr common) {
+      if (reinterpret_cast<j_decompress_ptr>(common)->input_scan_number <= most_scans) return;
+      auto* errors = reinterpret_cast<Errors*>(common->err);
+      std::snprintf(errors->message, sizeof errors->message, "more than %d scans", most_scans);
+      std::longjmp(errors->jump, 1);
+    };
+    info.progress = &progress_;
     jpeg_save_markers(&info, JPEG_APP0 + 1, 0xffff);
   }
   ~Session() { jpeg_destroy_decompress(&info); }
@@ -88,6 +98,7 @@ class Session {
   }
   Errors errors_{};
   jpeg_source_mgr source_{};
+  jpeg_progress_mgr progress_{};
 };
 
 Session& session() {

@@ -10,6 +10,7 @@
 #include "mgpu/error.hpp"
 #include "model/reason.hpp"
 #include "run/devices.hpp"
+#include "support/hash.hpp"
 
 namespace mgpu {
 
@@ -55,6 +56,8 @@ RankContext make_context(const wire::Configure& configure, wire::Channel& channe
   context.progress = [&channel](std::string_view stage, double fraction) {
     channel.send(wire::Type::progress, wire::Progress{std::string(stage), fraction, resident_bytes()});
   };
+  // Rank 0 has looked at its own; this host's may be another.
+  if (context.config.has("model-sha256")) require_sha256(context.model_path, context.config.get<std::string>("model-sha256"));
   return context;
 }
 

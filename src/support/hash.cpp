@@ -5,12 +5,14 @@
 
 #include <algorithm>
 #include <array>
+#include <cctype>
 #include <cstdio>
 #include <filesystem>
 #include <memory>
 #include <vector>
 
 #include "mgpu/error.hpp"
+#include "support/text.hpp"
 
 namespace mgpu {
 
@@ -62,6 +64,15 @@ std::string sha256_of(const std::string& path) {
     add_file(digest.get(), path);
   }
   return hex_of(digest.get());
+}
+
+void require_sha256(const std::string& path, std::string_view wanted) {
+  if (wanted.empty()) return;
+  std::string lower(wanted);
+  std::transform(lower.begin(), lower.end(), lower.begin(), [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
+  const std::string found = sha256_of(path);
+  if (found != lower)
+    throw usage_error(fmt::format("--model {}: its SHA-256 is {}, --model-sha256 wants {}", show_path(path), found, lower));
 }
 
 } // namespace mgpu

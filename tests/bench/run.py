@@ -8,6 +8,7 @@
   allreduce  gradients of 2 ranks summed and applied, on one node and over two, beside MPI_Allreduce and gloo
   start      launch to first result beside torchrun; N ranks opening a model beside one
   train      a training step on 2 ranks, beside torchrun + DDP/gloo, our own without synchronisation, and plain PyTorch
+  isolate    from a worker's death to the next one at work
   idle       what 8 idle ranks cost
 """
 
@@ -20,6 +21,7 @@ import bench_allreduce
 import bench_dispatch
 import bench_idle
 import bench_infer
+import bench_isolate
 import bench_start
 import bench_train
 
@@ -41,6 +43,7 @@ BENCHES = {
     "allreduce": bench_allreduce.main,
     "start": bench_start.main,
     "train": bench_train.main,
+    "isolate": bench_isolate.main,
     "idle": bench_idle.main,
 }
 

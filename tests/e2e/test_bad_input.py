@@ -143,11 +143,13 @@ def usage_cases(tmp_path, bundle, pictures):
         "bad number": ({**good, "--batch-size": "-3"}, "batch-size"),
         "no image size": ({**good, "--model": bundle / "net.pt"}, "--image-size"),
         "unknown label column": ({**good, "--label-column": "truth"}, "truth"),
+        "another model": ({**good, "--model-sha256": "00ff"}, "SHA-256"),
+        "nonsense fault": ({**good, "--fault": "explode"}, "--fault"),
     }
 
 
 CASES = ["model missing", "not a model", "truncated model", "wrong input shape", "output not writable", "zero items", "input missing",
-         "unknown flag", "no such device", "bad choice", "bad number", "no image size", "unknown label column"]
+         "unknown flag", "no such device", "bad choice", "bad number", "no image size", "unknown label column", "another model", "nonsense fault"]
 
 
 @pytest.mark.parametrize("ranks", [1, 2])
@@ -159,6 +161,17 @@ def test_bad_usage_is_one_line_and_exit_2(case, ranks, tmp_path, bundle, picture
     said = done.lines_of_ours()
     assert len(said) == 1 and expected in said[0], done.err
     assert not list(tmp_path.glob("out.h5*")), "something was left behind"
+
+
+@pytest.mark.parametrize("load", ["independent", "staged"])
+def test_a_pinned_model_is_opened(load, tmp_path, bundle, pictures):
+    """The hash that a run has stored pins the next."""
+    options = ("--model", bundle, "--input", pictures, "--progress", "none", "--load", load)
+    assert mgpu_run("infer", *options, "--output", tmp_path / "first.h5").code == 0
+    with h5py.File(tmp_path / "first.h5") as file:
+        pin = file.attrs["model_sha256"]
+    done = mgpu_run("infer", *options, "--output", tmp_path / "second.h5", "--model-sha256", pin)
+    assert done.code == 0, done.err
 
 
 def test_help_teaches_by_example():

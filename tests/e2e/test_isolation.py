@@ -96,11 +96,6 @@ def test_a_result_that_is_not_a_number_is_flagged(bundle, pictures, undisturbed,
         assert np.isnan(file["results/logits"][5]).all() and file["items/flags"][5] == 1 and file["items/flags"][:].sum() == 1
 
 
-def test_nonsense_faults_are_refused(bundle, pictures, tmp_path):
-    done = infer(bundle, pictures, tmp_path / "out.h5", "--fault", "explode:item=3", code=2)
-    assert "--fault" in done.lines_of_ours()[0]
-
-
 def workers_of(pid):
     """Process ids of the mgpu_worker processes below `pid`."""
     found, todo = [], [pid]

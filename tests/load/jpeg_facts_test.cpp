@@ -11,6 +11,7 @@
 
 #include "load/references.hpp"
 #include "mgpu/error.hpp"
+#include "mgpu/load.hpp"
 
 namespace mgpu::test {
 namespace {
@@ -52,6 +53,34 @@ std::string encoded(Configure configure) {
   jpeg_destroy_compress(&info);
   std::free(memory);
   return bytes;
+}
+
+/// Its last scan again and again: each copy costs a pass over the picture, and few bytes.
+TEST(Jpeg, ManyScansAreRefused) {
+  const std::string once = encoded([](jpeg_compress_struct& info) { jpeg_simple_progression(&info); });
+  const std::size_t scan = once.rfind("\xff\xda"), end = once.rfind("\xff\xd9");
+  ASSERT_NE(scan, std::string::npos);
+  const auto decode = [&](int copies) {
+    std::string bytes = once.substr(0, end);
+    for (int i = 0; i < copies; ++i) bytes += once.substr(scan, end - scan);
+    ImageSpec spec;
+    spec.height = spec.width = 8;
+    spec.resize = Resize::none;
+    ImageLoader loader(spec, PixelForm::uint8_hwc);
+    std::vector<std::byte> out(loader.row_bytes());
+    Item item;
+    item.path = "scans.jpg";
+    item.shipped = true;
+    item.content = bytes + "\xff\xd9";
+    loader.load(item, out.data());
+  };
+  EXPECT_NO_THROW(decode(100));
+  try {
+    decode(2000);
+    FAIL() << "nothing was refused";
+  } catch (const Error& error) {
+    EXPECT_NE(std::string(error.what()).find("more than 500 scans"), std::string::npos) << error.what();
+  }
 }
 
 TEST(JpegFacts, OrdinaryJpegsGoToTheGpu) {

@@ -25,6 +25,21 @@ TEST(Hash, IsSha256) { // FIPS 180-2, appendix B.1
   EXPECT_EQ(sha256_of((folder.path / "abc").string()), "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
 }
 
+TEST(Hash, AnotherOneIsRefused) {
+  const Folder folder;
+  std::ofstream(folder.path / "abc") << "abc";
+  const std::string path = (folder.path / "abc").string();
+  EXPECT_NO_THROW(require_sha256(path, ""));
+  EXPECT_NO_THROW(require_sha256(path, "BA7816BF8F01CFEA414140DE5DAE2223B00361A396177A9CB410FF61F20015AD"));
+  try {
+    require_sha256(path, "00");
+    FAIL() << "nothing was refused";
+  } catch (const Error& error) {
+    EXPECT_EQ(error.code(), ExitCode::usage);
+    EXPECT_NE(std::string(error.what()).find("ba7816bf"), std::string::npos) << "says what it is";
+  }
+}
+
 TEST(Hash, OfATextIsOfItsBytes) {
   EXPECT_EQ(sha256_of_text("abc"), "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
 }
