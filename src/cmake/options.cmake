@@ -1,6 +1,7 @@
 option(MGPU_TESTS "Build the tests" ON)
 option(MGPU_WORKER "Build the worker (needs LibTorch); without it only the agent and the rooms without LibTorch are built" ON)
 option(MGPU_WERROR "A warning in our own code fails the build" OFF)
+option(MGPU_FUZZ "Build the fuzzers instead of the tests (needs clang)" OFF)
 set(MGPU_SANITIZE "" CACHE STRING "Sanitizers to build with: address,undefined or thread")
 
 if(NOT CMAKE_BUILD_TYPE)
@@ -15,6 +16,9 @@ set(CMAKE_EXPORT_COMPILE_COMMANDS ON)
 set(CMAKE_CXX_FLAGS_RELWITHDEBINFO "-O3 -g1")
 if(MGPU_SANITIZE)
   set(CMAKE_CXX_FLAGS_RELWITHDEBINFO "-O1 -g1")
+endif()
+if(MGPU_FUZZ)
+  add_compile_options(-fsanitize=fuzzer-no-link) # coverage of our code, so that the fuzzer sees where its bytes lead
 endif()
 # Programs run from the build tree and from an installation without LD_LIBRARY_PATH.
 set(CMAKE_INSTALL_RPATH_USE_LINK_PATH ON)

@@ -1,0 +1,71 @@
+"""Small well-formed inputs for the fuzzers to begin with: make_seeds.py FOLDER. One subfolder a fuzzer."""
+
+import io
+import pathlib
+import struct
+import sys
+import wave
+
+import numpy as np
+from PIL import Image
+
+
+def write(folder, name, content):
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / name).write_bytes(content)
+
+
+def pictures(folder):
+    generator = np.random.default_rng(0)
+    for name, options in {"base.jpg": {}, "progressive.jpg": {"progressive": True}, "plain.png": {}, "plain.bmp": {}, "lossy.webp": {}, "plain.gif": {}, "plain.tiff": {},
+                          "lzw.tiff": {"compression": "tiff_lzw"}}.items():
+        for mode in ("RGB", "L", "P", "CMYK", "RGBA", "1", "I;16"):
+            picture = Image.fromarray(generator.integers(0, 255, (13, 17, 3), dtype=np.uint8)).convert("L" if mode == "I;16" else mode)
+            if mode == "I;16":
+                picture = Image.fromarray(generator.integers(0, 65535, (13, 17), dtype=np.uint16))
+            out = io.BytesIO()
+            try:
+                picture.save(out, name.split(".")[1].replace("jpg", "jpeg"), **options)
+            except (OSError, ValueError):
+                continue  # a format that has no such mode
+            write(folder, f"{mode.replace(';', '')}_{name}", out.getvalue())
+
+
+def recordings(folder):
+    samples = (3000 * np.sin(np.arange(4000) / 5)).astype("<i2")
+    for channels, rate in ((1, 16000), (2, 8000)):
+        out = io.BytesIO()
+        with wave.open(out, "wb") as file:
+            file.setnchannels(channels)
+            file.setsampwidth(2)
+            file.setframerate(rate)
+            file.writeframes(np.repeat(samples, channels).tobytes())
+        write(folder, f"{channels}_{rate}.wav", out.getvalue())
+    write(folder, "tone.au", b".snd" + struct.pack(">IIIII", 24, 0xffffffff, 3, 8000, 1) + samples.astype(">i2").tobytes())
+
+
+def tables(folder):
+    write(folder, "csv", b"\x00path,label,priority,duration\na.png,cat,3,1.5\n\"b,\"\"c\"\".png\",dog,,\n")
+    write(folder, "jsonl", b"\x01{\"path\": \"a.png\", \"label\": \"cat\", \"priority\": 2}\n{\"path\": \"\\u00e9.png\", \"extra\": [1, {\"a\": null}]}\n")
+    write(folder, "txt", b"\x02a.png\n# a comment\n\n../b c.png\r\n")
+
+
+def bundles(folder):
+    write(folder, "image", b'{"schema": "mgpu-bundle/1", "model": "net.pt", "image": {"size": [96, 96], "resize": "shorter", "resize_to": 110, "crop": "center", "mean": '
+                           b'[0.4, 0.4, 0.4], "std": [0.2, 0.2, 0.2], "interpolation": "bicubic"}, "outputs": ["logits"], "labels": ["a", "b"]}')
+    write(folder, "ctc", b'{"schema": "mgpu-bundle/1", "model": "net.pt", "audio": {"sample_rate": 16000, "features": "log_mel", "mels": 80}, "task": "ctc", '
+                         b'"vocabulary": ["_", "a", "\\u00e9"], "blank": 0, "frame_seconds": 0.02}')
+
+
+def messages(folder):
+    for kind in range(22):
+        write(folder, f"{kind}", bytes([kind]) + bytes(64))
+
+
+def main(folder):
+    for name, make in {"picture": pictures, "audio": recordings, "manifest": tables, "bundle": bundles, "wire": messages}.items():
+        make(folder / name)
+
+
+if __name__ == "__main__":
+    main(pathlib.Path(sys.argv[1]))
