@@ -15,12 +15,14 @@
 #include "agent/router.hpp"
 #include "agent/run_job.hpp"
 #include "agent/signals.hpp"
+#include "agent/status_keeper.hpp"
 #include "agent/summing_worker.hpp"
 #include "agent/tools.hpp"
 #include "agent/worker_keeper.hpp"
 #include "agent/worker_process.hpp"
 #include "cli/job_list.hpp"
 #include "cli/options.hpp"
+#include "launch/launch.hpp"
 #include "support/clock.hpp"
 
 namespace {
@@ -106,22 +108,26 @@ int run_rank0(const JobEntry& entry, const std::vector<std::string>& arguments, 
   Rank rank(facts);
   const std::unique_ptr<Job> job(entry.make());
   agent::RunSetup setup;
+  agent::StatusKeeper status;
   comm::Messenger& messenger = rank.environment.messenger();
   std::optional<agent::Conductor> conductor;
   const int code = guarded([&] {
     const cli::Resolved resolved = cli::resolve(std::string(program_name()), std::string(entry.name), *job, arguments);
+    if (!resolved.config.get<bool>("dry-run")) status.begin(resolved.config.get<std::string>("output"), facts.host);
     setup = agent::keep_alive(messenger, [&] { return agent::prepare_run(std::string(entry.name), *job, resolved, command); });
     if (agent::already_complete(setup)) {
       fmt::print("{} is complete already; nothing to do\n", setup.output);
       return 0;
     }
     fmt::print("{}", cli::describe(resolved));
-    conductor.emplace(setup, messenger, rank.worker);
+    if (!setup.dry_run) status.running();
+    conductor.emplace(setup, messenger, rank.worker, [&status] { status.beat(); });
     const agent::Outcome outcome = conductor->run(agent::describe_rank(facts, rank.environment));
     return static_cast<int>(outcome.code);
   });
   std::fflush(nullptr);
   if (!conductor) conductor.emplace(setup, messenger, rank.worker);
+  status.done(code, conductor->lost_machines());
   const bool all_left = conductor->dismiss();
   conductor.reset(); // staged models go, files close
   return rank.leave(code, !all_left);
@@ -144,6 +150,7 @@ int run(const std::vector<std::string>& arguments, const std::string& command) {
   const std::vector<std::string> rest(arguments.begin() + (arguments.empty() ? 0 : 1), arguments.end());
   if (const JobEntry* job = find_job(first)) return run_job(*job, rest, command);
   if (first == "doctor") return run_doctor(facts);
+  if (first == "launch") return launch::run(rest);
   if (facts.rank > 0) return 0; // tools are one process: rank 0's
   return agent::run_tool(first, rest);
 }

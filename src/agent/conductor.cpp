@@ -10,6 +10,7 @@
 #include "agent/item_course.hpp"
 #include "agent/signals.hpp"
 #include "agent/staging.hpp"
+#include "agent/stuck_agent.hpp"
 #include "agent/training_course.hpp"
 #include "support/clock.hpp"
 
@@ -26,10 +27,11 @@ std::unique_ptr<Course> make_course(RunControl& control) {
 
 } // namespace
 
-Conductor::Conductor(const RunSetup& setup, comm::Messenger& messenger, WorkerLink& worker)
+Conductor::Conductor(const RunSetup& setup, comm::Messenger& messenger, WorkerLink& worker, std::function<void()> on_beat)
     : setup_(setup),
       messenger_(messenger),
       worker_(worker),
+      on_beat_(std::move(on_beat)),
       roster_(messenger.size()),
       staged_paths_(static_cast<std::size_t>(messenger.size()), setup.model) {}
 
@@ -197,6 +199,20 @@ void Conductor::lose_agent(int rank, const std::string& reason) {
   drop_rank(rank, reason, ExitCode::stopped);
 }
 
+/// By whoever is on its node. A whole node that is silent is mpirun's to notice.
+void Conductor::end_silent_agent(int rank) {
+  const wire::Join& silent = *roster_.at(rank).join;
+  for (int other = 0; other < roster_.size(); ++other) {
+    const RankState& state = roster_.at(other);
+    if (other == rank || state.gone || !state.join || state.join->node != silent.node) continue;
+    if (other == 0)
+      end_stuck_agent(silent.pid);
+    else
+      messenger_.post_message(other, Type::end_agent, wire::EndAgent{silent.pid});
+    return;
+  }
+}
+
 void Conductor::on_signal(const wire::Signal& told) {
   if (asked_.number == 0) asked_ = told;
   if (told.at_once != 0) leave_at_once();
@@ -241,16 +257,18 @@ void Conductor::beat(double now) {
   watched_s_ = now;
   if (now - beat_s_ < interval_s) return;
   beat_s_ = now;
+  if (on_beat_) on_beat_();
   if (launcher_gone() && phase_ != Phase::done)
     throw Error("the launcher of rank 0 has ended, and the other ranks with it", ExitCode::stopped);
-  wire::Buffer limit;
-  wire::Encoder(limit).put(setup_.rank_timeout_s);
+  wire::Buffer word;
+  wire::encode(wire::Heartbeat{setup_.rank_timeout_s, getpid(), roster_.at(0).join ? roster_.at(0).join->node : ""}, word);
   for (int rank = 1; rank < roster_.size(); ++rank) {
     const RankState& state = roster_.at(rank);
     // One that is silent may only have been stopped for a while: it still gets its words, one at a time.
-    if (!state.gone || messenger_.idle(rank)) messenger_.post(rank, Type::heartbeat, wire::View(limit));
-    if (phase_ != Phase::gathering && !state.gone && now - state.heard_s > setup_.rank_timeout_s)
-      lose_agent(rank, fmt::format("nothing heard from it for {:.0f} s", now - state.heard_s));
+    if (!state.gone || messenger_.idle(rank)) messenger_.post(rank, Type::heartbeat, wire::View(word));
+    if (phase_ == Phase::gathering || state.gone || now - state.heard_s <= setup_.rank_timeout_s) continue;
+    end_silent_agent(rank);
+    lose_agent(rank, fmt::format("nothing heard from it for {:.0f} s", now - state.heard_s));
   }
 }
 
@@ -285,15 +303,21 @@ void Conductor::drain() {
   post_all(Type::finish);
 }
 
+int Conductor::lost_agents() const {
+  int count = 0;
+  for (int rank = 1; rank < roster_.size(); ++rank) count += roster_.at(rank).gone ? 1 : 0;
+  return count;
+}
+
+bool Conductor::lost_machines() const {
+  if (asked_.number != 0) return asked_.from_launcher != 0;
+  return lost_agents() > 0 || launcher_gone();
+}
+
 bool Conductor::dismiss(double limit_s) {
   phase_ = Phase::done;
-  const auto any_gone = [this] {
-    for (int rank = 1; rank < roster_.size(); ++rank)
-      if (roster_.at(rank).gone) return true;
-    return false;
-  };
-  const auto say_bye = [&] {
-    const wire::Bye bye{0, static_cast<std::uint8_t>(any_gone() ? 1 : 0)};
+  const auto say_bye = [this] {
+    const wire::Bye bye{0, static_cast<std::uint8_t>(lost_agents() > 0 ? 1 : 0)};
     for (int rank = 1; rank < roster_.size(); ++rank) messenger_.post_message(rank, Type::bye, bye);
     messenger_.flush();
   };
@@ -304,7 +328,7 @@ bool Conductor::dismiss(double limit_s) {
   };
   say_bye();
   serve(limit_s, [&] { return all([this](int rank) { return roster_.at(rank).left && messenger_.idle(rank); }); });
-  if (!any_gone() && all([this](int rank) { return roster_.at(rank).left; })) return true;
+  if (lost_agents() == 0 && all([this](int rank) { return roster_.at(rank).left; })) return true;
   constexpr double last_word_s = 1;
   for (int rank = 1; rank < roster_.size(); ++rank)
     if (!roster_.at(rank).left) roster_.at(rank).gone = true;

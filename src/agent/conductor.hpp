@@ -22,7 +22,8 @@ namespace mgpu::agent {
 
 class Conductor final : private RunControl {
  public:
-  Conductor(const RunSetup& setup, comm::Messenger& messenger, WorkerLink& worker);
+  /// `on_beat`: called about once a second while the loop is alive.
+  Conductor(const RunSetup& setup, comm::Messenger& messenger, WorkerLink& worker, std::function<void()> on_beat = {});
   ~Conductor() override;
   Conductor(const Conductor&) = delete;
   Conductor& operator=(const Conductor&) = delete;
@@ -33,8 +34,8 @@ class Conductor final : private RunControl {
   /// Sends every rank home with an exit code of 0 (rank 0 carries the run's) and waits for their byes, at most `limit_s`. False
   /// if some rank is lost or did not answer: MPI must then be left without MPI_Finalize, and at once, as the others do.
   bool dismiss(double limit_s = 10);
-  /// The signal that stopped the run; 0: none did.
-  int stop_signal() const { return asked_.number; }
+  /// Whether agents or the launcher were lost (mpirun ends a job by TERM when it has lost a node), and nobody asked for the end.
+  bool lost_machines() const;
 
   const Roster& roster() const override { return roster_; }
 
@@ -56,7 +57,9 @@ class Conductor final : private RunControl {
   void on_failure(int rank, const wire::Failure& failure);
   void on_died(int rank, const wire::Died& died);
   void drop_rank(int rank, const std::string& reason, ExitCode code);
+  int lost_agents() const;
   void lose_agent(int rank, const std::string& reason);
+  void end_silent_agent(int rank);
   void on_signal(const wire::Signal& told);
   [[noreturn]] void leave_at_once();
   bool over() const { return phase_ == Phase::finishing || phase_ == Phase::done; }
@@ -78,6 +81,7 @@ class Conductor final : private RunControl {
   const RunSetup& setup_;
   comm::Messenger& messenger_;
   WorkerLink& worker_;
+  std::function<void()> on_beat_;
   Roster roster_;
   std::unique_ptr<Course> course_;
   Phase phase_ = Phase::gathering;

@@ -6,6 +6,7 @@
 
 #include "agent/signals.hpp"
 #include "agent/staging.hpp"
+#include "agent/stuck_agent.hpp"
 #include "support/clock.hpp"
 
 namespace mgpu::agent {
@@ -31,6 +32,7 @@ Router::Router(comm::Messenger& messenger, WorkerLink& worker, const RouterOptio
 
 int Router::run(const wire::Join& join) {
   messenger_.post_message(0, Type::join, join);
+  node_ = join.node;
   heard_s_ = beat_s_ = stepped_s_ = now_s();
   Backoff backoff;
   try {
@@ -112,7 +114,12 @@ void Router::on_rank0(Type type, wire::View payload) {
       on_bye(wire::decode<wire::Bye>(payload));
       break;
     case Type::heartbeat:
-      if (!payload.empty()) options_.rank_timeout_s = wire::Decoder(payload).get<double>();
+      if (payload.empty()) break;
+      rank0_ = wire::decode<wire::Heartbeat>(payload);
+      options_.rank_timeout_s = rank0_.timeout_s;
+      break;
+    case Type::end_agent:
+      end_stuck_agent(wire::decode<wire::EndAgent>(payload).pid);
       break;
     default:
       break; // nothing for a rank
@@ -151,8 +158,10 @@ void Router::watch_rank0() {
     without_finalize_ = true;
     if (rank == 0) throw lost("rank 0 died");
   }
-  if (now - heard_s_ > options_.rank_timeout_s)
+  if (now - heard_s_ > options_.rank_timeout_s) {
+    if (rank0_.node == node_) end_stuck_agent(rank0_.pid);
     throw lost(fmt::format("nothing heard from rank 0 for {:.0f} s; it is lost", now - heard_s_));
+  }
   if (now - beat_s_ < options_.heartbeat_s) return;
   beat_s_ = now;
   if (launcher_gone()) throw lost("the launcher of this rank has ended");

@@ -44,6 +44,8 @@ class Router {
   bool reported_end_ = false, rank0_dead_ = false, without_finalize_ = false;
   bool released_ = false; ///< all who live have said bye
   wire::Signal told_;     ///< what rank 0 knows of signals here
+  wire::Heartbeat rank0_; ///< its last word on itself
+  std::string node_;      ///< of this rank
   std::optional<int> exit_code_;
 };
 

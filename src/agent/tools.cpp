@@ -21,11 +21,13 @@ std::string help() {
     jobs += fmt::format("  {:<14} {}\n", entry.name, std::unique_ptr<Job>(entry.make())->summary());
   return fmt::format(
       "{0} {1}: distributed jobs on images and audio, one rank per GPU, one HDF5 file of results\n\n"
-      "  mpirun -np 8 {0} JOB [options]        one rank per GPU; also srun --mpi=pmix, also without mpirun (1 rank)\n\n"
+      "  mpirun -np 8 {0} JOB [options]        one rank per GPU; also srun --mpi=pmix, also without mpirun (1 rank)\n"
+      "  {0} launch -np 8 -- JOB [options]     the same, started again with --resume when a node or rank 0 is lost\n\n"
       "Jobs:\n{2}\n"
       "Tools (one process):\n"
       "  inspect OUT.h5                 what a result file holds\n"
       "  export OUT.h5 [--format csv]   its rows as csv or jsonl on standard output\n"
+      "  launch -np N -- JOB …          starts mpirun, watches the job, starts it again when it is lost\n"
       "  doctor                         what every rank sees (under mpirun): GPUs, cores, versions, self-test\n\n"
       "Examples:\n"
       "  mpirun -np 8 {0} infer --model resnet/ --input photos/ --output photos.h5\n"

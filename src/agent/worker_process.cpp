@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include <array>
+#include <cstdio>
 #include <cstdlib>
 #include <cstring>
 #include <filesystem>
@@ -185,7 +186,7 @@ void WorkerProcess::pass_on_errors() {
   std::array<char, 4096> text;
   for (ssize_t got = 0; errors_ >= 0 && (got = read(errors_, text.data(), text.size())) > 0;) {
     const std::string_view piece(text.data(), static_cast<std::size_t>(got));
-    fmt::print(stderr, "{}", piece);
+    std::fwrite(piece.data(), 1, piece.size(), stderr); // does not throw when mpirun is gone, and nobody reads
     last_words_.append(piece);
     if (last_words_.size() > 2 * last_words_bytes) last_words_.erase(0, last_words_.size() - last_words_bytes);
   }

@@ -74,6 +74,12 @@ auto fields(Is<Join> auto& m) {
   return std::tie(m.node, m.host, m.pid, m.launcher_local_rank, m.shared_rank, m.shared_size, m.cores, m.memory_free_bytes, m.mpi,
                   m.hdf5);
 }
+auto fields(Is<Heartbeat> auto& m) {
+  return std::tie(m.timeout_s, m.pid, m.node);
+}
+auto fields(Is<EndAgent> auto& m) {
+  return std::tie(m.pid);
+}
 auto fields(Is<Bye> auto& m) {
   return std::tie(m.exit_code, m.without_finalize);
 }
@@ -230,6 +236,12 @@ void encode(const SharedRange& message, Buffer& out) {
 void encode(const Join& message, Buffer& out) {
   encode_message(message, out);
 }
+void encode(const Heartbeat& message, Buffer& out) {
+  encode_message(message, out);
+}
+void encode(const EndAgent& message, Buffer& out) {
+  encode_message(message, out);
+}
 void encode(const Bye& message, Buffer& out) {
   encode_message(message, out);
 }
@@ -287,6 +299,8 @@ template Configure decode<Configure>(View);
 template Grant decode<Grant>(View);
 template SharedRange decode<SharedRange>(View);
 template Join decode<Join>(View);
+template Heartbeat decode<Heartbeat>(View);
+template EndAgent decode<EndAgent>(View);
 template Bye decode<Bye>(View);
 template Signal decode<Signal>(View);
 template Stage decode<Stage>(View);

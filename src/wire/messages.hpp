@@ -40,11 +40,12 @@ enum class Type : std::uint32_t {
   reduced,        ///< Reduce: it is summed
   // agent ↔ rank 0 only
   join,      ///< Join: a rank's node and launcher facts
-  heartbeat, ///< the loop is alive; rank 0 says how long the others may miss it (float64 seconds)
+  heartbeat, ///< the loop is alive; rank 0 adds a Heartbeat once it knows its options
   staged,    ///< Staged: the model lies in this node's memory
   stage,     ///< Stage: put the model into this node's memory
   bye,       ///< rank 0: end now (Bye); answered by bye. After a lost rank once more when all have answered: leave together
   signal,    ///< Signal: this rank was told to stop
+  end_agent, ///< EndAgent: the agent of another rank on this node is stuck
 };
 
 /// A GPU as its worker sees it.
@@ -264,6 +265,16 @@ struct Saved {
   std::string error;     ///< "" or why this rank could not write its part
 };
 
+struct Heartbeat {
+  double timeout_s = 0; ///< the others may miss rank 0 for so long
+  std::int32_t pid = 0; ///< of rank 0's agent
+  std::string node;     ///< where it runs
+};
+
+struct EndAgent {
+  std::int32_t pid = 0;
+};
+
 struct Bye {
   std::int32_t exit_code = 0;
   std::uint8_t without_finalize = 0; ///< a rank is lost: MPI_Finalize would wait for it
@@ -296,6 +307,8 @@ void encode(const Configure&, Buffer&);
 void encode(const Grant&, Buffer&);
 void encode(const SharedRange&, Buffer&);
 void encode(const Join&, Buffer&);
+void encode(const Heartbeat&, Buffer&);
+void encode(const EndAgent&, Buffer&);
 void encode(const Bye&, Buffer&);
 void encode(const Signal&, Buffer&);
 void encode(const Stage&, Buffer&);

@@ -97,6 +97,8 @@ TEST(Messages, OthersComeBack) {
   EXPECT_EQ(round_trip(Failure{75, "disk full"}).exit_code, 75);
   EXPECT_EQ(round_trip(SharedRange{64, 128}).size, 128u);
   EXPECT_EQ(round_trip(Stage{"/m"}).path, "/m");
+  EXPECT_EQ(round_trip(Heartbeat{25, 7, "n1"}).node, "n1");
+  EXPECT_EQ(round_trip(EndAgent{7}).pid, 7);
   EXPECT_EQ(round_trip(Bye{75, 1}).exit_code, 75);
   EXPECT_EQ(round_trip(Signal{10, 0, 1}).at_once, 1);
   EXPECT_EQ(round_trip(Staged{"/m", "no room", 2}).error, "no room");
@@ -138,6 +140,8 @@ TEST(Messages, TornOnesAreRefused) {
   expect_torn_is_refused(SharedRange{1, 2});
   expect_torn_is_refused(Join{});
   expect_torn_is_refused(Stage{"p"});
+  expect_torn_is_refused(Heartbeat{25, 7, "n1"});
+  expect_torn_is_refused(EndAgent{7});
   expect_torn_is_refused(Bye{1, 1});
   expect_torn_is_refused(Signal{15, 1, 0});
   expect_torn_is_refused(Staged{"p", "e", 1});

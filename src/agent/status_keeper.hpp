@@ -1,0 +1,31 @@
+#pragma once
+// Rank 0's words to whoever watches the run from outside: OUTPUT.status.json.
+#include <string>
+
+#include "launch/status.hpp"
+
+namespace mgpu::agent {
+
+/// A status that cannot be written is warned of once and changes nothing: whoever watches will take the run for lost, and a resume
+/// finds it complete.
+class StatusKeeper {
+ public:
+  /// `output`: the result file; "" for runs that have none. Under a launcher of ours even a run that could not begin leaves its end.
+  void begin(const std::string& output, const std::string& host);
+  /// The run has begun; on the disk.
+  void running();
+  /// Every few seconds; call as often as you like.
+  void beat();
+  /// The run has ended; on the disk.
+  void done(int exit_code, bool lost_machines);
+
+ private:
+  void write(bool durable);
+
+  std::string output_;
+  launch::Status status_;
+  bool written_ = false, warned_ = false;
+  double beat_s_ = 0;
+};
+
+} // namespace mgpu::agent

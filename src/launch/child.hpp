@@ -1,0 +1,38 @@
+#pragma once
+#include <sys/types.h>
+
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace mgpu::launch {
+
+/// A program in a process group of its own, so that a terminal's Ctrl-C is for this process to pass on. It gets TERM when this
+/// process dies.
+class Child {
+ public:
+  /// `reads`: has this process's standard input; otherwise nothing to read. Throws Error when it cannot be started.
+  Child(const std::vector<std::string>& command, bool reads);
+  /// Kills what is left.
+  ~Child();
+  Child(const Child&) = delete;
+  Child& operator=(const Child&) = delete;
+
+  /// waitpid's status once it has ended.
+  std::optional<int> ended();
+  void signal(int number) const;
+  /// TERM, and KILL when that has not worked after `patience_s`; to its whole group.
+  void end(double patience_s);
+
+ private:
+  pid_t pid_;
+  std::optional<int> status_;
+};
+
+/// "exit code 1", "killed by signal 9 (Killed)".
+std::string describe_end(int status);
+
+/// What a program prints on standard output, at most some kilobytes of it. Throws Error when it cannot be run or does not end in time.
+std::string output_of(const std::vector<std::string>& command);
+
+} // namespace mgpu::launch
