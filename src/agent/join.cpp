@@ -6,6 +6,8 @@
 #include <algorithm>
 #include <cstdlib>
 
+#include "agent/bad_devices.hpp"
+#include "support/clock.hpp"
 #include "write/hdf5_version.hpp"
 
 namespace mgpu::agent {
@@ -44,6 +46,7 @@ wire::Join describe_rank(const comm::LauncherFacts& facts, const comm::Environme
       pages > 0 && page_bytes > 0 ? static_cast<std::uint64_t>(pages) * static_cast<std::uint64_t>(page_bytes) : 0;
   join.mpi = facts.launcher.empty() ? "none (one process)" : comm::Environment::version();
   join.hdf5 = write::hdf5_version();
+  for (const BadDevice& device : BadDevices().read(unix_now_s())) join.bad_devices.emplace_back(device.uuid, device.reason);
   return join;
 }
 

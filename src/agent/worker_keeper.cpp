@@ -19,6 +19,7 @@ constexpr double look_every_s = 0.05;
 constexpr double spare_after_s = 5;
 /// A process that SIGKILL does not end hangs in its driver: it, and its GPU, are given up.
 constexpr double unkillable_after_s = 10;
+constexpr double left_out_s = 24 * 3600;
 /// A worker that shall end at once (its training begins again) and has not.
 constexpr double obeys_within_s = 10;
 
@@ -31,7 +32,8 @@ std::string name_of(const wire::Activity& activity) {
 
 } // namespace
 
-WorkerKeeper::WorkerKeeper(MakeWorker make) : make_(std::move(make)), worker_(make_()) {}
+WorkerKeeper::WorkerKeeper(MakeWorker make, ProbeDevice probe, BadDevices bad)
+    : make_(std::move(make)), probe_(std::move(probe)), bad_(std::move(bad)), worker_(make_()) {}
 
 void WorkerKeeper::post(Type type, wire::View payload) {
   if (retired_) return;
@@ -65,6 +67,7 @@ bool WorkerKeeper::pass_frames(const OnWorkerFrame& handle) {
     if (type == Type::opened && !opened_) {
       opened_ = true;
       opened_s_ = now_s();
+      uuid_ = wire::decode<wire::Opened>(payload).uuid;
     }
     // Before the first model is open a failure speaks of the model or the set-up, and ends the run.
     if (type == Type::failure && rules_.max_restarts > 0 && (opened_ || deaths_ > 0)) {
@@ -136,6 +139,7 @@ bool WorkerKeeper::replace_dead(const OnWorkerFrame& handle, double now) {
   if (told_s_ == 0) ++deaths_;
   retired_ = stuck || deaths_ > rules_.max_restarts;
   wire::Died died = describe(*end);
+  look_at_device(died, stuck);
   died.retired = retired_ ? 1 : 0;
   configured_ = opened_ = false;
   failure_.clear();
@@ -154,6 +158,19 @@ bool WorkerKeeper::replace_dead(const OnWorkerFrame& handle, double now) {
   if (!retired_ && !spare_hello_.empty()) handle(Type::hello, wire::View(spare_hello_), nullptr);
   spare_hello_.clear();
   return true;
+}
+
+/// A GPU that fails for good is given up at once, and left out of the runs of the next day.
+void WorkerKeeper::look_at_device(wire::Died& died, bool stuck) {
+  if (uuid_.empty()) return;
+  const std::string trouble = stuck ? "a process hangs in its driver" : probe_(uuid_);
+  const bool failed = died.spoke != 0 && died.reason.find("CUDA error") != std::string::npos;
+  if (!trouble.empty()) {
+    retired_ = true;
+    died.reason += fmt::format("; its GPU {} cannot be used: {}", uuid_, trouble);
+  }
+  if (!trouble.empty() || (retired_ && failed))
+    bad_.add({uuid_, trouble.empty() ? died.reason : trouble, unix_now_s() + left_out_s}, unix_now_s());
 }
 
 wire::Died WorkerKeeper::describe(const std::string& end) const {

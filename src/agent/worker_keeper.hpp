@@ -7,6 +7,7 @@
 #include <utility>
 #include <vector>
 
+#include "agent/bad_devices.hpp"
 #include "agent/worker_link.hpp"
 #include "wire/flight.hpp"
 
@@ -26,8 +27,10 @@ class LocalWorker : public WorkerLink {
 class WorkerKeeper final : public WorkerLink {
  public:
   using MakeWorker = std::function<std::unique_ptr<LocalWorker>()>;
+  /// Asks whether a GPU, by UUID, can still be used: "" or why not.
+  using ProbeDevice = std::function<std::string(const std::string& uuid)>;
   /// Starts the first worker.
-  explicit WorkerKeeper(MakeWorker make);
+  explicit WorkerKeeper(MakeWorker make, ProbeDevice probe = probe_device, BadDevices bad = BadDevices());
 
   void post(wire::Type type, wire::View payload = {}) override;
   void flush() override { worker_->flush(); }
@@ -53,7 +56,12 @@ class WorkerKeeper final : public WorkerLink {
   bool replace_dead(const OnWorkerFrame& handle, double now);
   wire::Died describe(const std::string& end) const;
 
+  void look_at_device(wire::Died& died, bool stuck);
+
   MakeWorker make_;
+  ProbeDevice probe_;
+  BadDevices bad_;
+  std::string uuid_;                            ///< of the GPU; "" on a CPU
   std::unique_ptr<LocalWorker> worker_, spare_; ///< the spare has started but knows nothing yet
   wire::Buffer spare_hello_;
   Rules rules_;

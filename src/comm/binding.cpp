@@ -28,12 +28,25 @@ std::string device_count(const wire::Hello& hello) {
   return fmt::format("{} GPU{}", hello.devices.size(), hello.devices.size() == 1 ? "" : "s");
 }
 
+/// Why a device is left out; nullptr if it is not.
+const std::string* bad_reason(const RankFacts& facts, const wire::Device& device) {
+  for (const auto& [uuid, reason] : facts.join.bad_devices)
+    if (uuid == device.uuid) return &reason;
+  return nullptr;
+}
+
 /// The devices `option` names on the node of this rank, as CUDA indices in the order given.
 std::vector<int> choose_devices(const RankFacts& facts, const std::string& option) {
   const std::vector<wire::Device>& devices = facts.hello.devices;
   std::vector<int> chosen;
   if (option == "auto") {
-    for (const wire::Device& device : devices) chosen.push_back(device.index);
+    for (const wire::Device& device : devices)
+      if (!bad_reason(facts, device)) chosen.push_back(device.index);
+    if (chosen.empty() && !devices.empty())
+      throw usage_error(
+          fmt::format("host {}: every GPU is left out because it failed lately ({}: {}); --devices 0,1,… takes them "
+                      "all the same, docs/faults.md says where the list is",
+                      facts.join.host, devices[0].uuid, *bad_reason(facts, devices[0])));
     return chosen;
   }
   for (const std::string& name : split(option)) {

@@ -9,6 +9,11 @@ inline double now_s() {
   return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
 }
 
+/// Seconds since 1970.
+inline double unix_now_s() {
+  return std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch()).count();
+}
+
 /// Now, as ISO 8601 in UTC: "2026-11-21T11:18:46Z".
 std::string utc_now();
 

@@ -72,7 +72,7 @@ auto fields(Is<SharedRange> auto& m) {
 }
 auto fields(Is<Join> auto& m) {
   return std::tie(m.node, m.host, m.pid, m.launcher_local_rank, m.shared_rank, m.shared_size, m.cores, m.memory_free_bytes, m.mpi,
-                  m.hdf5);
+                  m.hdf5, m.bad_devices);
 }
 auto fields(Is<Heartbeat> auto& m) {
   return std::tie(m.timeout_s, m.pid, m.node);

@@ -174,7 +174,8 @@ struct Join {
   std::int32_t shared_rank = -1, shared_size = -1; ///< MPI_Comm_split_type(SHARED)
   std::vector<std::int32_t> cores;                 ///< cores this node lets us use
   std::uint64_t memory_free_bytes = 0;
-  std::string mpi, hdf5; ///< versions
+  std::string mpi, hdf5;                                        ///< versions
+  std::vector<std::pair<std::string, std::string>> bad_devices; ///< UUIDs of GPUs to be left out, and why
 };
 
 /// Rows of a training run's data, sent to every rank once, in order.

@@ -2,9 +2,11 @@
 #include "agent/worker_keeper.hpp"
 
 #include <gmock/gmock.h>
+#include <unistd.h>
 
 #include <chrono>
 #include <deque>
+#include <filesystem>
 #include <thread>
 
 #include "support/clock.hpp"
@@ -54,11 +56,15 @@ class ScriptedWorker final : public LocalWorker {
 class KeeperTest : public testing::Test {
  protected:
   std::vector<ScriptedWorker*> workers_; ///< alive: the last; in front of the keeper, which makes the first at once
+  std::string bad_path_ = testing::TempDir() + "mgpu_keeper_bad_" + std::to_string(getpid());
+  std::string trouble_; ///< what the driver says of the GPU
   WorkerKeeper keeper_{[this] {
-    auto worker = std::make_unique<ScriptedWorker>();
-    workers_.push_back(worker.get());
-    return worker;
-  }};
+                         auto worker = std::make_unique<ScriptedWorker>();
+                         workers_.push_back(worker.get());
+                         return worker;
+                       },
+                       [this](const std::string&) { return trouble_; }, BadDevices(bad_path_)};
+  void TearDown() override { std::filesystem::remove(bad_path_); }
 
   ScriptedWorker& worker() { return *workers_.back(); }
   void configure(std::int32_t max_restarts, double item_timeout_s = 0, double stall_timeout_s = 0) {
@@ -70,9 +76,11 @@ class KeeperTest : public testing::Test {
     wire::encode(message, bytes);
     keeper_.post(Type::configure, bytes);
   }
-  void open(std::int32_t max_restarts = 2, double item_timeout_s = 0) {
+  void open(std::int32_t max_restarts = 2, double item_timeout_s = 0, const std::string& uuid = "") {
     configure(max_restarts, item_timeout_s);
-    worker().say(Type::opened, wire::Opened{});
+    wire::Opened opened;
+    opened.uuid = uuid;
+    worker().say(Type::opened, opened);
     poll();
   }
   void poll() {
@@ -164,6 +172,29 @@ TEST_F(KeeperTest, IsGivenUpAfterTooManyInARow) {
   }
   EXPECT_EQ(workers_.size(), 3U);
   EXPECT_TRUE(keeper_.ended().has_value());
+}
+
+TEST_F(KeeperTest, AGpuThatCannotBeUsedIsGivenUpAtOnceAndLeftOut) {
+  open(2, 0, "GPU-1234");
+  trouble_ = "nvmlDeviceGetMemoryInfo: GPU is lost";
+  worker().end = "killed by signal 9 (Killed)";
+  poll();
+  ASSERT_EQ(died_.size(), 1U);
+  EXPECT_EQ(died_[0].retired, 1);
+  EXPECT_THAT(died_[0].reason, HasSubstr("GPU is lost"));
+  const auto bad = BadDevices(bad_path_).read(unix_now_s() + 3600);
+  ASSERT_EQ(bad.size(), 1U);
+  EXPECT_EQ(bad[0].uuid, "GPU-1234");
+}
+
+TEST_F(KeeperTest, AGpuIsNotBlamedForWhatAnItemDid) {
+  open(1, 0, "GPU-1234");
+  for (int death = 0; death < 2; ++death) {
+    worker().end = "killed by signal 11 (Segmentation fault)";
+    poll();
+  }
+  EXPECT_EQ(died_.back().retired, 1);
+  EXPECT_TRUE(BadDevices(bad_path_).read(0).empty());
 }
 
 TEST_F(KeeperTest, AResultMakesItANewRow) {

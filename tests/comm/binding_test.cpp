@@ -63,6 +63,20 @@ TEST(Binding, DevicesByIndexAndUuid) {
   EXPECT_EQ(bind_all({rank_on("a", 4)}, options)[0].device, 1);
 }
 
+TEST(Binding, GpusThatFailedLatelyAreLeftOut) {
+  std::vector<RankFacts> ranks{rank_on("a", 3), rank_on("a", 3)};
+  for (RankFacts& rank : ranks) rank.join.bad_devices = {{"GPU-bbbbbbbb", "fell off the bus"}};
+  EXPECT_EQ(bind_all(ranks)[1].device, 2);
+  BindingOptions named;
+  named.devices = "1,0";
+  EXPECT_EQ(bind_all(ranks, named)[0].device, 1) << "who names it gets it";
+  ranks.push_back(ranks[0]);
+  EXPECT_THAT(refusal(ranks), HasSubstr("2 GPUs"));
+  RankFacts only = rank_on("b", 1);
+  only.join.bad_devices = {{"GPU-aaaaaaaa", "fell off the bus"}};
+  EXPECT_THAT(refusal({only}), HasSubstr("fell off the bus"));
+}
+
 TEST(Binding, UnknownDevicesAreNamed) {
   BindingOptions options;
   options.devices = "9";
