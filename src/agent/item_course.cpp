@@ -52,7 +52,8 @@ ItemCourse::ItemCourse(RunControl& control)
     : control_(control),
       setup_(control.setup()),
       output_(setup_),
-      grants_(static_cast<std::size_t>(control.roster().size())),
+      counts_(static_cast<std::size_t>(control.roster().size())),
+      grants_(counts_.size()),
       began_s_(now_s()) {}
 
 void ItemCourse::plan(const std::vector<comm::Binding>& bindings) {
@@ -227,7 +228,12 @@ void ItemCourse::on_results(int rank, wire::View block, const std::shared_ptr<vo
 
 void ItemCourse::accept(int rank, const wire::BatchResult& result, wire::View block, const std::shared_ptr<void>& owner) {
   last_result_s_ = now_s();
-  gatherer_->count(result, [&](const gather::FailedItem& failed) { tell_failure(rank, failed); });
+  const gather::Accepted accepted =
+      gatherer_->count(result, [&](const gather::FailedItem& failed) { tell_failure(rank, failed); });
+  Count& count = counts_[static_cast<std::size_t>(rank)];
+  count.items += accepted.rows;
+  count.failed += accepted.failed;
+  ++count.batches;
   output_.put({rank, block, owner});
   if (gatherer_->failed() > setup_.max_failures && stop_reason_.empty()) {
     stop_reason_ = fmt::format("{} items failed, --max-failures allows {}", gatherer_->failed(), setup_.max_failures);
@@ -252,7 +258,12 @@ Outcome ItemCourse::finish() {
   outcome.run_s = first_grant_s_ > 0 ? std::max(last_result_s_ - first_grant_s_, 0.0) : 0;
   outcome.open_s = (first_grant_s_ > 0 ? first_grant_s_ : now_s()) - began_s_;
   outcome.writer_busy = output_.busy_fraction();
-  const write::Footer footer = output_.finish(dispatcher_->all_done(), control_.roster());
+  const write::Footer footer = output_.finish(dispatcher_->all_done(), control_.roster(), {}, [this](write::RankRow& row) {
+    const Count& count = counts_[static_cast<std::size_t>(row.rank)];
+    row.items = count.items;
+    row.failed = count.failed;
+    row.batches = count.batches;
+  });
   if (!footer.complete)
     outcome.code = ExitCode::stopped;
   else if (outcome.failed > 0)

@@ -44,6 +44,10 @@ class ItemCourse final : public Course {
   const RunSetup& setup_;
   Output output_;
   std::vector<int> loaders_; ///< by rank
+  struct Count {
+    std::uint64_t items = 0, failed = 0, batches = 0;
+  };
+  std::vector<Count> counts_; ///< by rank, of all its workers: one that died has told nothing
   std::optional<dispatch::Plan> plan_;
   std::optional<dispatch::Dispatcher> dispatcher_;
   std::optional<gather::Gatherer> gatherer_;

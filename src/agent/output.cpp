@@ -37,12 +37,16 @@ void Output::check() const {
   if (writer_) writer_->check();
 }
 
-write::Footer Output::finish(bool complete, const Roster& roster, std::vector<write::Series> training) {
+write::Footer Output::finish(bool complete, const Roster& roster, std::vector<write::Series> training,
+                             const std::function<void(write::RankRow&)>& adjust) {
   write::Footer footer;
   footer.complete = complete;
   footer.finished = utc_now();
   if (model_hash_.valid()) footer.model_sha256 = model_hash_.get();
-  for (int rank = 0; rank < roster.size(); ++rank) footer.ranks.push_back(rank_row(rank, roster.at(rank)));
+  for (int rank = 0; rank < roster.size(); ++rank) {
+    footer.ranks.push_back(rank_row(rank, roster.at(rank)));
+    if (adjust) adjust(footer.ranks.back());
+  }
   footer.training = std::move(training);
   writer().finish(footer);
   return footer;

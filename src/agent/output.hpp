@@ -1,5 +1,6 @@
 #pragma once
 // The result file of a run as a course sees it: made while the models open, filled while they work, completed at the end.
+#include <functional>
 #include <future>
 #include <memory>
 #include <optional>
@@ -28,7 +29,9 @@ class Output {
   void check() const;
   double busy_fraction() const { return writer_ ? writer_->busy_fraction() : 0; }
   /// Writes everything that is left and closes the file.
-  write::Footer finish(bool complete, const Roster& roster, std::vector<write::Series> training = {});
+  /// `adjust` sees each rank's row before it is written.
+  write::Footer finish(bool complete, const Roster& roster, std::vector<write::Series> training = {},
+                       const std::function<void(write::RankRow&)>& adjust = {});
   /// Removes a file that was made but has nothing in it.
   void discard() noexcept;
 

@@ -251,7 +251,8 @@ std::optional<std::string> WorkerProcess::ended() {
   if (!shared_->channel.closed() || waitpid(pid_, &status, WNOHANG) != pid_) return std::nullopt;
   pass_on_errors();
   if (WIFSIGNALED(status))
-    end_ = fmt::format("killed by signal {} ({})", WTERMSIG(status), strsignal(WTERMSIG(status)));
+    end_ = fmt::format("killed by signal {} ({}{})", WTERMSIG(status), strsignal(WTERMSIG(status)),
+                       WTERMSIG(status) == SIGKILL ? ", as the kernel does when memory is short" : "");
   else
     end_ = WEXITSTATUS(status) == 0 ? "" : fmt::format("exit code {}", WEXITSTATUS(status));
   return end_;

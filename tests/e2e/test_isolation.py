@@ -50,6 +50,8 @@ def test_an_item_that_crashes_the_decoder(bundle, pictures, undisturbed, tmp_pat
     error = check_only(tmp_path / "out.h5", undisturbed, 9)
     assert "3 worker(s) died over it" in error and "signal 11" in error and "while preparing item 9" in error, error
     assert "another takes its place" in done.out + done.err
+    with h5py.File(tmp_path / "out.h5") as file:
+        assert file["ranks"]["items"].sum() == 45 and file["ranks"]["failed"].sum() == 1, "what workers did that died later counts, too"
 
 
 def test_an_item_that_kills_without_a_trace(bundle, pictures, undisturbed, tmp_path):
