@@ -19,6 +19,7 @@ namespace mgpu::agent {
 struct Outcome {
   ExitCode code = ExitCode::ok;
   std::uint64_t done = 0, failed = 0, flagged = 0;
+  std::uint64_t earlier = 0; ///< of those done, by runs that this one went on with
   double run_s = 0;       ///< first work to last result
   double open_s = 0;      ///< start to first work
   double writer_busy = 0; ///< fraction of run_s

@@ -7,7 +7,9 @@
 #include <utility>
 
 #include "agent/report.hpp"
+#include "mgpu/version.hpp"
 #include "support/clock.hpp"
+#include "support/hash.hpp"
 #include "support/rank_logs.hpp"
 #include "support/text.hpp"
 #include "write/read_file.hpp"
@@ -64,10 +66,38 @@ void ItemCourse::plan(const std::vector<comm::Binding>& bindings) {
   options.retries = static_cast<std::uint32_t>(setup_.retries);
   // Its agent ends a worker that is late; an agent that does not is given up.
   if (setup_.item_timeout_s > 0) options.batch_timeout_s = 2 * setup_.item_timeout_s * plan_->batch_size() + late_agent_s;
-  dispatcher_.emplace(*plan_, options);
   gatherer_.emplace(plan_->items(), plan_->batch_size());
+  identify(bindings[0].device >= 0);
+  dispatcher_.emplace(*plan_, options, setup_.resume && !setup_.dry_run ? go_on() : std::vector<bool>());
   for (const std::string& name : setup_.item_columns) item_columns_.push_back(setup_.manifest.column(name).value());
   print_plan(setup_, *plan_, control_.roster(), bindings);
+}
+
+void ItemCourse::identify(bool gpu) {
+  identity_.job = setup_.job_name;
+  identity_.version = std::string(version);
+  identity_.device_kind = gpu ? "cuda" : "cpu";
+  identity_.batch_size = plan_->batch_size();
+  identity_.options = setup_.result_options;
+  identity_.model = setup_.model;
+  if (!setup_.model.empty()) identity_.model_state = state_of(setup_.model);
+  identity_.items = plan_->items();
+}
+
+/// What earlier runs have done, by batch.
+std::vector<bool> ItemCourse::go_on() {
+  const std::optional<write::Earlier> earlier = output_.resume(control_.roster().size(), identity_);
+  if (!earlier) return {};
+  earlier_ = earlier->done;
+  gatherer_->begin_with(earlier->done, earlier->failed, earlier->flagged);
+  std::string text = fmt::format("--resume: {} of {} items are done already", earlier->done, plan_->items());
+  if (earlier->failed > 0) text += fmt::format(", {} of them failed", earlier->failed);
+  if (earlier->mistrusted > 0)
+    text += fmt::format("; {} are done again, as their rows are not what the journal says", earlier->mistrusted);
+  if (earlier->damaged_bytes > 0)
+    text += fmt::format("; {} of the journal are damaged", human_bytes(static_cast<double>(earlier->damaged_bytes)));
+  print_notice(text);
+  return earlier->batches;
 }
 
 void ItemCourse::describe(int rank, wire::Configure& configure) const {
@@ -139,6 +169,7 @@ void ItemCourse::stop(const std::string& reason, double now, double grace_s) {
 }
 
 void ItemCourse::show(Progress& progress, double now) const {
+  progress.begin_with(earlier_);
   progress.update(gatherer_->done(), gatherer_->failed(), now, opening_line(control_.roster()));
 }
 
@@ -252,6 +283,7 @@ void ItemCourse::tell_failure(int rank, const gather::FailedItem& failed) {
 Outcome ItemCourse::finish() {
   Outcome outcome;
   outcome.done = gatherer_->done();
+  outcome.earlier = earlier_;
   outcome.failed = gatherer_->failed();
   outcome.flagged = gatherer_->flagged();
   outcome.stopped = stop_reason_;

@@ -17,7 +17,7 @@ class ItemCourse final : public Course {
   explicit ItemCourse(RunControl& control);
 
   void plan(const std::vector<comm::Binding>& bindings) override;
-  void start() override { output_.start(control_.roster().size()); }
+  void start() override { output_.start(control_.roster().size(), identity_); }
   void describe(int rank, wire::Configure& configure) const override;
   void opened(int rank, bool again) override;
   void worker_died(int rank, const wire::Died& died) override;
@@ -32,6 +32,8 @@ class ItemCourse final : public Course {
   void discard_unused() noexcept override;
 
  private:
+  void identify(bool gpu);
+  std::vector<bool> go_on();
   void hand_out(double now);
   void add_to_grant(wire::Grant& grant, const dispatch::Lease& lease) const;
   void fail_row(int rank, const dispatch::Lease& lease, const std::string& reason);
@@ -53,6 +55,8 @@ class ItemCourse final : public Course {
   std::optional<gather::Gatherer> gatherer_;
   std::vector<wire::Grant> grants_;       ///< by rank: being put together
   std::vector<std::size_t> item_columns_; ///< indices into the manifest
+  write::Identity identity_;
+  std::uint64_t earlier_ = 0; ///< items done by runs that this one goes on with
   double began_s_, first_grant_s_ = 0, last_result_s_ = 0;
   std::string stop_reason_;
   double grace_s_ = setup_.grace_s;

@@ -7,12 +7,32 @@
 
 namespace mgpu::agent {
 
-void Output::start(int world_size) {
-  const write::Header header{setup_.job_name, setup_.command, setup_.config.json().dump(), std::string(version), setup_.model, "",
-                             utc_now(),       world_size};
-  file_ = std::async(std::launch::async,
-                     [this, header] { return write::ResultFile::create(setup_.output, setup_.manifest, header); });
-  if (!setup_.model.empty()) model_hash_ = std::async(std::launch::async, [path = setup_.model] { return sha256_of(path); });
+write::Header Output::header(int world_size) const {
+  return {setup_.job_name, setup_.command, setup_.config.json().dump(), std::string(version), setup_.model, "", utc_now(), world_size};
+}
+
+std::optional<write::Earlier> Output::resume(int world_size, write::Identity identity) {
+  identity.manifest_sha256 = write::sha256_of(setup_.manifest);
+  if (!setup_.model.empty()) identity.model_sha256 = model_sha256_ = sha256_of(setup_.model);
+  write::Header facts = header(world_size);
+  facts.identity = std::move(identity);
+  std::unique_ptr<write::ResultFile> file = write::ResultFile::resume(setup_.output, facts, setup_.verify);
+  if (!file) return std::nullopt;
+  const write::Earlier earlier = file->earlier();
+  writer_ = std::make_unique<write::Writer>(std::move(file));
+  return earlier;
+}
+
+void Output::start(int world_size, const std::optional<write::Identity>& identity) {
+  if (writer_) return;
+  write::Header facts = header(world_size);
+  facts.identity = identity;
+  file_ = std::async(std::launch::async, [this, facts]() mutable {
+    if (facts.identity) facts.identity->manifest_sha256 = write::sha256_of(setup_.manifest);
+    return write::ResultFile::create(setup_.output, setup_.manifest, facts);
+  });
+  if (!setup_.model.empty() && model_sha256_.empty())
+    model_hash_ = std::async(std::launch::async, [path = setup_.model] { return sha256_of(path); });
 }
 
 write::Writer& Output::writer() {
@@ -33,8 +53,15 @@ void Output::put(write::Block block) {
   writer().put(std::move(block));
 }
 
-void Output::check() const {
-  if (writer_) writer_->check();
+void Output::check() {
+  if (model_hash_.valid() && model_hash_.wait_for(std::chrono::seconds(0)) == std::future_status::ready)
+    model_sha256_ = model_hash_.get();
+  if (!writer_) return;
+  if (!told_hash_ && !model_sha256_.empty()) {
+    told_hash_ = true;
+    writer_->set_model_sha256(model_sha256_);
+  }
+  writer_->check();
 }
 
 write::Footer Output::finish(bool complete, const Roster& roster, std::vector<write::Series> training,
@@ -42,7 +69,8 @@ write::Footer Output::finish(bool complete, const Roster& roster, std::vector<wr
   write::Footer footer;
   footer.complete = complete;
   footer.finished = utc_now();
-  if (model_hash_.valid()) footer.model_sha256 = model_hash_.get();
+  if (model_hash_.valid()) model_sha256_ = model_hash_.get();
+  footer.model_sha256 = model_sha256_;
   for (int rank = 0; rank < roster.size(); ++rank) {
     footer.ranks.push_back(rank_row(rank, roster.at(rank)));
     if (adjust) adjust(footer.ranks.back());

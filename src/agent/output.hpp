@@ -17,16 +17,20 @@ class Output {
  public:
   explicit Output(const RunSetup& setup) : setup_(setup) {}
 
-  /// Begins to make the file, and to hash the model, on threads of their own.
-  void start(int world_size);
+  /// Goes on with what earlier runs left; what that is, or nothing: then start() must follow. Reads the journal and the model, which takes
+  /// its time. Throws usage_error when they were other runs.
+  std::optional<write::Earlier> resume(int world_size, write::Identity identity);
+  /// Begins to make the file, unless there is one to go on with, and to hash the model, on threads of their own. With an identity the run
+  /// can be gone on with later.
+  void start(int world_size, const std::optional<write::Identity>& identity = std::nullopt);
   /// The output columns, as each rank announces them; throws Error when two ranks differ.
   void set_columns(const std::vector<ColumnSpec>& columns);
   /// Queues a block of results. Never waits, but the first time.
   void put(write::Block block);
   /// The disk is slower than the ranks.
   bool full() const { return writer_ && writer_->full(); }
-  /// Throws what the writer met.
-  void check() const;
+  /// Throws what the writer met. To be called often: tells it the model's hash when that is known.
+  void check();
   double busy_fraction() const { return writer_ ? writer_->busy_fraction() : 0; }
   /// Writes everything that is left and closes the file.
   /// `adjust` sees each rank's row before it is written.
@@ -37,11 +41,14 @@ class Output {
 
  private:
   write::Writer& writer();
+  write::Header header(int world_size) const;
   const RunSetup& setup_;
   std::future<std::unique_ptr<write::ResultFile>> file_;
   std::unique_ptr<write::Writer> writer_;
   std::optional<std::vector<ColumnSpec>> columns_;
   std::future<std::string> model_hash_;
+  std::string model_sha256_; ///< "": not known yet
+  bool told_hash_ = false;
 };
 
 } // namespace mgpu::agent

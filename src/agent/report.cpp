@@ -33,6 +33,10 @@ double average(const std::vector<write::RankRow>& ranks, double write::RankRow::
   return ranks.empty() || wall_s <= 0 ? 0.0 : sum / (wall_s * static_cast<double>(ranks.size()));
 }
 
+double items_per_second(const Outcome& outcome) {
+  return outcome.run_s > 0 ? static_cast<double>(outcome.done - outcome.earlier) / outcome.run_s : 0;
+}
+
 } // namespace
 
 std::string core_list(const std::vector<std::int32_t>& cores) {
@@ -146,11 +150,13 @@ void print_table(const RunSetup& setup, const Outcome& outcome, const std::vecto
                     human_bytes(static_cast<double>(row.memory_bytes))});
   }
   fmt::print("\n{}", table(rows, {true, false, false, true, true, true, true, true, true}));
-  const double rate = outcome.run_s > 0 ? static_cast<double>(outcome.done) / outcome.run_s : 0;
-  fmt::print("{} items in {} ({:.1f} items/s), {} failed", outcome.done, human_duration(outcome.run_s), rate, outcome.failed);
+  const std::uint64_t done_now = outcome.done - outcome.earlier;
+  fmt::print("{} items in {} ({:.1f} items/s), {} failed", done_now, human_duration(outcome.run_s), items_per_second(outcome),
+             outcome.failed);
+  if (outcome.earlier > 0) fmt::print(", {} more were done by earlier runs", outcome.earlier);
   if (outcome.flagged > 0) fmt::print(", {} with outputs that are not finite (/items/flags)", outcome.flagged);
   fmt::print("; ranks ready after {}\n", human_duration(outcome.open_s));
-  if (outcome.done > 0) fmt::print("{}\n", bottleneck(outcome, ranks));
+  if (done_now > 0) fmt::print("{}\n", bottleneck(outcome, ranks));
   if (!outcome.stopped.empty())
     fmt::print("Stopped early: {}. {} of {} items are done and kept in {}; the same command with --resume finishes the job.\n",
                outcome.stopped, outcome.done, setup.manifest.size(), setup.output);
@@ -194,7 +200,8 @@ void write_summary(const RunSetup& setup, const Outcome& outcome, const write::F
                          {"complete", footer.complete},
                          {"seconds", outcome.run_s},
                          {"open_seconds", outcome.open_s},
-                         {"items_per_second", outcome.run_s > 0 ? static_cast<double>(outcome.done) / outcome.run_s : 0.0},
+                         {"items_per_second", items_per_second(outcome)},
+                         {"earlier", outcome.earlier},
                          {"world_size", footer.ranks.size()},
                          {"stopped", outcome.stopped},
                          {"error", outcome.error},

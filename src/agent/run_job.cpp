@@ -55,8 +55,15 @@ manifest::Media manifest_media(Media media) {
   return manifest::Media::any;
 }
 
+/// A .partial beside it belongs to a later run, begun with --overwrite, that is not complete.
 bool is_complete(const RunSetup& setup) {
-  return setup.config.get<bool>("resume") && fs::exists(setup.output) && write::ReadFile(setup.output).complete();
+  return setup.resume && fs::exists(setup.output) && !fs::exists(setup.output + ".partial") &&
+         write::ReadFile(setup.output).complete();
+}
+
+write::Existing existing(const RunSetup& setup) {
+  if (setup.resume) return write::Existing::resume;
+  return setup.config.get<bool>("overwrite") ? write::Existing::overwrite : write::Existing::refuse;
 }
 
 } // namespace
@@ -70,6 +77,10 @@ RunSetup prepare_run(const std::string& job_name, const Job& job, const cli::Res
   setup.command = command;
   setup.model = config.get<std::string>("model");
   setup.output = config.get<std::string>("output");
+  setup.resume = config.get<bool>("resume");
+  setup.verify = config.get<bool>("verify");
+  for (const cli::Origin& origin : resolved.origins)
+    if (origin.changes_results) setup.result_options[origin.name] = config.get<nlohmann::json>(origin.name);
   const auto input = config.get<std::string>("input");
   if (input.empty()) throw usage_error("--input is missing: a folder, a list or a table of files");
   if (setup.output.empty()) throw usage_error("--output is missing: the result file, for example out.h5");
@@ -111,8 +122,7 @@ RunSetup prepare_run(const std::string& job_name, const Job& job, const cli::Res
   setup.item_columns = job.item_columns(config);
   for (const std::string& column : setup.item_columns)
     if (!setup.manifest.column(column)) throw usage_error(fmt::format("--input {}: the table has no column '{}'", input, column));
-  const bool resume = config.get<bool>("resume");
-  if (!setup.dry_run) write::ResultFile::check(setup.output, config.get<bool>("overwrite") || resume);
+  if (!setup.dry_run) write::ResultFile::check(setup.output, existing(setup));
   if (job.trains() && !is_complete(setup)) prepare_training(setup);
   return setup;
 }
@@ -127,11 +137,9 @@ RunSetup keep_alive(comm::Messenger& messenger, const std::function<RunSetup()>&
 }
 
 bool already_complete(const RunSetup& setup) {
-  if (is_complete(setup)) return true;
-  const bool unfinished = fs::exists(setup.output) || fs::exists(setup.output + ".partial");
-  if (setup.config.get<bool>("resume") && unfinished && !setup.job->trains())
-    print_notice("--resume: this version keeps finished runs but begins unfinished ones again; the results will be the same");
-  return false;
+  if (!is_complete(setup)) return false;
+  if (!setup.dry_run) write::ResultFile::tidy(setup.output);
+  return true;
 }
 
 } // namespace mgpu::agent

@@ -36,6 +36,8 @@ struct RunSetup {
   std::string model; ///< "" if the job has none
   ModelLoad model_load = ModelLoad::automatic;
   std::string output;
+  bool resume = false, verify = false;
+  nlohmann::json result_options = nlohmann::json::object(); ///< of config: those that change results
   std::uint32_t batch_size = 0; ///< 0: auto
   dispatch::Schedule schedule = dispatch::Schedule::dynamic;
   comm::BindingOptions binding;

@@ -28,6 +28,7 @@ std::string help() {
       "  inspect OUT.h5                 what a result file holds\n"
       "  export OUT.h5 [--format csv]   its rows as csv or jsonl on standard output\n"
       "  launch -np N -- JOB …          starts mpirun, watches the job, starts it again when it is lost\n"
+      "  recover OUT.h5                 a readable file from what a dead run left\n"
       "  doctor                         what every rank sees (under mpirun): GPUs, cores, versions, self-test\n\n"
       "Examples:\n"
       "  mpirun -np 8 {0} infer --model resnet/ --input photos/ --output photos.h5\n"
@@ -80,6 +81,11 @@ int run_tool(const std::string& name, const std::vector<std::string>& arguments)
     app.add_option("FILE", path, "a result file")->required();
     app.add_option("--format", format, "csv or jsonl [csv]")->check(CLI::IsMember({"csv", "jsonl"}));
     return with_arguments(app, arguments, [&] { write::export_rows(path, format, std::cout); });
+  }
+  if (name == "recover") {
+    CLI::App app("A readable result file from what a dead run left", fmt::format("{} recover", program_name()));
+    app.add_option("FILE", path, "the --output of the run")->required();
+    return with_arguments(app, arguments, [&] { write::recover(path, std::cout); });
   }
   throw usage_error(fmt::format("there is no job or tool '{}' (see {} --help)", name, program_name()));
 }

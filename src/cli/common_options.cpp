@@ -1,3 +1,6 @@
+#include <algorithm>
+#include <array>
+
 #include "cli/options.hpp"
 
 namespace mgpu::cli {
@@ -31,6 +34,7 @@ const std::vector<OptionSpec>& common_options() {
        "HOW",
        {"auto", "staged", "staggered", "independent"}},
       {"resume", false, "go on with an earlier run; a complete one is left as it is"},
+      {"verify", false, "with --resume: compare all finished rows with the journal, not only the last ones"},
       {"overwrite", false, "replace an existing output file"},
       {"retries", 2, "how often an item that killed or hung its worker is tried again, before it counts as failed", "N"},
       {"item-timeout", 0.0,
@@ -53,6 +57,12 @@ const std::vector<OptionSpec>& common_options() {
       {"dry-run", false, "print the plan and run nothing"},
   };
   return options;
+}
+
+bool changes_results(std::string_view option) {
+  // --input, --model and --batch-size count, too: by what they come to, not by what was typed.
+  constexpr std::array<std::string_view, 4> names{"dtype", "max-pixels", "max-audio-seconds", "max-file-bytes"};
+  return std::find(names.begin(), names.end(), option) != names.end();
 }
 
 } // namespace mgpu::cli

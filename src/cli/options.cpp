@@ -173,7 +173,9 @@ Resolved resolve(const std::string& program, const std::string& job_name, const 
   const std::map<std::string, std::string> file = read_config(config_path, options);
 
   Resolved resolved;
-  for (const OptionSpec& option : options) {
+  const std::size_t common = common_options().size();
+  for (std::size_t at = 0; at < options.size(); ++at) {
+    const OptionSpec& option = options[at];
     json value = option.default_value;
     std::string source = "default";
     if (const auto flag = typed.values.find(option.name); flag != typed.values.end()) {
@@ -186,7 +188,8 @@ Resolved resolve(const std::string& program, const std::string& job_name, const 
       source = "file " + config_path;
       value = convert(option, line->second, source);
     }
-    resolved.origins.push_back({option.name, show(value), source});
+    resolved.origins.push_back(
+        {option.name, show(value), source, at >= common || changes_results(option.name)});
     resolved.config.set(option.name, std::move(value));
   }
   return resolved;

@@ -1,6 +1,7 @@
 #pragma once
 // The command line: which options there are, and what they come to (flag > environment > file > default).
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "mgpu/config.hpp"
@@ -11,10 +12,14 @@ namespace mgpu::cli {
 /// The options every job has, in the order help shows them.
 const std::vector<OptionSpec>& common_options();
 
+/// Whether another value of one of them may give other results; most say how a run goes, not what comes out. A job's own all count.
+bool changes_results(std::string_view common_option);
+
 /// Where an option's value came from, for the table a run prints.
 struct Origin {
   std::string name, value;
   std::string source; ///< "flag", "environment MGPU_X", "file run.toml", "default"
+  bool changes_results = false; ///< a run that was begun with one value cannot be gone on with another
 };
 
 struct Resolved {

@@ -31,6 +31,12 @@ class Gatherer {
   /// Counts an opened block; calls `failed` for each failed row.
   Accepted count(const wire::BatchResult& result, const std::function<void(const FailedItem&)>& failed);
 
+  /// Counts what earlier runs have done.
+  void begin_with(std::uint64_t done, std::uint64_t failed, std::uint64_t flagged) {
+    done_ = done;
+    failed_ = failed;
+    flagged_ = flagged;
+  }
   std::uint64_t done() const { return done_; }
   std::uint64_t failed() const { return failed_; }
   std::uint64_t flagged() const { return flagged_; }

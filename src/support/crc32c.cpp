@@ -3,6 +3,10 @@
 #include <array>
 #include <cstring>
 
+#if defined(__x86_64__)
+#include <nmmintrin.h>
+#endif
+
 namespace mgpu {
 
 namespace {
@@ -26,12 +30,7 @@ constexpr Tables make_tables() {
 }
 constexpr Tables tables = make_tables();
 
-} // namespace
-
-std::uint32_t crc32c(std::span<const std::byte> bytes, std::uint32_t crc) {
-  crc = ~crc;
-  const std::byte* at = bytes.data();
-  std::size_t left = bytes.size();
+std::uint32_t by_tables(const std::byte* at, std::size_t left, std::uint32_t crc) {
   for (; left >= step_bytes; left -= step_bytes, at += step_bytes) {
     std::uint64_t word;
     std::memcpy(&word, at, sizeof word);
@@ -40,7 +39,32 @@ std::uint32_t crc32c(std::span<const std::byte> bytes, std::uint32_t crc) {
     for (std::size_t k = 0; k < step_bytes; ++k) crc ^= tables[step_bytes - 1 - k][(word >> (8 * k)) & 0xFF];
   }
   for (; left > 0; --left, ++at) crc = (crc >> 8) ^ tables[0][(crc ^ static_cast<std::uint32_t>(*at)) & 0xFF];
-  return ~crc;
+  return crc;
+}
+
+#if defined(__x86_64__)
+/// The processor's own instruction: every result row passes through here, so it must cost little beside the disk.
+__attribute__((target("sse4.2"))) std::uint32_t by_instruction(const std::byte* at, std::size_t left, std::uint32_t crc) {
+  std::uint64_t wide = crc;
+  for (; left >= step_bytes; left -= step_bytes, at += step_bytes) {
+    std::uint64_t word;
+    std::memcpy(&word, at, sizeof word);
+    wide = _mm_crc32_u64(wide, word);
+  }
+  crc = static_cast<std::uint32_t>(wide);
+  for (; left > 0; --left, ++at) crc = _mm_crc32_u8(crc, static_cast<unsigned char>(*at));
+  return crc;
+}
+#endif
+
+} // namespace
+
+std::uint32_t crc32c(std::span<const std::byte> bytes, std::uint32_t crc) {
+#if defined(__x86_64__)
+  static const bool has_instruction = __builtin_cpu_supports("sse4.2") != 0;
+  if (has_instruction) return ~by_instruction(bytes.data(), bytes.size(), ~crc);
+#endif
+  return ~by_tables(bytes.data(), bytes.size(), ~crc);
 }
 
 } // namespace mgpu

@@ -38,7 +38,50 @@ std::string hex_of(EVP_MD_CTX* digest) {
   return hex;
 }
 
+/// The files of a folder, in order of their paths.
+std::vector<fs::path> files_of(const std::string& folder) {
+  std::vector<fs::path> files;
+  for (const auto& entry : fs::recursive_directory_iterator(folder))
+    if (entry.is_regular_file()) files.push_back(entry.path());
+  std::sort(files.begin(), files.end());
+  return files;
+}
+
 } // namespace
+
+struct Sha256::Impl {
+  Digest digest{EVP_MD_CTX_new(), &EVP_MD_CTX_free};
+};
+
+Sha256::Sha256() : impl_(std::make_unique<Impl>()) {
+  EVP_DigestInit_ex(impl_->digest.get(), EVP_sha256(), nullptr);
+}
+
+Sha256::~Sha256() = default;
+
+void Sha256::add(std::string_view text) {
+  const std::uint64_t size = text.size();
+  EVP_DigestUpdate(impl_->digest.get(), &size, sizeof size);
+  EVP_DigestUpdate(impl_->digest.get(), text.data(), text.size());
+}
+
+std::string Sha256::hex() {
+  return hex_of(impl_->digest.get());
+}
+
+std::string state_of(const std::string& path) {
+  const auto describe = [](const fs::path& file) {
+    return fmt::format("{} bytes of {}", fs::file_size(file), fs::last_write_time(file).time_since_epoch().count());
+  };
+  std::error_code error;
+  if (!fs::is_directory(path, error)) return describe(path);
+  Sha256 all;
+  for (const fs::path& file : files_of(path)) {
+    all.add(file.lexically_relative(path).string());
+    all.add(describe(file));
+  }
+  return all.hex();
+}
 
 std::string sha256_of_text(std::string_view text) {
   const Digest digest(EVP_MD_CTX_new(), &EVP_MD_CTX_free);
@@ -51,11 +94,7 @@ std::string sha256_of(const std::string& path) {
   const Digest digest(EVP_MD_CTX_new(), &EVP_MD_CTX_free);
   EVP_DigestInit_ex(digest.get(), EVP_sha256(), nullptr);
   if (fs::is_directory(path)) {
-    std::vector<fs::path> files;
-    for (const auto& entry : fs::recursive_directory_iterator(path))
-      if (entry.is_regular_file()) files.push_back(entry.path());
-    std::sort(files.begin(), files.end());
-    for (const fs::path& file : files) {
+    for (const fs::path& file : files_of(path)) {
       const std::string name = file.lexically_relative(path).string();
       EVP_DigestUpdate(digest.get(), name.c_str(), name.size() + 1);
       add_file(digest.get(), file);

@@ -30,7 +30,7 @@ Progress::~Progress() {
 }
 
 std::string Progress::text(std::uint64_t done, std::uint64_t failed, double elapsed_s) const {
-  const double rate = elapsed_s > 0 ? static_cast<double>(done) / elapsed_s : 0.0;
+  const double rate = elapsed_s > 0 ? static_cast<double>(done - std::min(done, earlier_)) / elapsed_s : 0.0;
   std::string line = fmt::format("{}/{} items · {:.1f} items/s", done, total_, rate);
   if (failed > 0) line += fmt::format(" · {} failed", failed);
   if (rate > 0 && done < total_) line += fmt::format(" · {} left", human_duration(static_cast<double>(total_ - done) / rate));
@@ -43,7 +43,7 @@ void Progress::update(std::uint64_t done, std::uint64_t failed, double now_s, st
   failed_ = failed;
   if (!due(now_s)) return;
   shown_s_ = now_s;
-  print(done, total_, done == 0 && !opening.empty() ? std::string(opening) : text(done, failed, now_s - began_s_));
+  print(done, total_, done == earlier_ && !opening.empty() ? std::string(opening) : text(done, failed, now_s - began_s_));
 }
 
 void Progress::show(std::uint64_t done, std::uint64_t total, std::string_view line, double now_s) {

@@ -12,6 +12,8 @@ class Progress {
   Progress(std::string_view mode, std::uint64_t total);
   ~Progress();
 
+  /// So many are done already: they do not count for the speed.
+  void begin_with(std::uint64_t done) { earlier_ = done; }
   /// Cheap to call often. `opening` is shown while nothing is done yet.
   void update(std::uint64_t done, std::uint64_t failed, double now_s, std::string_view opening = {});
   /// As update, with a line of the caller's own: `done` of `total` is what the bar shows.
@@ -30,7 +32,7 @@ class Progress {
   enum class Mode : std::uint8_t { bar, plain, none } mode_;
   std::uint64_t total_;
   double began_s_, shown_s_;
-  std::uint64_t done_ = 0, failed_ = 0;
+  std::uint64_t done_ = 0, failed_ = 0, earlier_ = 0;
   bool drawn_ = false, closed_ = false;
 };
 

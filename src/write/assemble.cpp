@@ -62,7 +62,7 @@ class RaggedWriter {
   std::uint64_t element_bytes_, next_ = 0;
 };
 
-/// One spooled column: either ragged or text.
+/// One column of the journal: either ragged or text.
 struct Target {
   std::unique_ptr<RaggedWriter> ragged;
   std::unique_ptr<StringDataset> text;
@@ -134,7 +134,7 @@ class Assembly {
 
 } // namespace
 
-void assemble(const h5::Id& file, RowStage& rows, const Spool& spool, const RecordIndex& index,
+void assemble(const h5::Id& file, RowStage& rows, const Journal& journal, const RecordIndex& index,
               const std::vector<ColumnSpec>& columns, const std::vector<RaggedCounts>& ragged) {
   Assembly assembly(file, rows, index, columns, ragged);
   Frame frame;
@@ -145,7 +145,7 @@ void assemble(const h5::Id& file, RowStage& rows, const Spool& spool, const Reco
     if (record == 0) {
       assembly.push_nothing(end - item);
     } else {
-      spool.read(index.offset(record), frame);
+      journal.read(index.offset(record), frame);
       const wire::BatchResult batch = wire::decode_batch_result(frame.payload());
       assembly.push(batch, item - batch.first, end - batch.first);
     }

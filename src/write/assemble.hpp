@@ -5,17 +5,17 @@
 #include <vector>
 
 #include "write/h5.hpp"
-#include "write/spool.hpp"
+#include "write/journal.hpp"
 
 namespace mgpu::write {
 
-/// Where in the spool each item's newest record lies: 4 bytes an item, 8 a record; nothing while there is no record.
+/// Where in the journal each item's newest record lies: 4 bytes an item, 8 a record; nothing while there is no record.
 class RecordIndex {
  public:
   explicit RecordIndex(std::uint64_t items) : items_(items) {}
   /// Items [first, first + rows) are described by the frame at `offset`.
   void set(std::uint64_t first, std::uint64_t rows, std::uint64_t offset);
-  /// They have nothing in the spool any more.
+  /// They have nothing there any more.
   void clear(std::uint64_t first, std::uint64_t rows);
   std::uint64_t items() const { return items_; }
   /// Number of an item's record, 0: none.
@@ -36,7 +36,7 @@ struct RaggedCounts {
 
 /// Fills in /items/error, writes /results/TEXT and /results/RAGGED/{values,offsets}. `rows` writes into the same file as `file`; memory is
 /// bounded by the largest batch.
-void assemble(const h5::Id& file, RowStage& rows, const Spool& spool, const RecordIndex& index,
+void assemble(const h5::Id& file, RowStage& rows, const Journal& journal, const RecordIndex& index,
               const std::vector<ColumnSpec>& columns, const std::vector<RaggedCounts>& ragged);
 
 } // namespace mgpu::write

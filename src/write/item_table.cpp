@@ -9,12 +9,14 @@ namespace {
 
 constexpr std::uint64_t chunk_items = 4096; // a page of status bytes: smaller writes cost the disk as much
 
-std::uint64_t create_array(const h5::Id& group, const char* name, const h5::Id& type, std::uint64_t items) {
-  h5::Id dataset = h5::create_contiguous(group, name, type, {items});
+std::uint64_t array_at(const h5::Id& dataset, const char* name) {
   const auto offset = h5::offset_of(dataset);
-  dataset.close();
   if (!offset) throw Error(std::string("HDF5: no room was allocated for /items/") + name);
   return *offset;
+}
+
+std::uint64_t create_array(const h5::Id& group, const char* name, const h5::Id& type, std::uint64_t items) {
+  return array_at(h5::create_contiguous(group, name, type, {items}), name);
 }
 
 template <typename T>
@@ -39,6 +41,19 @@ void ItemTable::create(const h5::Id& group) {
   attempts_at_ = create_array(group, "attempts", h5::copy(H5T_STD_U16LE), size());
   rank_at_ = create_array(group, "rank", h5::type_of(DType::int32), size());
   seconds_at_ = create_array(group, "seconds", h5::type_of(DType::float32), size());
+}
+
+void ItemTable::open(const h5::Id& group) {
+  const auto find = [&](const char* name) {
+    const h5::Id dataset = h5::open_dataset(group, name);
+    if (h5::shape_of(dataset) != h5::Shape{size()}) throw Error(std::string("HDF5: another length than the journal says: /items/") + name);
+    return array_at(dataset, name);
+  };
+  status_at_ = find("status");
+  flags_at_ = find("flags");
+  attempts_at_ = find("attempts");
+  rank_at_ = find("rank");
+  seconds_at_ = find("seconds");
 }
 
 void ItemTable::write_all(RawFile& file) {

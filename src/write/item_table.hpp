@@ -15,6 +15,8 @@ class ItemTable {
 
   /// Creates /items/status, attempts, rank, seconds and flags, all pending.
   void create(const h5::Id& items_group);
+  /// Finds what create() made.
+  void open(const h5::Id& items_group);
   /// Writes the whole table through `file`; before the first commit.
   void write_all(RawFile& file);
 
@@ -25,6 +27,7 @@ class ItemTable {
   std::uint64_t size() const { return status_.size(); }
   std::uint64_t pending() const { return pending_; }
   Status status(std::uint64_t item) const { return static_cast<Status>(status_[item]); }
+  std::uint8_t flags(std::uint64_t item) const { return flags_[item]; }
 
  private:
   void write_range(RawFile& file, std::uint64_t first, std::uint64_t end);

@@ -136,6 +136,18 @@ std::uint64_t RawFile::size() const {
   return static_cast<std::uint64_t>(facts.st_size);
 }
 
+std::uint64_t RawFile::next_data(std::uint64_t offset) const {
+  const off_t found = ::lseek(fd_, static_cast<off_t>(offset), SEEK_DATA);
+  if (found < 0 && errno != ENXIO) fail("lseek", errno);
+  return found < 0 ? size() : static_cast<std::uint64_t>(found);
+}
+
+std::uint64_t RawFile::next_hole(std::uint64_t offset) const {
+  const off_t found = ::lseek(fd_, static_cast<off_t>(offset), SEEK_HOLE);
+  if (found < 0) fail("lseek", errno);
+  return static_cast<std::uint64_t>(found);
+}
+
 bool RawFile::lock() {
   if (::flock(fd_, LOCK_EX | LOCK_NB) == 0) return true;
   return errno != EWOULDBLOCK; // a file system without locks cannot say; it must not stop the run

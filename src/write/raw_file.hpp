@@ -43,6 +43,9 @@ class RawFile {
   void sync_all();
   void resize(std::uint64_t size);
   std::uint64_t size() const;
+  /// First place at or after `offset` that is not in a hole, and that is; the end where there is none.
+  std::uint64_t next_data(std::uint64_t offset) const;
+  std::uint64_t next_hole(std::uint64_t offset) const;
   /// Takes the file for this process; false if another has it. Ends with the object.
   bool lock();
   /// What a full disk's message says is still to be written.

@@ -2,12 +2,14 @@
 // The one result file (schema mgpu/1, docs/output_file.md), written while the run goes on.
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "manifest/manifest.hpp"
 #include "mgpu/columns.hpp"
 #include "wire/batch_result.hpp"
+#include "write/identity.hpp"
 #include "write/series.hpp"
 
 namespace mgpu::write {
@@ -16,6 +18,8 @@ namespace mgpu::write {
 struct Header {
   std::string job, command, config_json, version, model, model_sha256, started;
   std::int32_t world_size = 1;
+  /// Given for runs that --resume can go on with, item by item.
+  std::optional<Identity> identity = std::nullopt;
 };
 
 /// One row of /ranks.
@@ -36,28 +40,55 @@ struct Footer {
   std::vector<Series> training; ///< empty: the file gets no /training
 };
 
+/// What earlier runs left behind.
+struct Earlier {
+  std::vector<bool> batches;                 ///< by batch: all its items are done
+  std::uint64_t done = 0, failed = 0, flagged = 0; ///< items
+  std::uint64_t mistrusted = 0;              ///< items whose rows are not those the journal speaks of: they are done again
+  std::uint64_t damaged_bytes = 0;           ///< of the journal
+  std::int32_t resumes = 0;                  ///< how often the run was gone on with, this time counted
+};
+
+/// Which files may be in the way of a new run.
+enum class Existing : std::uint8_t {
+  refuse,
+  overwrite, ///< they are replaced
+  resume,    ///< they are gone on with; an earlier run that is just ending is waited for
+};
+
 /// Not thread-safe; the Writer thread owns it while a run goes on.
 ///
-/// While running, the file is PATH.partial: every fixed dataset is allocated contiguously at once, its metadata is written once
-/// and rows go to their place with pwrite, so a killed run leaves a readable file with complete = 0. Ragged and text columns and
-/// the reasons of failures go to PATH.spool (appended, in order of arrival) and are put in manifest order by finish().
+/// PATH.journal is the truth: of every batch it holds all but the rows of fixed columns, and their CRC. Those rows go straight to their
+/// place in PATH.partial, where every fixed dataset is allocated contiguously at once and the metadata is written once, so a killed run
+/// leaves a readable file with complete = 0. Ragged and text columns and the reasons of failures are put in manifest order by finish().
 class ResultFile {
  public:
-  /// Throws usage_error if `path` exists (unless `overwrite`), or its folder is missing or not writable.
-  static void check(const std::string& path, bool overwrite);
+  /// Throws usage_error if anything at `path` is in the way, its folder is missing or not writable, or another run is writing it.
+  static void check(const std::string& path, Existing existing);
   static std::unique_ptr<ResultFile> create(const std::string& path, const manifest::Manifest& manifest, const Header& header);
-  /// Removes PATH.partial and PATH.spool of a run that ended before it had any result.
+  /// Goes on with what earlier runs left; nullptr if they left nothing. `verify`: the rows of all batches are compared with the journal,
+  /// not only those of the last moments. Throws usage_error, one line a difference, where it was another run.
+  static std::unique_ptr<ResultFile> resume(const std::string& path, const Header& header, bool verify = false);
+  /// Removes what a run wrote that ended before it had any result.
   static void discard(const std::string& path) noexcept;
+  /// Removes the journal of a run that was killed between the very last steps: its file is complete.
+  static void tidy(const std::string& path) noexcept;
   virtual ~ResultFile() = default;
 
+  /// What was there before this run; of a new file nothing.
+  virtual Earlier earlier() const { return {}; }
   /// The output columns; once, before the first put with columns.
   virtual void set_columns(const std::vector<ColumnSpec>& columns) = 0;
-  /// Stores one batch that `rank` did; of an item's results the latest stays. With an `owner`, who keeps the result's bytes alive,
-  /// small rows are not copied but held until they are written together, at the next commit() at the latest.
+  /// The model's hash, as soon as it is known.
+  virtual void set_model_sha256(const std::string& /*sha256*/) {}
+  /// Stores one batch, or a part of one, that `rank` did; of an item's results the latest stays. With an `owner`, who keeps the result's
+  /// bytes alive, small rows are not copied but held until they are written together, at the next commit() at the latest.
   virtual void put(const wire::BatchResult& result, std::int32_t rank, const std::shared_ptr<void>& owner = nullptr) = 0;
-  /// Group commit: rows are on the disk (fdatasync) before the statuses that speak of them. Throws Error when the disk is full.
+  /// Group commit: rows are on the disk (fdatasync) before the journal speaks of them, and then that is, too. Throws Error when the
+  /// disk is full.
   virtual void commit() = 0;
-  /// Fills rows not ok, writes ragged columns, errors, /ranks and attributes; fsync, rename to PATH, fsync of the folder.
+  /// Fills rows not ok, writes ragged columns, errors, /ranks and attributes; fsync, rename to PATH, fsync of the folder. A file that is
+  /// not complete keeps its journal, so that resume() can go on with it.
   virtual void finish(const Footer& footer) = 0;
 };
 

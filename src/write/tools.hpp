@@ -1,5 +1,6 @@
 #pragma once
-// What users do with a result file without HDF5 tools. Both throw usage_error when `path` is missing or no result file.
+// What users do with a result file without HDF5 tools. inspect and export_rows throw usage_error when `path` is
+// missing or no result file.
 #include <iosfwd>
 #include <string>
 #include <string_view>
@@ -13,5 +14,9 @@ void inspect(const std::string& path, std::ostream& out);
 /// (RFC 4180, bytes of paths as they are; arrays as JSON in one field) or "jsonl" (bytes that are not UTF-8 as \udcXX, which
 /// Python's json.loads and os.fsencode turn back). Fields are named as in the file, results as results.NAME where a name is taken.
 void export_rows(const std::string& path, std::string_view format, std::ostream& out);
+
+/// Makes a readable file with complete = 0 at `path` from what a dead run left beside it, and says what it holds. That stays as it is, so
+/// that --resume can still go on. Throws usage_error when there is nothing, or when a run is writing it.
+void recover(const std::string& path, std::ostream& out);
 
 } // namespace mgpu::write

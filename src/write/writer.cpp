@@ -13,10 +13,11 @@ constexpr std::size_t wake_bytes = 256u << 10;
 /// While many bytes are being written, commits are looked at in between.
 constexpr std::size_t commit_check_bytes = 8u << 20;
 
-/// What the thread is to do next: a block, or the columns that the blocks behind it have.
+/// What the thread is to do next: a block, the columns that the blocks behind it have, or the model's hash.
 struct Task {
-  Block block;
-  std::optional<std::vector<ColumnSpec>> columns;
+  Block block = {};
+  std::optional<std::vector<ColumnSpec>> columns = std::nullopt;
+  std::string model_sha256 = {};
 };
 } // namespace
 
@@ -125,7 +126,10 @@ void Writer::Impl::process(std::deque<Task>& tasks) {
       file->set_columns(*task.columns);
       continue;
     }
-    file->put(wire::decode_batch_result(task.block.bytes), task.block.rank, task.block.owner);
+    if (!task.model_sha256.empty())
+      file->set_model_sha256(task.model_sha256);
+    else
+      file->put(wire::decode_batch_result(task.block.bytes), task.block.rank, task.block.owner);
     queued_bytes -= task.block.bytes.size();
     if (!uncommitted) oldest_uncommitted = Clock::now();
     uncommitted = true;
@@ -150,11 +154,15 @@ Writer::~Writer() {
 }
 
 void Writer::set_columns(const std::vector<ColumnSpec>& columns) {
-  impl_->push({.block = {}, .columns = columns});
+  impl_->push({.columns = columns});
+}
+
+void Writer::set_model_sha256(const std::string& sha256) {
+  impl_->push({.model_sha256 = sha256});
 }
 
 void Writer::put(Block block) {
-  impl_->push({.block = std::move(block), .columns = std::nullopt});
+  impl_->push({.block = std::move(block)});
 }
 
 bool Writer::full() const {

@@ -30,6 +30,7 @@ class Writer {
   ~Writer();
 
   void set_columns(const std::vector<ColumnSpec>& columns);
+  void set_model_sha256(const std::string& sha256);
   /// Queues a block. Never waits: the caller looks at full() before it hands out more work.
   void put(Block block);
   bool full() const;

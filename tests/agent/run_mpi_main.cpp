@@ -95,7 +95,7 @@ int conduct(const std::string& scenario, const std::filesystem::path& folder, co
   if ((agents_die || scenario == "dies" || scenario == "hangs") && conductor.roster().at(1).lost.empty())
     fail("rank 1 was not given up");
   std::filesystem::remove(table);
-  for (const char* ending : {".h5", ".h5.partial", ".h5.spool", ".h5.summary.json"}) std::filesystem::remove(table + ending);
+  for (const char* ending : {".h5", ".h5.partial", ".h5.journal", ".h5.summary.json"}) std::filesystem::remove(table + ending);
   if (agents_die) _exit(0); // MPI_Finalize would wait for the dead
   return 0;
 }

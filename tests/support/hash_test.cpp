@@ -53,6 +53,25 @@ TEST(Hash, OfAFolderKnowsNamesAndContents) {
   EXPECT_NE(sha256_of(folder.path.string()), before);
 }
 
+TEST(Hash, PiecesAreKeptApart) {
+  Sha256 one, other;
+  one.add("ab");
+  one.add("c");
+  other.add("a");
+  other.add("bc");
+  EXPECT_NE(one.hex(), other.hex());
+}
+
+TEST(Hash, StateChangesWithWhatAModelIs) {
+  const Folder folder;
+  std::ofstream(folder.path / "a") << "1";
+  const std::string file = state_of((folder.path / "a").string()), all = state_of(folder.path.string());
+  EXPECT_EQ(state_of((folder.path / "a").string()), file);
+  std::ofstream(folder.path / "a") << "22";
+  EXPECT_NE(state_of((folder.path / "a").string()), file);
+  EXPECT_NE(state_of(folder.path.string()), all);
+}
+
 TEST(Hash, SaysWhatCannotBeRead) {
   EXPECT_THROW(sha256_of("/no/such/file"), Error);
 }

@@ -155,7 +155,7 @@ TEST(Faults, ADiskTooSmallForTheEndKeepsThePartialFile) {
   const int status = under_file_limit(8 << 20, [&] {
     const auto file = ResultFile::create(folder / "out.h5", manifest, some_header());
     file->set_columns(columns);
-    const SampleBatch batch(columns, 0, 40); // 6.5 MB of `big` fit into the spool, but not beside 2.4 MB of `wide`
+    const SampleBatch batch(columns, 0, 40); // 6.5 MB of `big` fit into the journal, but not beside 2.4 MB of `wide`
     file->put(batch.result, 0);
     try {
       file->finish(some_footer());
@@ -166,7 +166,7 @@ TEST(Faults, ADiskTooSmallForTheEndKeepsThePartialFile) {
   });
   EXPECT_EQ(status, 0);
   EXPECT_FALSE(fs::exists(folder / "out.h5"));
-  EXPECT_TRUE(fs::exists(folder / "out.h5.spool"));
+  EXPECT_TRUE(fs::exists(folder / "out.h5.journal"));
   EXPECT_EQ(good_rows_seen_by_a_child(folder / "out.h5.partial"), 36); // 4 of 40 fail
 }
 

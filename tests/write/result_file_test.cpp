@@ -13,9 +13,9 @@ namespace {
 using testing::ElementsAre;
 using testing::HasSubstr;
 
-std::string refusal(const std::string& path, bool overwrite = false) {
+std::string refusal(const std::string& path, Existing existing = Existing::refuse) {
   try {
-    ResultFile::check(path, overwrite);
+    ResultFile::check(path, existing);
   } catch (const Error& error) {
     EXPECT_EQ(error.code(), ExitCode::usage) << error.what();
     return error.what();
@@ -74,7 +74,7 @@ TEST(ResultFile, EveryLayoutAndTypeComesBack) {
   const std::uint64_t items = 50;
   write_file(folder / "out.h5", some_manifest(folder, items), batch_starts(items, 4), 4);
   EXPECT_FALSE(fs::exists(folder / "out.h5.partial"));
-  EXPECT_FALSE(fs::exists(folder / "out.h5.spool"));
+  EXPECT_FALSE(fs::exists(folder / "out.h5.journal"));
 
   const ReadFile file(folder / "out.h5");
   ASSERT_EQ(file.size(), items);
@@ -236,7 +236,7 @@ TEST(ResultFile, OutputIsCheckedBeforeAnyWork) {
   EXPECT_THAT(refusal(folder.path()), HasSubstr("is a folder"));
   std::ofstream(folder / "old.h5") << "x";
   EXPECT_THAT(refusal(folder / "old.h5"), HasSubstr("--overwrite"));
-  EXPECT_EQ(refusal(folder / "old.h5", true), "");
+  EXPECT_EQ(refusal(folder / "old.h5", Existing::overwrite), "");
   std::ofstream(folder / "left.h5.partial") << "x";
   EXPECT_THAT(refusal(folder / "left.h5"), HasSubstr("--resume"));
   fs::create_symlink("/nowhere", folder / "dangling.h5");
@@ -247,7 +247,7 @@ TEST(ResultFile, ASecondRunOnTheSameOutputIsRefused) {
   const Folder folder;
   const auto manifest = some_manifest(folder, 2);
   const auto file = ResultFile::create(folder / "out.h5", manifest, some_header());
-  EXPECT_THAT(refusal(folder / "out.h5", true), HasSubstr("another run"));
+  EXPECT_THAT(refusal(folder / "out.h5", Existing::overwrite), HasSubstr("another run"));
   EXPECT_THROW(ResultFile::create(folder / "out.h5", manifest, some_header()), Error);
 }
 
@@ -255,7 +255,7 @@ TEST(ResultFile, SymbolicLinksAreNeverFollowed) {
   const Folder folder;
   const auto manifest = some_manifest(folder, 4);
   std::ofstream(folder / "precious") << "keep me";
-  for (const char* name : {"out.h5", "out.h5.partial", "out.h5.spool"}) fs::create_symlink(folder / "precious", folder / name);
+  for (const char* name : {"out.h5", "out.h5.partial", "out.h5.journal"}) fs::create_symlink(folder / "precious", folder / name);
   write_file(folder / "out.h5", manifest, {0}, 4);
   std::string content;
   std::ifstream(folder / "precious") >> content;

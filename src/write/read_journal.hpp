@@ -1,0 +1,12 @@
+#pragma once
+#include <memory>
+
+#include "write/running_file.hpp"
+
+namespace mgpu::write {
+
+/// Takes the journal of an earlier run for this process and reads it; nullptr when there is none, or when nothing was done yet, so that
+/// nothing is lost by beginning anew. Throws usage_error when another run has it, or when its beginning is damaged.
+std::unique_ptr<RunningFile> read_journal(const Places& places, RawFile::Mode mode, bool verify_all);
+
+} // namespace mgpu::write

@@ -1,0 +1,93 @@
+// A readable file from what a dead run left, while that stays as it is.
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <csignal>
+#include <ostream>
+#include <utility>
+
+#include "manifest/text.hpp"
+#include "support/clock.hpp"
+#include "write/read_file.hpp"
+#include "write/read_journal.hpp"
+#include "write/tools.hpp"
+
+namespace mgpu::write {
+
+namespace {
+
+constexpr std::uint64_t copy_bytes = 1u << 20;
+
+/// Copies a file; holes stay holes.
+void copy_sparse(const std::string& from_path, const std::string& to_path) {
+  RawFile to(to_path, RawFile::Mode::create);
+  const RawFile from(from_path, RawFile::Mode::read);
+  const std::uint64_t size = from.size();
+  to.set_needed_bytes(size);
+  to.resize(size);
+  wire::Buffer block;
+  for (std::uint64_t at = from.next_data(0); at < size;) {
+    const std::uint64_t end = from.next_hole(at);
+    for (; at < end; at += block.size()) {
+      block.resize(std::min(copy_bytes, end - at));
+      from.read_at(at, block.data(), block.size());
+      to.write_at(at, wire::View(block));
+    }
+    at = from.next_data(at);
+  }
+}
+
+/// What was found, for people.
+std::string counts(std::uint64_t items, const Earlier& found) {
+  std::string text = fmt::format("{} of {} items are done", found.done, items);
+  if (found.failed > 0) text += fmt::format(", {} of them failed", found.failed);
+  if (found.mistrusted > 0) text += fmt::format("; {} were dropped, their rows are not what the journal says", found.mistrusted);
+  if (found.damaged_bytes > 0) text += fmt::format("; {} of the journal are damaged", shown_bytes(found.damaged_bytes));
+  return text;
+}
+
+} // namespace
+
+Earlier RunningFile::recover(const Footer& footer) {
+  const std::string left = std::exchange(places_.partial, places_.output + ".recovering");
+  remove_old(places_.partial);
+  copy_sparse(left, places_.partial);
+  open_partial();
+  verify();
+  items_.write_all(*file_);
+  write_all(footer);
+  return earlier();
+}
+
+void recover(const std::string& path, std::ostream& out) {
+  std::signal(SIGXFSZ, SIG_IGN);
+  const std::string name = manifest::shown(path);
+  const Places places(path);
+  const bool partial = ::access(places.partial.c_str(), F_OK) == 0;
+  if (::access(path.c_str(), F_OK) == 0) {
+    const ReadFile file(path);
+    if (partial && file.complete())
+      throw usage_error(fmt::format("{} is the complete file of an earlier run; move it away, it would be replaced", name));
+    if (!partial) {
+      out << fmt::format("{} can be read as it is ({})\n", name, file.complete() ? "complete" : "not complete: --resume goes on with it");
+      return;
+    }
+  }
+  const auto file = read_journal(places, RawFile::Mode::read, true);
+  if (!file || !partial)
+    throw usage_error(fmt::format("{}: nothing to recover: {}", name,
+                                  partial ? "the run ended before it had any result" : "no run left anything beside it"));
+  Footer footer;
+  footer.complete = false;
+  footer.finished = utc_now();
+  footer.model_sha256 = file->identity().model_sha256;
+  const std::uint64_t items = file->identity().items;
+  const Earlier found = file->recover(footer);
+  out << fmt::format("{}: {}; complete = 0. What the run left stays as it is: the same command with --resume goes on.\n", name,
+                     counts(items, found));
+}
+
+} // namespace mgpu::write

@@ -1,0 +1,224 @@
+// Going on with an earlier run: what its journal says, and the result file brought back to where the journal is.
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstdio>
+
+#include "manifest/text.hpp"
+#include "wire/messages.hpp"
+#include "write/h5.hpp"
+#include "write/read_journal.hpp"
+#include "write/running_file.hpp"
+
+namespace mgpu::write {
+
+namespace {
+
+bool is_there(const std::string& path) {
+  return ::access(path.c_str(), F_OK) == 0;
+}
+
+Error lost(const std::string& path, std::string_view why) {
+  return usage_error(fmt::format("{} {}: the run cannot be gone on with; --overwrite begins anew", manifest::shown(path), why));
+}
+
+std::string run_of(const std::string& path) {
+  return h5::text_attribute(h5::open_file(path, false), "run");
+}
+
+} // namespace
+
+RunningFile::RunningFile(Places places, std::unique_ptr<Journal> journal, Identity identity, bool verify_all)
+    : places_(std::move(places)),
+      journal_(std::move(journal)),
+      identity_(std::move(identity)),
+      can_resume_(true),
+      items_(identity_.items),
+      index_(identity_.items),
+      earlier_(true),
+      verify_all_(verify_all) {
+  replay();
+}
+
+void RunningFile::replay() {
+  Frame frame;
+  while (journal_->find(journal_end_, frame)) {
+    // What was on the disk before this frame was written need not be looked at.
+    if (!verify_all_)
+      unverified_.erase(unverified_.begin(),
+                        std::find_if(unverified_.begin(), unverified_.end(),
+                                     [&](std::uint64_t offset) { return offset >= frame.header().durable; }));
+    switch (frame.kind()) {
+      case FrameKind::head:
+        break;
+      case FrameKind::columns:
+        replay_columns(frame);
+        break;
+      case FrameKind::batch:
+        replay_batch(frame);
+        break;
+      case FrameKind::resumed:
+        ++resumes_;
+        break;
+      case FrameKind::model:
+        identity_.model_sha256 = frame.text();
+        break;
+      case FrameKind::undo:
+        undo_.push_back(frame.header().at);
+        break;
+      case FrameKind::changing:
+        size_before_ = wire::Decoder(frame.payload()).get<std::uint64_t>();
+        break;
+      case FrameKind::settled:
+        undo_.clear();
+        size_before_.reset();
+        break;
+    }
+  }
+}
+
+void RunningFile::replay_columns(const Frame& frame) {
+  undo_.clear(); // they are in the result file, which is whole
+  size_before_.reset();
+  if (!has_columns_) use_columns(wire::decode<wire::Opened>(frame.payload()).columns);
+}
+
+void RunningFile::replay_batch(const Frame& frame) {
+  const wire::BatchResult rest = wire::decode_batch_result(frame.payload());
+  constexpr auto ok = static_cast<std::uint8_t>(Status::ok);
+  const bool any_ok = std::find(rest.status.begin(), rest.status.end(), ok) != rest.status.end();
+  if (rest.first > items_.size() || rest.rows() > items_.size() - rest.first)
+    throw lost(places_.journal, fmt::format("speaks of item {} of {}", rest.first + rest.rows(), items_.size()));
+  if (!has_columns_ && (!rest.columns.empty() || frame.header().rows_crc != 0)) throw lost(places_.journal, "is damaged where it names the output columns");
+  if (any_ok && !fixed_.empty()) unverified_.push_back(frame.header().at);
+  note(rest, frame.rank(), frame.header().at);
+}
+
+Earlier RunningFile::earlier() const {
+  Earlier earlier;
+  earlier.damaged_bytes = journal_->damaged_bytes();
+  earlier.mistrusted = mistrusted_;
+  earlier.resumes = resumes_;
+  if (!earlier_) return earlier;
+  const std::uint64_t batch_size = identity_.batch_size;
+  earlier.batches.resize((items_.size() + batch_size - 1) / batch_size, true);
+  for (std::uint64_t item = 0; item < items_.size(); ++item) {
+    const Status status = items_.status(item);
+    earlier.done += status == Status::pending ? 0 : 1;
+    earlier.failed += status == Status::failed ? 1 : 0;
+    earlier.flagged += items_.flags(item) == flag_none ? 0 : 1;
+    if (status == Status::pending) earlier.batches[item / batch_size] = false;
+  }
+  return earlier;
+}
+
+/// A run that was stopped in good order left a finished file with complete = 0 and no partial one.
+void RunningFile::take_back_output() {
+  if (is_there(places_.partial)) return;
+  if (!size_before_ || !is_there(places_.output) || run_of(places_.output) != run_name())
+    throw lost(places_.partial, "is gone");
+  if (::rename(places_.output.c_str(), places_.partial.c_str()) != 0) throw file_error(places_.output, "rename", errno, 0);
+  sync_folder_of(places_.output);
+}
+
+void RunningFile::undo_change(RawFile& file) const {
+  if (!size_before_) return;
+  Frame frame;
+  std::uint64_t restored = 0;
+  for (const std::uint64_t offset : undo_) {
+    journal_->read(offset, frame);
+    wire::Decoder in(frame.payload());
+    const auto at = in.get<std::uint64_t>();
+    restored += in.rest();
+    file.write_at(at, in.take(in.rest()));
+  }
+  if (restored + fixed_bytes_ < *size_before_)
+    throw lost(places_.journal, "is damaged where it says how the result file was before it was to be finished");
+  file.resize(*size_before_);
+  file.sync_all();
+}
+
+void RunningFile::open_partial() {
+  file_ = std::make_unique<RawFile>(places_.partial, RawFile::Mode::modify);
+  undo_change(*file_);
+  stage_ = std::make_unique<RowStage>(*file_);
+  const h5::Id file = h5::open_file(places_.partial, false);
+  if (h5::text_attribute(file, "run") != run_name()) throw lost(places_.partial, "belongs to another run than its journal");
+  items_.open(h5::open_group(file, "items"));
+  const h5::Id results = h5::open_group(file, "results");
+  for (Fixed& column : fixed_)
+    column.offset = h5::offset_of(h5::open_dataset(results, columns_[column.column].name)).value_or(0);
+}
+
+void RunningFile::forget(std::uint64_t first, std::uint64_t rows) {
+  for (std::uint64_t item = first; item < first + rows; ++item) items_.set(item, Status::pending, flag_none, 0, -1, 0);
+  for (RaggedCounts& column : ragged_)
+    std::fill_n(column.counts.begin() + static_cast<std::ptrdiff_t>(first), rows, 0u);
+  index_.clear(first, rows);
+}
+
+/// After a power cut the journal may speak of rows that never reached the disk; kills alone do not do that.
+void RunningFile::verify() {
+  Frame frame;
+  wire::Buffer rows;
+  for (const std::uint64_t offset : unverified_) {
+    journal_->read(offset, frame);
+    const wire::BatchResult rest = wire::decode_batch_result(frame.payload());
+    std::uint32_t crc = 0;
+    for (const Fixed& column : fixed_) {
+      rows.resize(rest.rows() * column.row_bytes);
+      file_->read_at(column.offset + rest.first * column.row_bytes, rows.data(), rows.size());
+      crc = crc_of_ok_rows(rows, column.row_bytes, rest.status, crc);
+    }
+    if (crc == frame.header().rows_crc) continue;
+    mistrusted_ += rest.rows();
+    forget(rest.first, rest.rows());
+  }
+  unverified_ = {};
+}
+
+/// Batches are done whole, so that results do not depend on where a run was cut.
+void RunningFile::forget_torn_batches() {
+  const std::uint64_t batch_size = identity_.batch_size;
+  for (std::uint64_t first = 0; first < items_.size(); first += batch_size) {
+    const std::uint64_t rows = std::min(batch_size, items_.size() - first);
+    std::uint64_t pending = 0;
+    for (std::uint64_t item = first; item < first + rows; ++item) pending += items_.status(item) == Status::pending ? 1 : 0;
+    if (pending > 0 && pending < rows) forget(first, rows);
+  }
+}
+
+void RunningFile::go_on(const Header& header) {
+  world_size_ = header.world_size;
+  ++resumes_;
+  journal_->cut(journal_end_);
+  take_back_output();
+  open_partial();
+  journal_->before_writing([this] { stage_->flush(); });
+  if (size_before_) settle();
+  undo_ = {};
+  size_before_.reset();
+  verify();
+  forget_torn_batches();
+  items_.write_all(*file_);
+  journal_->append(FrameKind::resumed, {});
+  journal_->commit();
+}
+
+std::unique_ptr<RunningFile> read_journal(const Places& places, RawFile::Mode mode, bool verify_all) {
+  if (!is_there(places.journal)) return nullptr;
+  auto journal = std::make_unique<Journal>(places.journal, mode);
+  if (!journal->file().lock())
+    throw usage_error(fmt::format("output {}: another run is writing it now", manifest::shown(places.output)));
+  Frame frame;
+  std::uint64_t at = 0;
+  if (!journal->find(at, frame)) return nullptr;
+  if (frame.kind() != FrameKind::head) throw lost(places.journal, "is damaged at its beginning");
+  Identity identity = Identity::parse(frame.text());
+  auto file = std::make_unique<RunningFile>(places, std::move(journal), std::move(identity), verify_all);
+  return file->has_batches() ? std::move(file) : nullptr;
+}
+
+} // namespace mgpu::write

@@ -1,0 +1,127 @@
+#pragma once
+// The ResultFile of a run: begun, filled and finished here; gone on with by what its journal says.
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "write/assemble.hpp"
+#include "write/item_table.hpp"
+#include "write/journal.hpp"
+#include "write/raw_file.hpp"
+#include "write/result_file.hpp"
+
+namespace mgpu::write {
+
+/// Where a run keeps what it writes.
+struct Places {
+  explicit Places(const std::string& path) : output(path), partial(path + ".partial"), journal(Journal::path_of(path)) {}
+  std::string output, partial, journal;
+};
+
+class RunningFile final : public ResultFile {
+ public:
+  /// A new one.
+  RunningFile(Places places, const manifest::Manifest& manifest, const Header& header);
+  /// Reads what the journal of a run with this identity says, in memory only; go_on() or recover() must follow. Of the batches whose
+  /// rows must be compared it remembers the last moments' only, or all.
+  RunningFile(Places places, std::unique_ptr<Journal> journal, Identity identity, bool verify_all);
+
+  /// The run that the journal belongs to, with the model's hash where it was known.
+  const Identity& identity() const { return identity_; }
+  /// Anything was done.
+  bool has_batches() const { return has_batches_; }
+  /// Brings the result file back to where the journal is, and forgets items whose batch is not whole. Throws usage_error when the result
+  /// file is gone or not this run's.
+  void go_on(const Header& header);
+  /// Makes a readable file of what there is; changes neither the journal nor the result file it belongs to. Returns what was found.
+  Earlier recover(const Footer& footer);
+
+  Earlier earlier() const override;
+  void set_columns(const std::vector<ColumnSpec>& columns) override;
+  void set_model_sha256(const std::string& sha256) override;
+  void put(const wire::BatchResult& result, std::int32_t rank, const std::shared_ptr<void>& owner) override;
+  void commit() override;
+  void finish(const Footer& footer) override;
+
+ private:
+  struct Fixed {
+    std::uint32_t column = 0;
+    std::uint64_t offset = 0, row_bytes = 0;
+  };
+
+  // running_file.cpp
+  void begin_file(const manifest::Manifest& manifest, const Header& header);
+  void use_columns(const std::vector<ColumnSpec>& columns);
+  void check_fits(const wire::BatchResult& result, std::int32_t rank);
+  void note(const wire::BatchResult& rest, std::int32_t rank, std::uint64_t offset);
+  void estimate_needs();
+  std::string run_name() const;
+
+  // finish.cpp
+  void fill_rows_not_ok();
+  void fill_run(const Fixed& column, std::uint64_t first, std::uint64_t end);
+  void assemble_all(const Footer& footer);
+  void write_all(const Footer& footer);
+  std::vector<std::pair<std::uint64_t, std::uint64_t>> beside_fixed_rows() const;
+  /// Notes in the journal, on the disk, all that HDF5 may change in the result file.
+  void save_undo();
+  void settle();
+
+  // resume.cpp
+  void replay();
+  void replay_columns(const Frame& frame);
+  void replay_batch(const Frame& frame);
+  void undo_change(RawFile& file) const;
+  void take_back_output();
+  void open_partial();
+  void verify();
+  void forget(std::uint64_t first, std::uint64_t rows);
+  void forget_torn_batches();
+
+  Places places_;
+  std::unique_ptr<Journal> journal_;
+  Identity identity_;
+  bool can_resume_;
+  ItemTable items_;
+  RecordIndex index_;
+  std::unique_ptr<RawFile> file_;
+  std::unique_ptr<RowStage> stage_;
+  std::vector<ColumnSpec> columns_;
+  std::vector<Fixed> fixed_;
+  std::vector<RaggedCounts> ragged_;
+  std::uint64_t fixed_bytes_ = 0;   ///< of all fixed columns
+  std::uint64_t spooled_bytes_ = 0; ///< of ragged and text rows and reasons in the journal
+  std::vector<bool> seen_;          ///< scratch of check_fits
+  std::int32_t world_size_ = 1, resumes_ = 0;
+  bool has_columns_ = false, has_batches_ = false, name_synced_ = false, changed_ = true;
+
+  // What the journal of earlier runs said.
+  bool earlier_ = false, verify_all_ = false;
+  std::uint64_t journal_end_ = 0, mistrusted_ = 0;
+  std::vector<std::uint64_t> unverified_;       ///< frames of batches whose rows must be compared
+  std::vector<std::uint64_t> undo_;             ///< frames of the change of the result file that may be under way
+  std::optional<std::uint64_t> size_before_;    ///< of the result file; nothing: no change is under way
+};
+
+/// Runs `work`; a full disk that HDF5 met is told with the room needed.
+template <typename Work>
+void with_needs(const std::string& path, std::uint64_t needed_bytes, Work work) {
+  try {
+    work();
+  } catch (const Error& error) {
+    if (error.code() != ExitCode::stopped || !error.call.starts_with("H5")) throw;
+    throw file_error(path, error.call.c_str(), ENOSPC, needed_bytes);
+  }
+}
+
+/// Throws, before anything is allocated, when `more` bytes cannot fit.
+void require_room(const RawFile& file, std::uint64_t more);
+
+/// Unlinks what is at `path`, a link too; it need not be there. Throws usage_error.
+void remove_old(const std::string& path);
+
+/// CRC-32C of the rows that are ok, of [rows] rows of one column, continued from `crc`.
+std::uint32_t crc_of_ok_rows(wire::View rows, std::uint64_t row_bytes, std::span<const std::uint8_t> status, std::uint32_t crc);
+
+} // namespace mgpu::write

@@ -1,0 +1,490 @@
+// Runs that end at any place and are gone on with: what comes out must be what an undisturbed run gives.
+#include <gmock/gmock.h>
+#include <sys/wait.h>
+
+#include <csignal>
+#include <functional>
+#include <random>
+#include <sstream>
+
+#include "write/journal.hpp"
+#include "write/result_file.hpp"
+#include "write/samples.hpp"
+#include "write/tools.hpp"
+
+namespace mgpu::write::test {
+namespace {
+
+using testing::HasSubstr;
+using testing::Not;
+
+constexpr std::uint64_t items = 203, batch_size = 7, batches = 29;
+
+Header resumable_header(const manifest::Manifest& manifest) {
+  Header header = some_header();
+  Identity identity;
+  identity.job = "infer";
+  identity.version = "0.1.0";
+  identity.device_kind = "cpu";
+  identity.batch_size = batch_size;
+  identity.options = {{"mean", "0.5"}, {"topk", 3}};
+  identity.model = "model.pt";
+  identity.model_state = "4 bytes of 1";
+  identity.items = manifest.size();
+  identity.manifest_sha256 = sha256_of(manifest);
+  header.identity = identity;
+  return header;
+}
+
+/// Puts the batches that are not done yet, in an order that depends on `seed`, until `count` are put. Each rank's number is its batch's.
+void put_batches(ResultFile& file, std::uint64_t count, unsigned seed, int commit_every = 2) {
+  std::vector<bool> done = file.earlier().batches;
+  done.resize(batches);
+  std::vector<std::uint64_t> left;
+  for (std::uint64_t batch = 0; batch < batches; ++batch)
+    if (!done[batch]) left.push_back(batch);
+  std::mt19937 random(seed);
+  std::shuffle(left.begin(), left.end(), random);
+  left.resize(std::min<std::size_t>(left.size(), count));
+  int puts = 0;
+  for (const std::uint64_t batch : left) {
+    const SampleBatch sample(all_columns(), batch * batch_size, std::min(batch_size, items - batch * batch_size), batch);
+    file.put(sample.result, static_cast<std::int32_t>(batch));
+    if (++puts % commit_every == 0) file.commit();
+  }
+}
+
+struct Resume : testing::Test {
+  Resume() : manifest(some_manifest(folder, items)), header(resumable_header(manifest)), path(folder / "out.h5") {
+    const auto file = ResultFile::create(folder / "whole.h5", manifest, header);
+    file->set_columns(all_columns());
+    put_batches(*file, batches, 1);
+    file->finish(some_footer());
+    expected = contents(ReadFile(folder / "whole.h5"));
+  }
+
+  /// What a run leaves that did `count` batches and then went no further.
+  void leave(std::uint64_t count, unsigned seed = 2) {
+    const auto file = ResultFile::create(path, manifest, header);
+    file->set_columns(all_columns());
+    put_batches(*file, count, seed);
+    file->commit();
+  }
+  void finish_and_compare() {
+    const auto file = ResultFile::resume(path, header);
+    ASSERT_TRUE(file);
+    file->set_columns(all_columns());
+    put_batches(*file, batches, 3);
+    file->finish(some_footer());
+    EXPECT_EQ(contents(ReadFile(path)), expected);
+    EXPECT_TRUE(ReadFile(path).complete());
+    EXPECT_FALSE(fs::exists(path + ".journal"));
+    EXPECT_FALSE(fs::exists(path + ".partial"));
+  }
+  std::string refusal() {
+    try {
+      ResultFile::resume(path, header);
+    } catch (const Error& error) {
+      EXPECT_EQ(error.code(), ExitCode::usage) << error.what();
+      return error.what();
+    }
+    return "";
+  }
+
+  Folder folder;
+  manifest::Manifest manifest;
+  Header header;
+  std::string path;
+  std::vector<std::pair<std::string, std::string>> expected;
+};
+
+TEST_F(Resume, GoesOnWhereARunEnded) {
+  leave(12);
+  {
+    const auto file = ResultFile::resume(path, header);
+    ASSERT_TRUE(file);
+    const Earlier earlier = file->earlier();
+    EXPECT_EQ(std::count(earlier.batches.begin(), earlier.batches.end(), true), 12);
+    EXPECT_EQ(earlier.done, 12 * batch_size);
+    EXPECT_EQ(earlier.resumes, 1);
+    EXPECT_EQ(earlier.mistrusted, 0u);
+    put_batches(*file, 9, 4, 1); // before the columns are announced again: they are known
+  }
+  {
+    const auto file = ResultFile::resume(path, header);
+    EXPECT_EQ(file->earlier().done, 21 * batch_size);
+    EXPECT_EQ(file->earlier().resumes, 2);
+  }
+  finish_and_compare();
+  const ReadFile file(path);
+  EXPECT_EQ(file.number("resumes"), 3);
+  EXPECT_EQ(file.text("started"), "2025-01-01T00:00:00Z");
+  const auto ranks = file.item_numbers<std::int32_t>("rank", H5T_STD_I32LE, 0, items);
+  for (std::uint64_t item = 0; item < items; ++item) EXPECT_EQ(ranks[item], static_cast<std::int32_t>(item / batch_size));
+}
+
+TEST_F(Resume, NothingLeftIsANewRun) {
+  EXPECT_FALSE(ResultFile::resume(path, header));
+  leave(0); // columns, but no batch
+  EXPECT_FALSE(ResultFile::resume(path, header));
+  std::ofstream(path + ".journal", std::ios::trunc) << "x";
+  EXPECT_FALSE(ResultFile::resume(path, header));
+}
+
+TEST_F(Resume, AStoppedRunHasAReadableFileAndGoesOn) {
+  for (int stop = 0; stop < 3; ++stop) {
+    const auto file = stop == 0 ? ResultFile::create(path, manifest, header) : ResultFile::resume(path, header);
+    file->set_columns(all_columns());
+    put_batches(*file, 6, 5 + static_cast<unsigned>(stop));
+    file->finish(some_footer(false));
+    EXPECT_FALSE(fs::exists(path + ".partial"));
+    const ReadFile read(path);
+    EXPECT_FALSE(read.complete());
+    const auto status = read.status();
+    const auto numbers = read.numbers("fixed_int32");
+    EXPECT_EQ(std::count(status.begin(), status.end(), Status::pending), static_cast<long>(items - (stop + 1) * 6 * batch_size));
+    for (std::uint64_t item = 0; item < items; ++item)
+      EXPECT_TRUE(status[item] == Status::ok || numbers[item * 6] == 0) << item;
+  }
+  finish_and_compare();
+}
+
+/// Runs `work` in a child and kills it `microseconds` after it has said that it begins. False: it was done before.
+bool kill_in(const std::function<void(const std::function<void()>& begins)>& work, std::uint64_t microseconds) {
+  int ends[2];
+  if (::pipe(ends) != 0) throw Error("pipe");
+  const pid_t child = ::fork();
+  if (child == 0) {
+    try {
+      work([&] {
+        if (::write(ends[1], "x", 1) != 1) ::_exit(3);
+      });
+    } catch (const Error& error) {
+      std::fprintf(stderr, "%s\n", error.what());
+      ::_exit(2);
+    }
+    ::_exit(0);
+  }
+  ::close(ends[1]);
+  char byte = 0;
+  EXPECT_EQ(::read(ends[0], &byte, 1), 1);
+  ::close(ends[0]);
+  ::usleep(static_cast<useconds_t>(microseconds));
+  ::kill(child, SIGKILL);
+  int status = 0;
+  ::waitpid(child, &status, 0);
+  EXPECT_TRUE(WIFSIGNALED(status) || WEXITSTATUS(status) == 0);
+  return WIFSIGNALED(status);
+}
+
+/// A file opened in a child, since a damaged one may crash the library.
+bool readable(const std::string& path) {
+  const pid_t child = ::fork();
+  if (child == 0) {
+    try {
+      ::_exit(contents(ReadFile(path)).empty() ? 1 : 0);
+    } catch (const Error&) {
+      ::_exit(1);
+    }
+  }
+  int status = 0;
+  ::waitpid(child, &status, 0);
+  return WIFEXITED(status) && WEXITSTATUS(status) == 0;
+}
+
+/// Recovers into a copy of the folder's files; how many items it holds that are done.
+std::uint64_t recovered_items(const std::string& path) {
+  std::ostringstream said;
+  recover(path, said);
+  EXPECT_TRUE(readable(path)) << said.str();
+  std::uint64_t done = 0;
+  const ReadFile file(path);
+  EXPECT_FALSE(file.complete());
+  for (const Status status : file.status()) done += status == Status::pending ? 0 : 1;
+  return done;
+}
+
+TEST_F(Resume, KilledAnywhere) {
+  std::mt19937 random(11);
+  for (int trial = 0; trial < 12; ++trial) {
+    kill_in(
+        [&](const auto& begins) {
+          const auto file = ResultFile::create(path, manifest, header);
+          file->set_columns(all_columns());
+          put_batches(*file, 2, 1);
+          file->commit();
+          begins();
+          for (unsigned turn = 0; turn < 50; ++turn) put_batches(*file, batches, turn, 1);
+          file->finish(some_footer());
+        },
+        random() % 20000);
+    if (fs::exists(path + ".partial")) {
+      EXPECT_GE(recovered_items(path), 2 * batch_size);
+      finish_and_compare();
+    }
+    fs::remove(path);
+  }
+}
+
+TEST_F(Resume, KilledWhileTheFileIsFinished) {
+  std::mt19937 random(12);
+  int killed = 0;
+  for (int trial = 0; trial < 24; ++trial) {
+    const bool complete = trial % 2 == 0;
+    leave(complete ? batches : 20);
+    killed += kill_in(
+                  [&](const auto& begins) {
+                    const auto file = ResultFile::resume(path, header);
+                    begins();
+                    file->finish(some_footer(complete));
+                  },
+                  random() % 8000)
+                  ? 1
+                  : 0;
+    EXPECT_TRUE(!fs::exists(path + ".partial") || recovered_items(path) == (complete ? items : 20 * batch_size));
+    if (fs::exists(path + ".partial") || !complete)
+      finish_and_compare();
+    else
+      EXPECT_EQ(contents(ReadFile(path)), expected);
+    fs::remove(path);
+    ResultFile::discard(path);
+  }
+  EXPECT_GT(killed, 5);
+}
+
+TEST_F(Resume, KilledWhileColumnsAreMadeAfterABatchFailed) {
+  std::mt19937 random(13);
+  for (int trial = 0; trial < 10; ++trial) {
+    const auto begin = [&](ResultFile& file) {
+      wire::BatchResult failed;
+      const std::vector<std::uint8_t> status(batch_size, static_cast<std::uint8_t>(Status::failed)), flags(batch_size);
+      const std::vector<float> seconds(batch_size);
+      failed.status = status;
+      failed.flags = flags;
+      failed.seconds = seconds;
+      failed.errors.emplace_back(0, "no such file");
+      file.put(failed, 0);
+      file.commit();
+    };
+    kill_in(
+        [&](const auto& begins) {
+          const auto file = ResultFile::create(path, manifest, header);
+          begin(*file);
+          begins();
+          file->set_columns(all_columns());
+          put_batches(*file, 1, 1);
+          file->commit();
+        },
+        random() % 4000);
+    const auto file = ResultFile::resume(path, header);
+    ASSERT_TRUE(file);
+    EXPECT_TRUE(file->earlier().batches[0]);
+    file->set_columns(all_columns());
+    put_batches(*file, batches, 3);
+    const SampleBatch first(all_columns(), 0, batch_size);
+    file->put(first.result, 0);
+    file->finish(some_footer());
+    EXPECT_EQ(contents(ReadFile(path)), expected);
+    fs::remove(path);
+  }
+}
+
+TEST_F(Resume, ATornOrDamagedTailCostsItsBatchesOnly) {
+  std::mt19937 random(14);
+  for (int trial = 0; trial < 16; ++trial) {
+    leave(15);
+    std::uint64_t tail = 0, batch_frames = 0;
+    {
+      Journal journal(path + ".journal", RawFile::Mode::read);
+      Frame frame;
+      for (std::uint64_t at = 0; journal.find(at, frame);)
+        if (frame.kind() == FrameKind::batch && ++batch_frames == 11) tail = frame.header().at;
+    }
+    const std::uint64_t size = fs::file_size(path + ".journal"), place = tail + random() % (size - tail);
+    if (trial % 2 == 0) {
+      fs::resize_file(path + ".journal", place);
+    } else {
+      RawFile file(path + ".journal", RawFile::Mode::modify);
+      std::byte byte;
+      file.read_at(place, &byte, 1);
+      byte ^= std::byte{1} << (random() % 8);
+      file.write_at(place, wire::View(&byte, 1));
+    }
+    {
+      const auto file = ResultFile::resume(path, header);
+      ASSERT_TRUE(file);
+      EXPECT_GE(file->earlier().done, (trial % 2 == 0 ? 10 : 14) * batch_size);
+    }
+    finish_and_compare();
+    fs::remove(path);
+  }
+}
+
+TEST_F(Resume, RowsThatNeverReachedTheDiskAreDoneAgain) {
+  leave(10);
+  // The last group's rows are zeroed, as after a power cut between the two files.
+  std::uint64_t offset = 0, last = 0;
+  {
+    const ReadFile file(path + ".partial");
+    offset = *h5::offset_of(h5::open_dataset(h5::open_group(file.file(), "results"), "fixed_float64"));
+    Journal journal(path + ".journal", RawFile::Mode::read);
+    Frame frame;
+    for (std::uint64_t at = 0; journal.find(at, frame);)
+      if (frame.kind() == FrameKind::batch) last = wire::decode_batch_result(frame.payload()).first;
+  }
+  const std::vector<std::byte> zeros(48);
+  RawFile(path + ".partial", RawFile::Mode::modify).write_at(offset + (last + 1) * 48, wire::View(zeros));
+  {
+    const auto file = ResultFile::resume(path, header);
+    EXPECT_EQ(file->earlier().done, 9 * batch_size);
+    EXPECT_EQ(file->earlier().mistrusted, batch_size);
+  }
+  finish_and_compare();
+}
+
+TEST_F(Resume, AllRowsAreComparedWhenAsked) {
+  leave(10);
+  std::uint64_t offset = 0, first = 0;
+  {
+    const ReadFile file(path + ".partial");
+    offset = *h5::offset_of(h5::open_dataset(h5::open_group(file.file(), "results"), "scalar"));
+    Journal journal(path + ".journal", RawFile::Mode::read);
+    Frame frame;
+    for (std::uint64_t at = 0; journal.find(at, frame);)
+      if (frame.kind() == FrameKind::batch) {
+        first = wire::decode_batch_result(frame.payload()).first;
+        break;
+      }
+  }
+  const std::uint64_t ok_item = fails(first) ? first + 1 : first;
+  const std::vector<std::byte> damage(4, std::byte{0x7A});
+  RawFile(path + ".partial", RawFile::Mode::modify).write_at(offset + ok_item * 4, wire::View(damage));
+  EXPECT_EQ(ResultFile::resume(path, header)->earlier().mistrusted, 0u) << "was on the disk long ago";
+  EXPECT_EQ(ResultFile::resume(path, header, true)->earlier().mistrusted, batch_size);
+  std::ostringstream said;
+  recover(path, said);
+  EXPECT_THAT(said.str(), HasSubstr("not what the journal says"));
+}
+
+TEST_F(Resume, BatchesDoneInPartAreDoneAgain) {
+  {
+    const auto file = ResultFile::create(path, manifest, header);
+    file->set_columns(all_columns());
+    const SampleBatch half(all_columns(), batch_size, 3), whole(all_columns(), 0, batch_size);
+    file->put(half.result, 0);
+    file->put(whole.result, 0);
+  }
+  // Never committed, so nothing is there; now with a commit.
+  EXPECT_FALSE(ResultFile::resume(path, header));
+  {
+    const auto file = ResultFile::create(path, manifest, header);
+    file->set_columns(all_columns());
+    const SampleBatch half(all_columns(), batch_size, 3), whole(all_columns(), 0, batch_size);
+    file->put(half.result, 0);
+    file->put(whole.result, 0);
+    file->commit();
+  }
+  {
+    const auto file = ResultFile::resume(path, header);
+    EXPECT_EQ(file->earlier().done, batch_size);
+    EXPECT_FALSE(file->earlier().batches[1]);
+  }
+  finish_and_compare();
+}
+
+TEST_F(Resume, AnotherRunIsRefusedWithTheDifference) {
+  leave(3);
+  const Header same = header;
+  EXPECT_EQ(refusal(), "");
+  header.identity->options["mean"] = "0.4";
+  EXPECT_THAT(refusal(), HasSubstr("--mean: 0.5 then, 0.4 now"));
+  header = same;
+  header.identity->options["new"] = 1;
+  header.identity->options.erase("topk");
+  EXPECT_THAT(refusal(), HasSubstr("--new: no such option then, 1 now"));
+  EXPECT_THAT(refusal(), HasSubstr("--topk: 3 then, no such option now"));
+  EXPECT_THAT(refusal(), Not(HasSubstr("mean")));
+  header = same;
+  header.identity->batch_size = 8;
+  EXPECT_THAT(refusal(), HasSubstr("--batch-size: 7 then, 8 now"));
+  header = same;
+  header.identity->device_kind = "cuda";
+  EXPECT_THAT(refusal(), HasSubstr("device: cpu then, cuda now"));
+  header = same;
+  header.identity->items = 204;
+  EXPECT_THAT(refusal(), HasSubstr("--input: 203 items then, 204 now"));
+  header = same;
+  header.identity->manifest_sha256 = sha256_of(some_manifest(folder, 7));
+  EXPECT_THAT(refusal(), HasSubstr("paths or columns"));
+  header = same;
+  header.identity->model_state = "5 bytes of 2";
+  EXPECT_THAT(refusal(), HasSubstr("--model: model.pt of 4 bytes of 1 then"));
+  header = same;
+  EXPECT_EQ(refusal(), "");
+}
+
+TEST_F(Resume, AModelIsKnownByItsHash) {
+  leave(3);
+  {
+    const auto file = ResultFile::resume(path, header);
+    file->set_model_sha256("aaaa");
+    file->commit();
+  }
+  header.identity->model_state = "moved elsewhere";
+  header.identity->model_sha256 = "aaaa";
+  EXPECT_EQ(refusal(), "");
+  header.identity->model_sha256 = "bbbb";
+  EXPECT_THAT(refusal(), HasSubstr("--model: model.pt with SHA-256 aaaa"));
+}
+
+TEST_F(Resume, OtherColumnsAreRefused) {
+  leave(3);
+  const auto file = ResultFile::resume(path, header);
+  try {
+    file->set_columns({{"x", DType::float32, Layout::fixed, {2}}});
+    ADD_FAILURE() << "took them";
+  } catch (const Error& error) {
+    EXPECT_EQ(error.code(), ExitCode::usage);
+  }
+}
+
+TEST_F(Resume, WhatIsMissingIsSaid) {
+  leave(3);
+  fs::rename(path + ".partial", folder / "aside");
+  EXPECT_THAT(refusal(), HasSubstr("is gone"));
+  fs::copy_file(folder / "whole.h5", path + ".partial");
+  EXPECT_THAT(refusal(), HasSubstr("another run"));
+  fs::remove(path + ".partial");
+  fs::remove(path + ".journal");
+  std::ofstream(path) << "x";
+  EXPECT_THAT(refusal(), HasSubstr("is not there to go on with"));
+}
+
+TEST_F(Resume, ARunThatIsStillWritingIsNotTouched) {
+  leave(3);
+  const auto file = ResultFile::resume(path, header);
+  EXPECT_THAT(refusal(), HasSubstr("another run is writing it now"));
+  std::ostringstream said;
+  EXPECT_THROW(recover(path, said), Error);
+}
+
+TEST_F(Resume, RecoverLeavesEverythingAsItWas) {
+  leave(5);
+  const auto bytes_of = [](const std::string& name) {
+    std::ifstream in(name, std::ios::binary);
+    return std::string(std::istreambuf_iterator<char>(in), {});
+  };
+  const std::string partial = bytes_of(path + ".partial"), journal = bytes_of(path + ".journal");
+  EXPECT_EQ(recovered_items(path), 5 * batch_size);
+  EXPECT_EQ(recovered_items(path), 5 * batch_size) << "a second time";
+  EXPECT_TRUE(bytes_of(path + ".partial") == partial);
+  EXPECT_TRUE(bytes_of(path + ".journal") == journal);
+  finish_and_compare();
+  std::ostringstream said;
+  recover(path, said);
+  EXPECT_THAT(said.str(), HasSubstr("complete"));
+  EXPECT_THROW(recover(folder / "nothing.h5", said), Error);
+}
+
+} // namespace
+} // namespace mgpu::write::test
