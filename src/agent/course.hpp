@@ -20,11 +20,11 @@ struct Outcome {
   ExitCode code = ExitCode::ok;
   std::uint64_t done = 0, failed = 0, flagged = 0;
   std::uint64_t earlier = 0; ///< of those done, by runs that this one went on with
-  double run_s = 0;       ///< first work to last result
-  double open_s = 0;      ///< start to first work
-  double writer_busy = 0; ///< fraction of run_s
-  std::string stopped;    ///< why it ended early; "" if it did not
-  std::string error;      ///< why it failed; "" if it did not
+  double run_s = 0;          ///< first work to last result
+  double open_s = 0;         ///< start to first work
+  double writer_busy = 0;    ///< fraction of run_s
+  std::string stopped;       ///< why it ended early; "" if it did not
+  std::string error;         ///< why it failed; "" if it did not
 };
 
 /// What a course may ask of the conductor.

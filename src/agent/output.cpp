@@ -8,7 +8,8 @@
 namespace mgpu::agent {
 
 write::Header Output::header(int world_size) const {
-  return {setup_.job_name, setup_.command, setup_.config.json().dump(), std::string(version), setup_.model, "", utc_now(), world_size};
+  return {setup_.job_name, setup_.command, setup_.config.json().dump(), std::string(version), setup_.model, "",
+          utc_now(),       world_size};
 }
 
 std::optional<write::Earlier> Output::resume(int world_size, write::Identity identity) {

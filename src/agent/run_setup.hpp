@@ -38,7 +38,7 @@ struct RunSetup {
   std::string output;
   bool resume = false, verify = false;
   nlohmann::json result_options = nlohmann::json::object(); ///< of config: those that change results
-  std::uint32_t batch_size = 0; ///< 0: auto
+  std::uint32_t batch_size = 0;                             ///< 0: auto
   dispatch::Schedule schedule = dispatch::Schedule::dynamic;
   comm::BindingOptions binding;
   std::string dtype = "float32";

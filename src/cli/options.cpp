@@ -188,8 +188,7 @@ Resolved resolve(const std::string& program, const std::string& job_name, const 
       source = "file " + config_path;
       value = convert(option, line->second, source);
     }
-    resolved.origins.push_back(
-        {option.name, show(value), source, at >= common || changes_results(option.name)});
+    resolved.origins.push_back({option.name, show(value), source, at >= common || changes_results(option.name)});
     resolved.config.set(option.name, std::move(value));
   }
   return resolved;

@@ -18,7 +18,7 @@ bool changes_results(std::string_view common_option);
 /// Where an option's value came from, for the table a run prints.
 struct Origin {
   std::string name, value;
-  std::string source; ///< "flag", "environment MGPU_X", "file run.toml", "default"
+  std::string source;           ///< "flag", "environment MGPU_X", "file run.toml", "default"
   bool changes_results = false; ///< a run that was begun with one value cannot be gone on with another
 };
 

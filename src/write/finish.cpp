@@ -72,7 +72,8 @@ void RunningFile::fill_rows_not_ok() {
     while (end < items_.size() && items_.status(end) == items_.status(item)) ++end;
     // Pending rows of a number column are holes in the file, which read as 0 already, unless an earlier run died while writing them.
     for (const Fixed& column : fixed_)
-      if (items_.status(item) == Status::failed || earlier_ || is_floating(columns_[column.column].type)) fill_run(column, item, end);
+      if (items_.status(item) == Status::failed || earlier_ || is_floating(columns_[column.column].type))
+        fill_run(column, item, end);
     item = end;
   }
 }
@@ -106,8 +107,7 @@ void RunningFile::write_all(const Footer& footer) {
   fill_rows_not_ok();
   stage_->flush();
   constexpr std::uint64_t bytes_an_item = 64; // references to strings, small strings, offsets
-  const std::uint64_t needed_bytes =
-      spooled_bytes_ + bytes_an_item * items_.size() * (1 + columns_.size() - fixed_.size());
+  const std::uint64_t needed_bytes = spooled_bytes_ + bytes_an_item * items_.size() * (1 + columns_.size() - fixed_.size());
   require_room(*file_, needed_bytes);
   with_needs(places_.partial, needed_bytes, [&] { assemble_all(footer); });
   file_->sync_all();

@@ -26,10 +26,11 @@ void compare_models(std::vector<std::string>& lines, const Identity& then, const
   const bool hashed = !then.model_sha256.empty() && !now.model_sha256.empty();
   if (hashed ? then.model_sha256 == now.model_sha256 : then.model_state == now.model_state) return;
   if (hashed)
-    lines.push_back(fmt::format("--model: {} with SHA-256 {:.16}… then, {} with {:.16}… now", then.model, then.model_sha256, now.model,
-                                now.model_sha256));
+    lines.push_back(fmt::format("--model: {} with SHA-256 {:.16}… then, {} with {:.16}… now", then.model, then.model_sha256,
+                                now.model, now.model_sha256));
   else
-    lines.push_back(fmt::format("--model: {} of {} then, {} of {} now", then.model, then.model_state, now.model, now.model_state));
+    lines.push_back(
+        fmt::format("--model: {} of {} then, {} of {} now", then.model, then.model_state, now.model, now.model_state));
 }
 
 void compare_items(std::vector<std::string>& lines, const Identity& then, const Identity& now) {
@@ -93,7 +94,8 @@ std::vector<std::string> differences(const Identity& then, const Identity& now) 
   for (const auto& [name, value] : then.options.items()) names.insert(name);
   for (const auto& [name, value] : now.options.items()) names.insert(name);
   for (const std::string& name : names)
-    compare(lines, "--" + name, then.options.value(name, json("no such option")), now.options.value(name, json("no such option")));
+    compare(lines, "--" + name, then.options.value(name, json("no such option")),
+            now.options.value(name, json("no such option")));
   return lines;
 }
 

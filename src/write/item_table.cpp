@@ -46,7 +46,8 @@ void ItemTable::create(const h5::Id& group) {
 void ItemTable::open(const h5::Id& group) {
   const auto find = [&](const char* name) {
     const h5::Id dataset = h5::open_dataset(group, name);
-    if (h5::shape_of(dataset) != h5::Shape{size()}) throw Error(std::string("HDF5: another length than the journal says: /items/") + name);
+    if (h5::shape_of(dataset) != h5::Shape{size()})
+      throw Error(std::string("HDF5: another length than the journal says: /items/") + name);
     return array_at(dataset, name);
   };
   status_at_ = find("status");

@@ -120,7 +120,8 @@ bool Journal::read_payload(const FrameHeader& header, Frame& frame) const {
 
 void Journal::read(std::uint64_t offset, Frame& frame) const {
   FrameHeader header;
-  if (!read_header(offset, header)) throw Error(fmt::format("{}: a torn frame at byte {}", manifest::shown(file_.path()), offset));
+  if (!read_header(offset, header))
+    throw Error(fmt::format("{}: a torn frame at byte {}", manifest::shown(file_.path()), offset));
   if (!read_payload(header, frame))
     throw Error(fmt::format("{}: damaged bytes in the frame at byte {}", manifest::shown(file_.path()), offset));
 }

@@ -13,27 +13,28 @@
 namespace mgpu::write {
 
 enum class FrameKind : std::uint32_t {
-  head = 1,  ///< the first two: JSON with the run's identity
-  columns,   ///< the output columns, which are in the result file now
-  batch,     ///< wire::BatchResult without its fixed columns
-  resumed,   ///< a later run goes on from here
-  model,     ///< the model's SHA-256, known a little later than the rest
-  undo,      ///< bytes of the result file as they were before HDF5 changes it: u64 offset, bytes
-  changing,  ///< from here on the result file may be half changed: u64 size it had before
-  settled,   ///< it is whole again
+  head = 1, ///< the first two: JSON with the run's identity
+  columns,  ///< the output columns, which are in the result file now
+  batch,    ///< wire::BatchResult without its fixed columns
+  resumed,  ///< a later run goes on from here
+  model,    ///< the model's SHA-256, known a little later than the rest
+  undo,     ///< bytes of the result file as they were before HDF5 changes it: u64 offset, bytes
+  changing, ///< from here on the result file may be half changed: u64 size it had before
+  settled,  ///< it is whole again
 };
 
 struct FrameHeader {
   static constexpr std::uint64_t magic_value = 0x3265'6d61'7266'7067ULL; // "gpframe2"
   std::uint64_t magic = magic_value;
   std::uint64_t payload_bytes = 0;
-  std::uint64_t journal = 0;     ///< which journal it belongs to, so that bytes of another file are never taken for a frame
-  std::uint64_t at = 0;          ///< where it lies
-  std::uint64_t durable = 0;     ///< rows of fixed columns that frames before this place speak of were on the disk when it was written
+  std::uint64_t journal = 0; ///< which journal it belongs to, so that bytes of another file are never taken for a frame
+  std::uint64_t at = 0;      ///< where it lies
+  std::uint64_t durable =
+      0; ///< rows of fixed columns that frames before this place speak of were on the disk when it was written
   std::uint32_t payload_crc = 0; ///< CRC-32C
   FrameKind kind = FrameKind::batch;
-  std::int32_t rank = -1;       ///< who did the batch
-  std::uint32_t rows_crc = 0;   ///< CRC-32C of the fixed columns' rows that are ok
+  std::int32_t rank = -1;     ///< who did the batch
+  std::uint32_t rows_crc = 0; ///< CRC-32C of the fixed columns' rows that are ok
   std::uint32_t reserved = 0;
   std::uint32_t header_crc = 0; ///< CRC-32C of the header with this field 0
 };

@@ -22,8 +22,10 @@ h5::Id open_result(const std::string& path) {
   if (::stat(path.c_str(), &facts) != 0) {
     const std::string partial = path + ".partial";
     if (::stat(partial.c_str(), &facts) == 0)
-      throw usage_error(fmt::format("{}: no such file, but an unfinished run left {}; mgpu_run recover makes a result file of it, or run again with --resume",
-                                    name, manifest::shown(partial)));
+      throw usage_error(
+          fmt::format("{}: no such file, but an unfinished run left {}; mgpu_run recover makes a result file of it, or run again "
+                      "with --resume",
+                      name, manifest::shown(partial)));
     throw usage_error(name + ": no such file; give the result file of a run");
   }
   if (!S_ISREG(facts.st_mode)) throw usage_error(name + ": not a file; give the result file of a run");

@@ -72,7 +72,8 @@ void recover(const std::string& path, std::ostream& out) {
     if (partial && file.complete())
       throw usage_error(fmt::format("{} is the complete file of an earlier run; move it away, it would be replaced", name));
     if (!partial) {
-      out << fmt::format("{} can be read as it is ({})\n", name, file.complete() ? "complete" : "not complete: --resume goes on with it");
+      out << fmt::format("{} can be read as it is ({})\n", name,
+                         file.complete() ? "complete" : "not complete: --resume goes on with it");
       return;
     }
   }

@@ -73,8 +73,8 @@ void ResultFile::check(const std::string& path, Existing existing) {
     throw usage_error(fmt::format("output {}: exists; --resume goes on with it, --overwrite begins anew", name));
   for (const std::string& left : {Places(path).partial, Places(path).journal})
     if (is_there(left))
-      throw usage_error(fmt::format("output {}: an unfinished run left {}; --resume goes on with it, --overwrite begins anew", name,
-                                    manifest::shown(left)));
+      throw usage_error(fmt::format("output {}: an unfinished run left {}; --resume goes on with it, --overwrite begins anew",
+                                    name, manifest::shown(left)));
 }
 
 void ResultFile::discard(const std::string& path) noexcept {

@@ -42,11 +42,11 @@ struct Footer {
 
 /// What earlier runs left behind.
 struct Earlier {
-  std::vector<bool> batches;                 ///< by batch: all its items are done
+  std::vector<bool> batches;                       ///< by batch: all its items are done
   std::uint64_t done = 0, failed = 0, flagged = 0; ///< items
-  std::uint64_t mistrusted = 0;              ///< items whose rows are not those the journal speaks of: they are done again
-  std::uint64_t damaged_bytes = 0;           ///< of the journal
-  std::int32_t resumes = 0;                  ///< how often the run was gone on with, this time counted
+  std::uint64_t mistrusted = 0;                    ///< items whose rows are not those the journal speaks of: they are done again
+  std::uint64_t damaged_bytes = 0;                 ///< of the journal
+  std::int32_t resumes = 0;                        ///< how often the run was gone on with, this time counted
 };
 
 /// Which files may be in the way of a new run.

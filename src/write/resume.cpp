@@ -47,9 +47,9 @@ void RunningFile::replay() {
   while (journal_->find(journal_end_, frame)) {
     // What was on the disk before this frame was written need not be looked at.
     if (!verify_all_)
-      unverified_.erase(unverified_.begin(),
-                        std::find_if(unverified_.begin(), unverified_.end(),
-                                     [&](std::uint64_t offset) { return offset >= frame.header().durable; }));
+      unverified_.erase(unverified_.begin(), std::find_if(unverified_.begin(), unverified_.end(), [&](std::uint64_t offset) {
+                          return offset >= frame.header().durable;
+                        }));
     switch (frame.kind()) {
       case FrameKind::head:
         break;
@@ -91,7 +91,8 @@ void RunningFile::replay_batch(const Frame& frame) {
   const bool any_ok = std::find(rest.status.begin(), rest.status.end(), ok) != rest.status.end();
   if (rest.first > items_.size() || rest.rows() > items_.size() - rest.first)
     throw lost(places_.journal, fmt::format("speaks of item {} of {}", rest.first + rest.rows(), items_.size()));
-  if (!has_columns_ && (!rest.columns.empty() || frame.header().rows_crc != 0)) throw lost(places_.journal, "is damaged where it names the output columns");
+  if (!has_columns_ && (!rest.columns.empty() || frame.header().rows_crc != 0))
+    throw lost(places_.journal, "is damaged where it names the output columns");
   if (any_ok && !fixed_.empty()) unverified_.push_back(frame.header().at);
   note(rest, frame.rank(), frame.header().at);
 }
@@ -117,8 +118,7 @@ Earlier RunningFile::earlier() const {
 /// A run that was stopped in good order left a finished file with complete = 0 and no partial one.
 void RunningFile::take_back_output() {
   if (is_there(places_.partial)) return;
-  if (!size_before_ || !is_there(places_.output) || run_of(places_.output) != run_name())
-    throw lost(places_.partial, "is gone");
+  if (!size_before_ || !is_there(places_.output) || run_of(places_.output) != run_name()) throw lost(places_.partial, "is gone");
   if (::rename(places_.output.c_str(), places_.partial.c_str()) != 0) throw file_error(places_.output, "rename", errno, 0);
   sync_folder_of(places_.output);
 }
@@ -148,14 +148,12 @@ void RunningFile::open_partial() {
   if (h5::text_attribute(file, "run") != run_name()) throw lost(places_.partial, "belongs to another run than its journal");
   items_.open(h5::open_group(file, "items"));
   const h5::Id results = h5::open_group(file, "results");
-  for (Fixed& column : fixed_)
-    column.offset = h5::offset_of(h5::open_dataset(results, columns_[column.column].name)).value_or(0);
+  for (Fixed& column : fixed_) column.offset = h5::offset_of(h5::open_dataset(results, columns_[column.column].name)).value_or(0);
 }
 
 void RunningFile::forget(std::uint64_t first, std::uint64_t rows) {
   for (std::uint64_t item = first; item < first + rows; ++item) items_.set(item, Status::pending, flag_none, 0, -1, 0);
-  for (RaggedCounts& column : ragged_)
-    std::fill_n(column.counts.begin() + static_cast<std::ptrdiff_t>(first), rows, 0u);
+  for (RaggedCounts& column : ragged_) std::fill_n(column.counts.begin() + static_cast<std::ptrdiff_t>(first), rows, 0u);
   index_.clear(first, rows);
 }
 

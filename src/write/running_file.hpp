@@ -99,9 +99,9 @@ class RunningFile final : public ResultFile {
   // What the journal of earlier runs said.
   bool earlier_ = false, verify_all_ = false;
   std::uint64_t journal_end_ = 0, mistrusted_ = 0;
-  std::vector<std::uint64_t> unverified_;       ///< frames of batches whose rows must be compared
-  std::vector<std::uint64_t> undo_;             ///< frames of the change of the result file that may be under way
-  std::optional<std::uint64_t> size_before_;    ///< of the result file; nothing: no change is under way
+  std::vector<std::uint64_t> unverified_;    ///< frames of batches whose rows must be compared
+  std::vector<std::uint64_t> undo_;          ///< frames of the change of the result file that may be under way
+  std::optional<std::uint64_t> size_before_; ///< of the result file; nothing: no change is under way
 };
 
 /// Runs `work`; a full disk that HDF5 met is told with the room needed.

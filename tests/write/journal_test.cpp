@@ -26,7 +26,8 @@ TEST(Journal, FramesComeBackInAnyOrder) {
   std::vector<std::uint64_t> places;
   {
     Journal journal(folder / "s", RawFile::Mode::create);
-    for (int i = 0; i < 300; ++i) places.push_back(journal.append(FrameKind::columns, bytes_of(std::string(i * 40, 'a' + i % 26))));
+    for (int i = 0; i < 300; ++i)
+      places.push_back(journal.append(FrameKind::columns, bytes_of(std::string(i * 40, 'a' + i % 26))));
     const std::string large(3u << 20, 'L');
     places.push_back(journal.append(FrameKind::batch, bytes_of(large)));
     journal.commit();

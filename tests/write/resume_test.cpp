@@ -143,8 +143,7 @@ TEST_F(Resume, AStoppedRunHasAReadableFileAndGoesOn) {
     const auto status = read.status();
     const auto numbers = read.numbers("fixed_int32");
     EXPECT_EQ(std::count(status.begin(), status.end(), Status::pending), static_cast<long>(items - (stop + 1) * 6 * batch_size));
-    for (std::uint64_t item = 0; item < items; ++item)
-      EXPECT_TRUE(status[item] == Status::ok || numbers[item * 6] == 0) << item;
+    for (std::uint64_t item = 0; item < items; ++item) EXPECT_TRUE(status[item] == Status::ok || numbers[item * 6] == 0) << item;
   }
   finish_and_compare();
 }

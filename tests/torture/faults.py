@@ -1,0 +1,83 @@
+"""Faults: what is done to a run, and what is done to the files that a killed run left."""
+
+import os
+import pathlib
+
+import signal
+
+import journal
+
+class Fault:
+    """`strike` hurts a running run and says whether it could; `damage` its files afterwards. `by_itself`: the run must end by itself."""
+
+    def __init__(self, name, strike, damage=None, by_itself=True, least_ranks=1):
+        self.name, self.strike, self.damage, self.by_itself, self.least_ranks = name, strike, damage, by_itself, least_ranks
+
+def to(number, find):
+    def strike(run, generator):
+        pids = find(run)
+        if not pids:
+            return False
+        os.kill(generator.choice(pids), number)
+        return True
+    return strike
+
+def rank0(run):
+    return [pid for rank, pid in run.agents().items() if rank == 0]
+
+def others(run):
+    return [pid for rank, pid in run.agents().items() if rank > 0]
+
+def mpirun(run):
+    return [run.mpirun.pid] if run.mpirun.poll() is None else []
+
+def kill_all(run, _):
+    run.kill_all()
+    return True
+
+def disk_full(run, generator):
+    """The next few hundred kB, or nothing at all, still fit."""
+    size = pathlib.Path(os.fsdecode(run.mark) + ".journal")
+    return size.exists() and run.limit_files(size.stat().st_size + generator.choice([0, 1000, 100_000, 400_000]))
+
+def tail_of(path):
+    """Where the last fifth of the batches in a journal begins; None where an unfinished change of the result file must be taken back:
+    what stands there was on the disk before that was begun."""
+    data = path.read_bytes()
+    batches = [at for at, kind, _, _ in journal.frames(data) if kind == journal.BATCH]
+    if not batches or any(kind in (journal.UNDO, journal.CHANGING) for _, kind, _, _ in journal.frames(data)):
+        return None
+    return batches[len(batches) * 4 // 5], len(data)
+
+def torn(path, generator):
+    tail = tail_of(path)
+    if tail:
+        os.truncate(path, generator.randrange(*tail))
+
+def flipped(path, generator):
+    tail = tail_of(path)
+    if tail:
+        with open(path, "r+b") as file:
+            place = generator.randrange(*tail)
+            file.seek(place)
+            byte = file.read(1)[0]
+            file.seek(place)
+            file.write(bytes([byte ^ 1 << generator.randrange(8)]))
+
+FAULTS = [
+    Fault("kill everything", kill_all),
+    Fault("kill rank 0", to(signal.SIGKILL, rank0)),
+    Fault("kill mpirun", to(signal.SIGKILL, mpirun)),
+    Fault("kill an agent", to(signal.SIGKILL, others), least_ranks=2),
+    Fault("kill a worker", to(signal.SIGKILL, lambda run: run.workers())),
+    Fault("stop rank 0", to(signal.SIGSTOP, rank0), by_itself=False),
+    Fault("stop an agent", to(signal.SIGSTOP, others), by_itself=False, least_ranks=2),
+    Fault("stop a worker", to(signal.SIGSTOP, lambda run: run.workers())),
+    Fault("stop mpirun", to(signal.SIGSTOP, mpirun), by_itself=False),
+    Fault("SIGTERM to mpirun", to(signal.SIGTERM, mpirun)),
+    Fault("SIGUSR1 to mpirun", to(signal.SIGUSR1, mpirun)),
+    Fault("disk full", disk_full),
+    Fault("kill everything, torn journal", kill_all, torn),
+    Fault("kill everything, flipped bit", kill_all, flipped),
+]
+
