@@ -5,8 +5,7 @@
 
 namespace mgpu::write {
 
-/// Takes the journal of an earlier run for this process and reads it; nullptr when there is none, or when nothing was done yet, so that
-/// nothing is lost by beginning anew. Throws usage_error when another run has it, or when its beginning is damaged.
+/// Takes the journal of an earlier run for this process and reads it; nullptr when there is none, or nothing in it. Throws usage_error when another run has it, or when its beginning is damaged.
 std::unique_ptr<RunningFile> read_journal(const Places& places, RawFile::Mode mode, bool verify_all);
 
 } // namespace mgpu::write

@@ -78,9 +78,9 @@ void recover(const std::string& path, std::ostream& out) {
     }
   }
   const auto file = read_journal(places, RawFile::Mode::read, true);
-  if (!file || !partial)
+  if (!file || !file->has_batches() || !partial)
     throw usage_error(fmt::format("{}: nothing to recover: {}", name,
-                                  partial ? "the run ended before it had any result" : "no run left anything beside it"));
+                                  partial || file ? "the run ended before it had any result" : "no run left anything beside it"));
   Footer footer;
   footer.complete = false;
   footer.finished = utc_now();

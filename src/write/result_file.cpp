@@ -106,6 +106,7 @@ std::unique_ptr<ResultFile> ResultFile::resume(const std::string& path, const He
                                     manifest::shown(path), manifest::shown(places.journal)));
     return nullptr;
   }
+  if (!file->has_batches()) return nullptr; // nothing is lost by beginning anew
   refuse_other_run(path, file->identity(), *header.identity);
   file->go_on(header);
   return file;

@@ -215,8 +215,7 @@ std::unique_ptr<RunningFile> read_journal(const Places& places, RawFile::Mode mo
   if (!journal->find(at, frame)) return nullptr;
   if (frame.kind() != FrameKind::head) throw lost(places.journal, "is damaged at its beginning");
   Identity identity = Identity::parse(frame.text());
-  auto file = std::make_unique<RunningFile>(places, std::move(journal), std::move(identity), verify_all);
-  return file->has_batches() ? std::move(file) : nullptr;
+  return std::make_unique<RunningFile>(places, std::move(journal), std::move(identity), verify_all);
 }
 
 } // namespace mgpu::write

@@ -2,6 +2,8 @@
 
   decode     pictures and log-mel on one core, beside Pillow + torchvision, decode_jpeg + v2 and faster-whisper
   worker     forward pass and empty batches through one worker, beside Python
+  journal    finished rows on the disk, beside SQLite in WAL mode (needs libsqlite3-dev)
+  million    a million items through 8 ranks: speed of the first and the last tenth, memory of rank 0
   write      fixed rows in bulk beside a raw write; 4 KB rows one by one beside h5py
   dispatch   empty items beside mpi4py.futures; a million items; heavy-tailed sleeping items beside the lower bound
   infer      ResNet-18 and a tiny network on 2 ranks, beside our own forward-only rate and DataLoader scripts
@@ -22,6 +24,7 @@ import bench_dispatch
 import bench_idle
 import bench_infer
 import bench_isolate
+import bench_million
 import bench_start
 import bench_train
 
@@ -38,7 +41,9 @@ BENCHES = {
     "decode": lambda: program("bench_decode"),
     "worker": lambda: program("bench_worker"),
     "write": lambda: program("bench_write"),
+    "journal": lambda: program("bench_journal"),
     "dispatch": bench_dispatch.main,
+    "million": bench_million.main,
     "infer": bench_infer.main,
     "allreduce": bench_allreduce.main,
     "start": bench_start.main,

@@ -177,7 +177,7 @@ def main():
     chosen = [fault for fault in faults.FAULTS if options.only in fault.name]
     folder = pathlib.Path(tempfile.mkdtemp(prefix="mgpu_torture_"))
     began = time.monotonic()
-    cases = [Case("pictures", material.pictures(folder / "pictures", 6000), folder), Case("recordings", material.recordings(folder / "recordings", 6000), folder)]
+    cases = [Case("pictures", material.pictures(folder / "pictures", 30000), folder), Case("recordings", material.recordings(folder / "recordings", 6000), folder)]
     print(f"undisturbed: " + ", ".join(f"{case.name} {len(case.reference.paths)} items in {case.seconds:.1f} s" for case in cases), flush=True)
     totals = {"lost": 0, "doubled": 0, "wrong": 0, "hung": 0}
     for number in range(options.count):

@@ -125,6 +125,9 @@ TEST_F(Resume, GoesOnWhereARunEnded) {
 
 TEST_F(Resume, NothingLeftIsANewRun) {
   EXPECT_FALSE(ResultFile::resume(path, header));
+  ResultFile::create(path, manifest, header)->finish(some_footer(false)); // stopped before its first result
+  EXPECT_FALSE(ResultFile::resume(path, header));
+  fs::remove(path);
   leave(0); // columns, but no batch
   EXPECT_FALSE(ResultFile::resume(path, header));
   std::ofstream(path + ".journal", std::ios::trunc) << "x";
