@@ -186,10 +186,12 @@ void compare(const std::string& folder, std::size_t floats, std::uint64_t rows, 
   }
   const double theirs = median(sqlite.rates);
   fmt::print("{} rows of {} bytes, group commits every 100 ms (medians of {})\n", rows, floats * sizeof(float), rounds);
-  fmt::print("  fixed column:  ours {:>9.0f} rows/s, SQLite {:>9.0f} rows/s, ratio {:5.1f}; a row alone {:.2f} ms and {:.2f} ms\n",
-             median(fixed.rates), theirs, median(fixed.rates) / theirs, median(fixed.latencies), median(sqlite.latencies));
-  fmt::print("  ragged column: ours {:>9.0f} rows/s, SQLite {:>9.0f} rows/s, ratio {:5.1f}; a row alone {:.2f} ms and {:.2f} ms\n",
-             median(ragged.rates), theirs, median(ragged.rates) / theirs, median(ragged.latencies), median(sqlite.latencies));
+  fmt::print(
+      "  fixed column:  ours {:>9.0f} rows/s, SQLite {:>9.0f} rows/s, ratio {:5.1f}; a row alone {:.2f} ms and {:.2f} ms\n",
+      median(fixed.rates), theirs, median(fixed.rates) / theirs, median(fixed.latencies), median(sqlite.latencies));
+  fmt::print(
+      "  ragged column: ours {:>9.0f} rows/s, SQLite {:>9.0f} rows/s, ratio {:5.1f}; a row alone {:.2f} ms and {:.2f} ms\n",
+      median(ragged.rates), theirs, median(ragged.rates) / theirs, median(ragged.latencies), median(sqlite.latencies));
 }
 
 } // namespace
