@@ -11,8 +11,8 @@
 
 namespace mgpu {
 
-/// What a network is trained to make small, and what a validation measures. `outputs` are the network's, flattened in order; targets come
-/// from the column "label" of the batch's items.
+/// What a network is trained to make small, and what a validation measures. `outputs` are the network's, flattened in order; batch.targets
+/// are what targets() made of the batch's rows, on the device of the outputs.
 class Loss {
  public:
   virtual ~Loss() = default;
@@ -21,6 +21,9 @@ class Loss {
   /// Throws usage_error saying what does not fit ("the network gives [2, 10, 3], cross_entropy needs [B, 12]"). To be asked once, with
   /// the outputs of a trial batch of `rows` rows.
   virtual void check_outputs(const std::vector<torch::Tensor>& outputs, std::int64_t rows) = 0;
+  /// What this loss needs of the rows' column "label", for Training::targets: tensors of [B, …] on the host. Throws usage_error as
+  /// check_item does, and for a class that the network, once seen, does not have.
+  virtual std::vector<torch::Tensor> targets(const Batch& /*rows*/) const { return {}; }
   /// Mean over the batch, a scalar of float32, with the graph of the outputs.
   torch::Tensor operator()(const std::vector<torch::Tensor>& outputs, const Batch& batch) const;
   /// Adds "loss" and the metrics of this loss: sums in double, whose quotient does not depend on how samples were dealt to ranks.

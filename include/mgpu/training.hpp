@@ -38,8 +38,8 @@ class Sums {
 /// The worker's side of a training job: a network, what is fed to it, and its loss. The engine owns everything else: the order of
 /// samples, gradients and their reduction, the optimiser, mixed precision, validation, checkpoints.
 ///
-/// Order of calls: open; parameters, buffers; then prepare (many loader threads at once) and, on one thread, set_training, loss,
-/// evaluate, save.
+/// Order of calls: open; parameters, buffers; then prepare (many loader threads at once) and, on one thread, set_training, targets,
+/// loss, evaluate, save.
 class Training {
  public:
   virtual ~Training() = default;
@@ -57,8 +57,11 @@ class Training {
   virtual void set_training(bool on) = 0;
   /// As Work::prepare.
   virtual void prepare(const Item& item, const Variation& variation, Sample& sample) = 0;
-  /// Mean loss over the batch, a scalar with a graph. Every row is good: those that could not be prepared were taken out. Called
-  /// under autocast when --dtype asks for it.
+  /// What the loss of these rows needs beside their input, made on the host; it travels to the device together with the input and is
+  /// handed to loss and evaluate as Batch::targets. Tensors of [B, …], as many for every batch. Every row is good: those that could not
+  /// be prepared were taken out; input and lengths are on the host.
+  virtual std::vector<torch::Tensor> targets(const Batch& /*rows*/) const { return {}; }
+  /// Mean loss over the batch, a scalar with a graph. Every row is good. Called under autocast when --dtype asks for it.
   virtual torch::Tensor loss(const Batch& batch) = 0;
   /// Adds a batch of the validation set to the sums; under NoGradGuard.
   virtual void evaluate(const Batch& batch, Sums& sums) = 0;

@@ -49,6 +49,7 @@ struct Batch {
   std::vector<const Item*> items; ///< [B]
   std::vector<const std::any*> extra; ///< [B], Sample::extra
   std::vector<bool> ok;               ///< [B] false: prepare failed
+  std::vector<torch::Tensor> targets; ///< each [B, …] on the rank's device: Training::targets; empty outside training
   std::int64_t size() const { return static_cast<std::int64_t>(items.size()); }
 };
 

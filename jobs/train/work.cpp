@@ -32,6 +32,7 @@ class TrainWork final : public mgpu::Training {
     feeder_->prepare(item, variation, sample);
   }
 
+  std::vector<torch::Tensor> targets(const mgpu::Batch& rows) const override { return loss_->targets(rows); }
   torch::Tensor loss(const mgpu::Batch& batch) override {
     const auto outputs = forward(batch);
     if (!std::exchange(checked_, true)) loss_->check_outputs(outputs, batch.size());

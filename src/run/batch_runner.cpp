@@ -43,7 +43,7 @@ void BatchRunner::run_trial(const torch::Tensor& row, bool with_lengths, std::in
   const Item nothing;
   const std::any no_extra;
   const auto rows = static_cast<std::size_t>(batch_size);
-  const Uploaded uploaded = lane_.upload(input, lengths);
+  const Uploaded uploaded = lane_.upload(input, lengths, {});
   lane_.await(uploaded);
   Batch batch;
   batch.input = uploaded.input;

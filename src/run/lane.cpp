@@ -9,7 +9,9 @@ namespace {
 class CpuLane : public Lane {
  public:
   torch::Tensor host_tensor(at::IntArrayRef shape, torch::ScalarType type) override { return torch::empty(shape, type); }
-  Uploaded upload(const torch::Tensor& input, const torch::Tensor& lengths) override { return {input, lengths, nullptr}; }
+  Uploaded upload(const torch::Tensor& input, const torch::Tensor& lengths, const std::vector<torch::Tensor>& targets) override {
+    return {input, lengths, targets, nullptr};
+  }
   void await(const Uploaded&) override {}
   torch::Tensor fetch(const torch::Tensor& value) override { return value.to(stored_type(value.scalar_type())).contiguous(); }
   Mark mark() override { return nullptr; }

@@ -4,6 +4,7 @@
 #include <torch/torch.h>
 
 #include <memory>
+#include <vector>
 
 #include "batch/collate.hpp"
 
@@ -14,6 +15,7 @@ using Mark = std::shared_ptr<void>;
 
 struct Uploaded {
   torch::Tensor input, lengths; ///< on the device; undefined where the host tensors were
+  std::vector<torch::Tensor> targets;
   Mark ready;
 };
 
@@ -25,8 +27,9 @@ class Lane {
 
   /// An uninitialised host tensor, pinned where that speeds up copies. Any thread.
   virtual torch::Tensor host_tensor(at::IntArrayRef shape, torch::ScalarType type) = 0;
-  /// Begins copying to the device; the host tensors must stay until the batch is finished.
-  virtual Uploaded upload(const torch::Tensor& input, const torch::Tensor& lengths) = 0;
+  /// Begins copying to the device; input and lengths must stay until the batch is finished. `targets` are a training's, else empty.
+  virtual Uploaded upload(const torch::Tensor& input, const torch::Tensor& lengths,
+                          const std::vector<torch::Tensor>& targets) = 0;
   /// Makes work enqueued from now on wait for the upload.
   virtual void await(const Uploaded& uploaded) = 0;
   /// Begins copying a result to the host; valid once a later mark is finished. The result is contiguous.

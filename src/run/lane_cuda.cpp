@@ -36,9 +36,12 @@ class CudaLane : public Lane {
     return torch::empty(shape, torch::TensorOptions().dtype(type).pinned_memory(true));
   }
 
-  Uploaded upload(const torch::Tensor& input, const torch::Tensor& lengths) override {
+  Uploaded upload(const torch::Tensor& input, const torch::Tensor& lengths, const std::vector<torch::Tensor>& targets) override {
     const c10::cuda::CUDAStreamGuard guard(upload_stream_);
-    Uploaded uploaded{copy_in(input), copy_in(lengths), nullptr};
+    Uploaded uploaded{copy_in(input), copy_in(lengths), {}, nullptr};
+    // Made a moment ago in plain memory, from which a copy would wait; pinned memory in use by a copy is not handed out again.
+    for (const torch::Tensor& target : targets)
+      uploaded.targets.push_back(copy_in(host_tensor(target.sizes(), target.scalar_type()).copy_(target)));
     uploaded.ready = record(upload_stream_);
     return uploaded;
   }
@@ -48,6 +51,7 @@ class CudaLane : public Lane {
     static_cast<CUDAEvent*>(uploaded.ready.get())->block(compute);
     for (const torch::Tensor& tensor : {uploaded.input, uploaded.lengths})
       if (tensor.defined()) tensor.record_stream(compute);
+    for (const torch::Tensor& target : uploaded.targets) target.record_stream(compute);
   }
 
   torch::Tensor fetch(const torch::Tensor& value) override {

@@ -146,7 +146,7 @@ bool Session::wait_for_loaders() {
 
 Uploaded Session::upload(const LoadedBatch& batch) {
   const auto begin = Clock::now();
-  Uploaded uploaded = lane_->upload(batch.input, batch.lengths);
+  Uploaded uploaded = lane_->upload(batch.input, batch.lengths, {});
   if (lane_->overlaps()) trace_.span("upload", run_thread, batch.range.batch, begin, Clock::now());
   return uploaded;
 }

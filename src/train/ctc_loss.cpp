@@ -2,8 +2,6 @@
 
 #include <fmt/format.h>
 
-#include <algorithm>
-
 #include "mgpu/ctc.hpp"
 #include "mgpu/targets.hpp"
 #include "train/edit_distance.hpp"
@@ -18,6 +16,12 @@ class CtcLoss final : public Loss {
   CtcLoss(const Config& config, const Bundle& bundle) : targets_(TargetKind::symbols, config, bundle), spec_(*bundle.ctc) {}
 
   void check_item(const Item& item) const override { targets_.of(item); }
+  /// Symbols [B, longest], and how many of them are each row's own [B].
+  std::vector<torch::Tensor> targets(const Batch& rows) const override {
+    std::vector<std::int64_t> lengths;
+    torch::Tensor symbols = targets_.of(rows, &lengths);
+    return {std::move(symbols), torch::tensor(lengths, torch::kInt64)};
+  }
 
   void check_outputs(const std::vector<torch::Tensor>& outputs, std::int64_t rows) override {
     const auto classes = static_cast<std::int64_t>(spec_.vocabulary.size());
@@ -46,16 +50,15 @@ class CtcLoss final : public Loss {
 
  protected:
   torch::Tensor by_row(const std::vector<torch::Tensor>& outputs, const Batch& batch) const override {
-    std::vector<std::int64_t> lengths;
-    const torch::Tensor targets = targets_.of(batch, &lengths);
     const torch::Tensor frames_first = outputs.at(0).to(torch::kFloat32).transpose(0, 1);
     const std::vector<std::int64_t> frames = ctc_frames(outputs, batch);
-    const torch::Tensor rows = torch::ctc_loss(frames_first, targets.to(frames_first.device()), frames, lengths, spec_.blank,
+    const torch::Tensor& lengths = target_of(batch, 1);
+    const torch::Tensor on_host = lengths.to(torch::kCPU); // PyTorch wants the lengths there
+    const at::IntArrayRef symbols(on_host.const_data_ptr<std::int64_t>(), static_cast<std::size_t>(on_host.numel()));
+    const torch::Tensor rows = torch::ctc_loss(frames_first, target_of(batch, 0), frames, symbols, spec_.blank,
                                                at::Reduction::None, /*zero_infinity=*/true);
     // As PyTorch's "mean": by symbol, so that long sentences do not outweigh short ones.
-    std::vector<float> symbols(lengths.begin(), lengths.end());
-    for (float& each : symbols) each = std::max(each, 1.0f);
-    return rows / torch::tensor(symbols).to(rows.device());
+    return rows / lengths.clamp_min(1).to(rows.scalar_type());
   }
 
  private:

@@ -29,6 +29,12 @@ void does_not_fit(const std::vector<torch::Tensor>& outputs, std::string_view lo
   throw usage_error(fmt::format("the network gives {}, {} needs {}", shapes_of(outputs), loss, needs));
 }
 
+const torch::Tensor& target_of(const Batch& batch, std::size_t which) {
+  if (which >= batch.targets.size())
+    throw usage_error("the job made no targets for its loss: Training::targets must give Loss::targets");
+  return batch.targets[which];
+}
+
 double total(const torch::Tensor& values) {
   return values.to(torch::kFloat64).sum().item<double>();
 }
@@ -40,10 +46,6 @@ bool is_rows(const std::vector<torch::Tensor>& outputs, std::int64_t rows) {
          outputs[0].is_floating_point();
 }
 
-torch::Tensor on_device(const torch::Tensor& host, const torch::Tensor& like) {
-  return host.to(like.device(), host.scalar_type(), /*non_blocking=*/true);
-}
-
 class CrossEntropy final : public Loss {
  public:
   CrossEntropy(const Config& config, const Bundle& bundle) : targets_(TargetKind::one_class, config, bundle) {
@@ -53,6 +55,11 @@ class CrossEntropy final : public Loss {
 
   std::vector<std::string> labels() const override { return targets_.names(); }
   void check_item(const Item& item) const override { targets_.of(item); }
+  std::vector<torch::Tensor> targets(const Batch& rows) const override {
+    torch::Tensor labels = targets_.of(rows);
+    if (seen_ > 0) check_labels(labels, rows, seen_);
+    return {std::move(labels)};
+  }
   void check_outputs(const std::vector<torch::Tensor>& outputs, std::int64_t rows) override {
     const std::int64_t classes = targets_.classes();
     if (!is_rows(outputs, rows) || outputs[0].dim() != 2 || (classes > 0 && outputs[0].size(1) != classes))
@@ -62,7 +69,7 @@ class CrossEntropy final : public Loss {
   void evaluate(const std::vector<torch::Tensor>& outputs, const Batch& batch, Sums& sums) const override {
     add_loss(outputs, batch, sums);
     const torch::Tensor logits = outputs.at(0).to(torch::kFloat32).to(torch::kCPU);
-    const torch::Tensor label = classes_of(batch, logits.size(1)).unsqueeze(1);
+    const torch::Tensor label = target_of(batch, 0).to(torch::kCPU).unsqueeze(1);
     const torch::Tensor own = logits.gather(1, label);
     // How many classes come before the true one; equal scores go to the lower index, as in `infer`.
     const torch::Tensor lower = torch::arange(logits.size(1)).unsqueeze(0) < label;
@@ -78,23 +85,28 @@ class CrossEntropy final : public Loss {
  protected:
   torch::Tensor by_row(const std::vector<torch::Tensor>& outputs, const Batch& batch) const override {
     const torch::Tensor logits = outputs.at(0).to(torch::kFloat32);
+    const torch::Tensor& labels = target_of(batch, 0);
+    if (seen_ != logits.size(1)) {
+      check_labels(labels.to(torch::kCPU), batch, logits.size(1));
+      seen_ = logits.size(1);
+    }
     const auto options = torch::nn::functional::CrossEntropyFuncOptions().reduction(torch::kNone).label_smoothing(smoothing_);
-    return torch::nn::functional::cross_entropy(logits, on_device(classes_of(batch, logits.size(1)), logits), options);
+    return torch::nn::functional::cross_entropy(logits, labels, options);
   }
 
  private:
-  /// On a GPU a wrong index would end the whole context, so it is looked at here.
-  torch::Tensor classes_of(const Batch& batch, std::int64_t classes) const {
-    torch::Tensor labels = targets_.of(batch);
+  static void check_labels(const torch::Tensor& labels, const Batch& batch, std::int64_t classes) {
     for (std::size_t row = 0; row < batch.items.size(); ++row)
       if (labels.const_data_ptr<std::int64_t>()[row] >= classes)
         throw usage_error(fmt::format("item {}: label '{}', the network has {} classes", batch.items[row]->index,
                                       batch.items[row]->column("label"), classes));
-    return labels;
   }
 
   Targets targets_;
   double smoothing_ = 0;
+  /// Classes of the network's output, 0: not seen yet. On a GPU a wrong index would end the whole context. The first batch is looked at
+  /// when its outputs are there, all others on the host, while they are loaded: a look at the device would wait for it.
+  mutable std::int64_t seen_ = 0;
 };
 
 class BinaryCrossEntropy final : public Loss {
@@ -103,6 +115,7 @@ class BinaryCrossEntropy final : public Loss {
 
   std::vector<std::string> labels() const override { return targets_.names(); }
   void check_item(const Item& item) const override { targets_.of(item); }
+  std::vector<torch::Tensor> targets(const Batch& rows) const override { return {targets_.of(rows)}; }
   void check_outputs(const std::vector<torch::Tensor>& outputs, std::int64_t rows) override {
     if (!is_rows(outputs, rows) || outputs[0].dim() != 2 || outputs[0].size(1) != targets_.classes())
       does_not_fit(outputs, "bce", fmt::format("[B, {}]", targets_.classes()));
@@ -110,14 +123,13 @@ class BinaryCrossEntropy final : public Loss {
   void evaluate(const std::vector<torch::Tensor>& outputs, const Batch& batch, Sums& sums) const override {
     add_loss(outputs, batch, sums);
     const torch::Tensor logits = outputs.at(0).to(torch::kCPU);
-    sums.add("accuracy", total(logits.gt(0).eq(targets_.of(batch).gt(0))), static_cast<double>(logits.numel()));
+    sums.add("accuracy", total(logits.gt(0).eq(target_of(batch, 0).to(torch::kCPU).gt(0))), static_cast<double>(logits.numel()));
   }
 
  protected:
   torch::Tensor by_row(const std::vector<torch::Tensor>& outputs, const Batch& batch) const override {
     const torch::Tensor logits = outputs.at(0).to(torch::kFloat32);
-    return torch::binary_cross_entropy_with_logits(logits, on_device(targets_.of(batch), logits), {}, {}, at::Reduction::None)
-        .mean(1);
+    return torch::binary_cross_entropy_with_logits(logits, target_of(batch, 0), {}, {}, at::Reduction::None).mean(1);
   }
 
  private:
@@ -134,6 +146,7 @@ class SquaredError final : public Loss {
       throw usage_error(fmt::format("item {}: label '{}' has {} numbers, the network gives {}", item.index, item.column("label"),
                                     count, numbers_));
   }
+  std::vector<torch::Tensor> targets(const Batch& rows) const override { return {targets_.of(rows)}; }
   void check_outputs(const std::vector<torch::Tensor>& outputs, std::int64_t rows) override {
     if (!is_rows(outputs, rows)) does_not_fit(outputs, "mse", "[B, numbers]");
     numbers_ = outputs[0].numel() / rows;
@@ -153,11 +166,11 @@ class SquaredError final : public Loss {
   /// [B, n].
   torch::Tensor difference(const std::vector<torch::Tensor>& outputs, const Batch& batch) const {
     const torch::Tensor found = outputs.at(0).to(torch::kFloat32).reshape({batch.size(), -1});
-    const torch::Tensor wanted = targets_.of(batch);
+    const torch::Tensor& wanted = target_of(batch, 0);
     if (wanted.size(1) != found.size(1))
       throw usage_error(fmt::format("item {}: the label has {} numbers, the network gives {}", batch.items[0]->index,
                                     wanted.size(1), found.size(1)));
-    return found - on_device(wanted, found);
+    return found - wanted;
   }
 
   Targets targets_;

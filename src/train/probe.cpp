@@ -6,6 +6,7 @@
 
 #include "model/reason.hpp"
 #include "train/gradients.hpp"
+#include "train/unit_feed.hpp"
 
 namespace mgpu::train {
 
@@ -46,14 +47,18 @@ TrialBatch::TrialBatch(const Training& training, const std::vector<Item>& items,
     row = training.trial_row(0);
   auto shape = row.sizes().vec();
   shape.insert(shape.begin(), rows);
-  batch.input = row.unsqueeze(0).expand(shape).contiguous().to(device);
-  if (!training.row_spec()) batch.lengths = torch::full({rows}, row.size(-1), torch::device(device).dtype(torch::kInt64));
+  batch.input = row.unsqueeze(0).expand(shape).contiguous();
+  if (!training.row_spec()) batch.lengths = torch::full({rows}, row.size(-1), torch::kInt64);
   static const std::any none;
   for (std::int64_t index = 0; index < rows; ++index) {
     batch.items.push_back(&items[static_cast<std::size_t>(index) % items.size()]);
     batch.extra.push_back(&none);
     batch.ok.push_back(true);
   }
+  batch.targets = targets_of(training, batch);
+  batch.input = batch.input.to(device);
+  if (batch.lengths.defined()) batch.lengths = batch.lengths.to(device);
+  for (torch::Tensor& target : batch.targets) target = target.to(device);
 }
 
 Probe probe(Training& training, const Batch& batch) {

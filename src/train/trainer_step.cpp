@@ -79,7 +79,7 @@ bool Trainer::do_step() {
       const Item& item = range.items[row];
       training_.prepare(item, {visit_seed(settings_.seed, range.epoch, item.index), strength}, sample);
     };
-    feed_ = std::make_unique<UnitFeed>(prepare, loader_settings(plan_->stages[stage_].batch_size), trace_, lane_,
+    feed_ = std::make_unique<UnitFeed>(training_, prepare, loader_settings(plan_->stages[stage_].batch_size), trace_, lane_,
                                        [this](wire::BatchRange& range) { return next_unit(range); });
   }
   const Range mine =
@@ -141,7 +141,6 @@ void Trainer::run_unit(Unit& unit, bool last, StepSums& sums) {
   const std::int64_t rows = unit.batch.size();
   sums.skipped += static_cast<std::int64_t>(unit.loaded->rows()) - rows;
   skipped_ += static_cast<std::uint64_t>(unit.loaded->rows()) - static_cast<std::uint64_t>(rows);
-  unit.batch.input = unit.uploaded.input;
   const std::vector<bool> none(gradients_->network().placed.size(), false);
   for (std::int64_t begin = 0; begin < rows;) {
     const std::int64_t end = std::min(rows, begin + micro_.rows());

@@ -1,11 +1,15 @@
 #include "train/unit_feed.hpp"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 
 namespace mgpu::train {
 
-UnitFeed::UnitFeed(Prefetch::Prepare prepare, Prefetch::Settings settings, TraceEvents& trace, Lane& lane, Next next)
-    : lane_(lane),
+UnitFeed::UnitFeed(const Training& training, Prefetch::Prepare prepare, Prefetch::Settings settings, TraceEvents& trace,
+                   Lane& lane, Next next)
+    : training_(training),
+      lane_(lane),
       next_(std::move(next)),
       ahead_(std::max<std::size_t>(settings.buffers, 2)),
       prefetch_(std::move(prepare), std::move(settings), trace) {
@@ -63,11 +67,22 @@ Unit UnitFeed::stage(std::unique_ptr<LoadedBatch> loaded) {
     input = input.index_select(0, index);
     if (lengths.defined()) lengths = lengths.index_select(0, index);
   }
-  unit.uploaded = lane_.upload(input, lengths);
+  unit.batch.input = input;
+  unit.batch.lengths = lengths;
+  unit.uploaded = lane_.upload(input, lengths, good.empty() ? std::vector<torch::Tensor>{} : targets_of(training_, unit.batch));
   unit.batch.input = unit.uploaded.input;
   unit.batch.lengths = unit.uploaded.lengths;
+  unit.batch.targets = unit.uploaded.targets;
   unit.loaded = std::move(loaded);
   return unit;
+}
+
+std::vector<torch::Tensor> targets_of(const Training& training, const Batch& rows) {
+  std::vector<torch::Tensor> targets = training.targets(rows);
+  for (const torch::Tensor& target : targets)
+    if (!target.defined() || target.dim() == 0 || target.size(0) != rows.size())
+      throw Error(fmt::format("the job made targets that are not rows: {} of them are needed in each tensor", rows.size()));
+  return targets;
 }
 
 Batch rows_of(const Batch& batch, std::int64_t begin, std::int64_t end) {
@@ -75,6 +90,7 @@ Batch rows_of(const Batch& batch, std::int64_t begin, std::int64_t end) {
   Batch part;
   if (batch.input.defined()) part.input = batch.input.narrow(0, begin, end - begin);
   if (batch.lengths.defined()) part.lengths = batch.lengths.narrow(0, begin, end - begin);
+  for (const torch::Tensor& target : batch.targets) part.targets.push_back(target.narrow(0, begin, end - begin));
   part.items.assign(batch.items.begin() + begin, batch.items.begin() + end);
   part.extra.assign(batch.extra.begin() + begin, batch.extra.begin() + end);
   part.ok.assign(static_cast<std::size_t>(end - begin), true);

@@ -5,6 +5,7 @@
 #include <optional>
 
 #include "batch/prefetch.hpp"
+#include "mgpu/training.hpp"
 #include "run/lane.hpp"
 
 namespace mgpu::train {
@@ -21,7 +22,9 @@ class UnitFeed {
   /// Fills in the next unit's items; false at the end.
   using Next = std::function<bool(wire::BatchRange&)>;
 
-  UnitFeed(Prefetch::Prepare prepare, Prefetch::Settings settings, TraceEvents& trace, Lane& lane, Next next);
+  /// `training` makes the targets, on the thread that calls take().
+  UnitFeed(const Training& training, Prefetch::Prepare prepare, Prefetch::Settings settings, TraceEvents& trace, Lane& lane,
+           Next next);
 
   /// The next unit, waiting until it is loaded; while it is computed with, the one after it is on its way to the device. Call done() with
   /// it before the next take(). nullopt at the end.
@@ -35,6 +38,7 @@ class UnitFeed {
   void top_up();
   Unit stage(std::unique_ptr<LoadedBatch> loaded);
 
+  const Training& training_;
   Lane& lane_;
   Next next_;
   std::size_t ahead_, in_hand_ = 0;
@@ -42,6 +46,9 @@ class UnitFeed {
   std::optional<Unit> staged_;
   Prefetch prefetch_; ///< last: its loaders end first
 };
+
+/// What the job makes of rows on the host, checked. Throws Error.
+std::vector<torch::Tensor> targets_of(const Training& training, const Batch& rows);
 
 /// Rows [begin, end) of a batch; views, nothing is copied.
 Batch rows_of(const Batch& batch, std::int64_t begin, std::int64_t end);

@@ -40,9 +40,16 @@ class LossesTest : public testing::Test {
     for (const Item& item : items_) result.items.push_back(&item);
     return result;
   }
+  /// With the targets that `loss` makes of them.
+  Batch batch(const std::vector<std::string>& labels, const Loss& loss) {
+    Batch result = batch(labels);
+    result.targets = loss.targets(result);
+    return result;
+  }
 
   /// Compares a loss and its gradient with the recorded ones.
-  void expect_as_recorded(const std::string& name, const Loss& loss, const Batch& batch, std::vector<torch::Tensor> more = {}) {
+  void expect_as_recorded(const std::string& name, const Loss& loss, Batch batch, std::vector<torch::Tensor> more = {}) {
+    batch.targets = loss.targets(batch);
     std::vector<torch::Tensor> outputs{recorded_.at(name + "_outputs").clone().set_requires_grad(true)};
     outputs.insert(outputs.end(), more.begin(), more.end());
     const torch::Tensor value = loss(outputs, batch);
@@ -79,8 +86,8 @@ TEST_F(LossesTest, CrossEntropyIsPyTorchs) {
     const auto label = std::to_string(truth[i].item<std::int64_t>());
     labels.push_back(i % 2 == 0 ? "class " + label : label);
   }
-  const Batch all = batch(labels);
   const auto plain = loss("cross_entropy");
+  const Batch all = batch(labels, *plain);
   expect_as_recorded("plain", *plain, all);
   expect_as_recorded("smooth", *loss("cross_entropy", 0.1), all);
   plain->check_outputs({recorded_.at("plain_outputs")}, 40);
@@ -101,8 +108,9 @@ TEST_F(LossesTest, EqualScoresGoToTheLowerIndexAndNanIsNeverRight) {
   bundle_.labels = {"a", "b", "c"};
   const torch::Tensor logits = torch::tensor({{1.f, 1.f, 0.f}, {1.f, 1.f, 0.f}, {NAN, NAN, NAN}});
   Sums sums;
-  const Batch rows = batch({"a", "b", "a"});
-  loss("cross_entropy")->evaluate({logits}, rows, sums);
+  const auto plain = loss("cross_entropy");
+  const Batch rows = batch({"a", "b", "a"}, *plain);
+  plain->evaluate({logits}, rows, sums);
   EXPECT_EQ(sums.means.at("accuracy"), std::pair(1.0, 3.0));
   EXPECT_EQ(sums.classes, (std::vector<std::pair<double, double>>{{1, 2}, {0, 1}}));
   EXPECT_FALSE(sums.means.contains("top5"));
@@ -118,10 +126,11 @@ TEST_F(LossesTest, IndependentDecisionsArePyTorchs) {
       if (hot[row][i].item<float>() > 0)
         labels.back() += (labels.back().empty() ? "" : "; ") + bundle_.labels[static_cast<std::size_t>(i)];
   }
-  const Batch all = batch(labels);
-  expect_as_recorded("bce", *loss("bce"), all);
+  const auto bce = loss("bce");
+  const Batch all = batch(labels, *bce);
+  expect_as_recorded("bce", *bce, all);
   Sums sums;
-  loss("bce")->evaluate({recorded_.at("bce_outputs")}, all, sums);
+  bce->evaluate({recorded_.at("bce_outputs")}, all, sums);
   EXPECT_EQ(sums.means.at("accuracy").first, recorded_.at("bce_outputs").gt(0).eq(hot.gt(0)).sum().item<double>());
   EXPECT_EQ(sums.means.at("accuracy").second, 36);
 }
@@ -135,8 +144,8 @@ TEST_F(LossesTest, SquaredErrorIsPyTorchs) {
     for (std::int64_t i = 0; i < 3; ++i) text << (i > 0 ? ";" : "") << wanted[row][i].item<double>();
     labels.push_back(text.str());
   }
-  const Batch all = batch(labels);
   const auto mse = loss("mse");
+  const Batch all = batch(labels, *mse);
   expect_as_recorded("mse", *mse, all);
   Sums sums;
   mse->evaluate({recorded_.at("mse_outputs")}, all, sums);
@@ -148,8 +157,8 @@ TEST_F(LossesTest, SquaredErrorIsPyTorchs) {
 TEST_F(LossesTest, CtcIsPyTorchs) {
   std::vector<std::string> labels;
   for (const auto& row : test::table("transcripts.tsv")) labels.push_back(row[1]);
-  const Batch all = batch(labels);
   const auto ctc = loss("ctc");
+  const Batch all = batch(labels, *ctc);
   ctc->check_outputs({recorded_.at("ctc_outputs")}, all.size());
   expect_as_recorded("ctc", *ctc, all, {recorded_.at("ctc_frames")});
 
@@ -184,9 +193,10 @@ TEST_F(LossesTest, SumsDoNotDependOnHowSamplesAreDealt) {
   const torch::Tensor outputs = recorded_.at("plain_outputs");
   Sums whole, parts;
   const auto ce = loss("cross_entropy");
-  ce->evaluate({outputs}, batch(labels), whole);
+  ce->evaluate({outputs}, batch(labels, *ce), whole);
   for (const auto& [begin, size] : {std::pair(0, 7), std::pair(7, 1), std::pair(8, 32)})
-    ce->evaluate({outputs.narrow(0, begin, size)}, batch(std::vector<std::string>(static_cast<std::size_t>(size), "3")), parts);
+    ce->evaluate({outputs.narrow(0, begin, size)}, batch(std::vector<std::string>(static_cast<std::size_t>(size), "3"), *ce),
+                 parts);
   EXPECT_EQ(whole.classes, parts.classes);
   EXPECT_EQ(whole.means.at("accuracy"), parts.means.at("accuracy"));
   EXPECT_NEAR(whole.means.at("loss").first, parts.means.at("loss").first, 1e-12 * whole.means.at("loss").first);
@@ -210,8 +220,20 @@ TEST_F(LossesTest, WhatDoesNotFitIsSaid) {
   EXPECT_THAT(refusal([&] { loss("ctc"); }), HasSubstr("vocabulary"));
   bundle_.labels.clear();
   EXPECT_THAT(refusal([&] { loss("bce"); }), HasSubstr("names of the classes"));
-  const Batch high = batch({"0", "3"});
-  EXPECT_THAT(refusal([&] { (*loss("cross_entropy"))({torch::zeros({2, 3})}, high); }), HasSubstr("item 1: label '3'"));
+  EXPECT_THAT(refusal([&] {
+                (*loss("cross_entropy"))({torch::zeros({2, 3})}, batch({"0", "1"}));
+              }),
+              HasSubstr("made no targets"));
+}
+
+TEST_F(LossesTest, AClassThatTheNetworkDoesNotHaveIsNamedBeforeItIsUsed) {
+  bundle_.labels.clear();
+  const auto ce = loss("cross_entropy");
+  const torch::Tensor logits = torch::zeros({2, 3});
+  const Batch high = batch({"0", "3"}, *ce); // nothing is known yet
+  EXPECT_THAT(refusal([&] { (*ce)({logits}, high); }), HasSubstr("item 1: label '3', the network has 3 classes"));
+  (*ce)({logits}, batch({"0", "2"}, *ce));
+  EXPECT_THAT(refusal([&] { batch({"0", "3"}, *ce); }), HasSubstr("item 1: label '3', the network has 3 classes"));
 }
 
 TEST_F(LossesTest, LabelsThatCannotBeUsedAreNamed) {

@@ -45,13 +45,18 @@ class SmallTraining : public Training {
       row[at] = std::sin(static_cast<float>(item.index * 7 + static_cast<std::uint64_t>(at) * 3)) +
                 static_cast<float>(item.index % classes);
   }
+  std::vector<torch::Tensor> targets(const Batch& rows) const override {
+    std::vector<std::int64_t> classes_of;
+    for (const Item* item : rows.items) classes_of.push_back(static_cast<std::int64_t>(item->index) % classes);
+    return {torch::tensor(classes_of)};
+  }
   torch::Tensor loss(const Batch& batch) override {
-    torch::Tensor loss = torch::nn::functional::cross_entropy(forward(batch), targets(batch));
+    torch::Tensor loss = torch::nn::functional::cross_entropy(forward(batch), batch.targets.at(0));
     if (use_unused) loss = loss + network.unused->forward(torch::ones({1, 2})).square().mean();
     return loss;
   }
   void evaluate(const Batch& batch, Sums& sums) override {
-    const torch::Tensor right = forward(batch).argmax(1).eq(targets(batch));
+    const torch::Tensor right = forward(batch).argmax(1).eq(batch.targets.at(0));
     sums.add("accuracy", right.sum().item<double>(), static_cast<double>(batch.size()));
   }
   void save(const std::string& path) override { torch::save(network.first->weight, path); }
@@ -60,11 +65,6 @@ class SmallTraining : public Training {
 
  private:
   torch::Tensor forward(const Batch& batch) { return network.second->forward(torch::relu(network.first->forward(batch.input))); }
-  static torch::Tensor targets(const Batch& batch) {
-    std::vector<std::int64_t> classes_of;
-    for (const Item* item : batch.items) classes_of.push_back(static_cast<std::int64_t>(item->index) % classes);
-    return torch::tensor(classes_of);
-  }
 };
 
 struct Folder {

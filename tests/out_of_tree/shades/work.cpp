@@ -29,6 +29,7 @@ class ShadesTraining : public mgpu::Training {
     sample.input.fill_(sum / (128.0 * static_cast<double>(grey.pixels.size())) - 1);
   }
 
+  std::vector<torch::Tensor> targets(const mgpu::Batch& rows) const override { return loss_->targets(rows); }
   torch::Tensor loss(const mgpu::Batch& batch) override { return (*loss_)({network_->forward(batch.input)}, batch); }
   void evaluate(const mgpu::Batch& batch, mgpu::Sums& sums) override {
     loss_->evaluate({network_->forward(batch.input)}, batch, sums);
