@@ -61,7 +61,8 @@ class Training {
   /// handed to loss and evaluate as Batch::targets. Tensors of [B, …], as many for every batch. Every row is good: those that could not
   /// be prepared were taken out; input and lengths are on the host.
   virtual std::vector<torch::Tensor> targets(const Batch& /*rows*/) const { return {}; }
-  /// Mean loss over the batch, a scalar with a graph. Every row is good. Called under autocast when --dtype asks for it.
+  /// Mean loss over the batch, a scalar with a graph. Every row is good. Called under autocast when --dtype asks for it. With --cuda-graph
+  /// its host code runs a few times only, on items that say nothing, and what it did to the device is done again for later batches.
   virtual torch::Tensor loss(const Batch& batch) = 0;
   /// Adds a batch of the validation set to the sums; under NoGradGuard.
   virtual void evaluate(const Batch& batch, Sums& sums) = 0;

@@ -59,6 +59,7 @@ std::vector<OptionSpec> run_options() {
        "FILE|NAME"},
       {"find-unused", false, "allow parameters that a step does not use"},
       {"gradient-compression", "none", "number format in which gradients travel", "TYPE", {"none", "bfloat16"}},
+      {"cuda-graph", false, "GPUs: record forward and backward once, then replay them (rows of one shape)"},
       {"shard-optimizer", false, "each rank keeps its share of the optimiser's state (ZeRO-1)"},
       {"max-nonfinite", 10, "steps in a row whose loss or gradients may be infinite or NaN", "N"},
       {"reduce-timeout", 300.0, "seconds a rank waits for the others in a step", "SECONDS"},

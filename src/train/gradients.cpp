@@ -129,13 +129,39 @@ void Gradients::begin_step() {
 }
 
 void Gradients::begin_backward(bool last) {
-  finished_.assign(network_.placed.size(), false);
-  last_ = last;
+  begin_part(last, std::vector<bool>(network_.placed.size(), false));
 }
 
 void Gradients::begin_part(bool last, const std::vector<bool>& finished) {
   finished_ = finished;
   last_ = last;
+  announce_ = [this](std::size_t bucket) { exchange_.ready(bucket); };
+}
+
+Gradients::Written Gradients::written() const {
+  const auto count = static_cast<std::size_t>(std::count(written_.begin(), written_.end(), true));
+  return count == 0 ? Written::none : count == written_.size() ? Written::all : Written::some;
+}
+
+void Gradients::begin_recorded(bool last, std::function<void(std::size_t)> announce) {
+  begin_backward(last);
+  announce_ = std::move(announce);
+}
+
+void Gradients::end_replay(bool last, const std::vector<bool>& wrote) {
+  announce_ = nullptr; // whoever waits for the buckets was told by the replay
+  finished_ = wrote;
+  for (std::size_t index = 0; index < wrote.size(); ++index) {
+    if (!wrote[index]) continue;
+    written_[index] = true;
+    if (last) note_final(index);
+  }
+}
+
+void Gradients::forget_pass(Written before) {
+  begin_step();
+  written_.assign(written_.size(), before == Written::all);
+  begin_backward(false);
 }
 
 void Gradients::on_gradient(std::size_t index) {
@@ -148,16 +174,17 @@ void Gradients::on_gradient(std::size_t index) {
       places_[index].copy_(gradient);
     written_[index] = true;
     finished_[index] = true;
-    if (last_) announce(index);
+    if (last_) note_final(index);
   }
   gradient = torch::Tensor();
 }
 
-void Gradients::announce(std::size_t index) {
+void Gradients::note_final(std::size_t index) {
   if (final_[index]) return;
   final_[index] = true;
   --missing_[network_.placed[index].bucket];
-  while (next_bucket_ < missing_.size() && missing_[next_bucket_] == 0) exchange_.ready(next_bucket_++);
+  for (; next_bucket_ < missing_.size() && missing_[next_bucket_] == 0; ++next_bucket_)
+    if (announce_) announce_(next_bucket_);
 }
 
 std::vector<std::string> Gradients::end_step() {

@@ -2,6 +2,7 @@
 // A network's parameters and gradients as two flat buffers, filled by autograd and handed to the exchange bucket by bucket.
 #include <torch/torch.h>
 
+#include <cstdint>
 #include <functional>
 #include <string>
 #include <vector>
@@ -64,6 +65,19 @@ class Gradients {
   std::vector<bool> finished() const { return finished_; }
   /// As begin_backward, for a part of a batch of which `finished` parameters have their gradient already.
   void begin_part(bool last, const std::vector<bool>& finished);
+
+  // --- passes that are recorded once and replayed (step_graphs.hpp) ---
+  /// How many of the parameters have a gradient in this step.
+  enum class Written : std::uint8_t { none, some, all };
+  Written written() const;
+  /// As begin_backward, in a pass that is being recorded: it does to the places what they need now, and tells finished buckets to
+  /// `announce` instead of the exchange.
+  void begin_recorded(bool last, std::function<void(std::size_t bucket)> announce);
+  /// After a replay of a pass that gave the parameters `wrote` their gradients: as if their hooks had been called.
+  void end_replay(bool last, const std::vector<bool>& wrote);
+  /// After a recording that failed, of which nothing was computed: as before it. Not where written() was `some`.
+  void forget_pass(Written before);
+
   /// After the last backward: places nobody wrote to become zero. Returns the parameters that took no part.
   std::vector<std::string> end_step();
 
@@ -71,7 +85,7 @@ class Gradients {
 
  private:
   void on_gradient(std::size_t index);
-  void announce(std::size_t index);
+  void note_final(std::size_t index);
 
   FlatNetwork network_;
   collective::Exchange& exchange_;
@@ -82,6 +96,7 @@ class Gradients {
   std::vector<bool> final_;
   std::size_t next_bucket_ = 0; ///< buckets are announced in order: collectives must meet in the same order on all ranks
   bool last_ = false;
+  std::function<void(std::size_t)> announce_; ///< hears of finished buckets; empty: nobody does
   std::unique_ptr<BackwardWatch> watch_;
 };
 

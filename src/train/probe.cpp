@@ -5,7 +5,9 @@
 #include <new>
 
 #include "model/reason.hpp"
+#include "train/forward.hpp"
 #include "train/gradients.hpp"
+#include "train/step_graphs.hpp"
 #include "train/unit_feed.hpp"
 
 namespace mgpu::train {
@@ -94,6 +96,24 @@ Probe probe(Training& training, const Batch& batch) {
     probe.unused.push_back(parameters[index].name);
   }
   return probe;
+}
+
+void check_recording(Training& training, const Batch& batch, Recorder& recorder, const RankContext& context) {
+  const std::vector<NamedTensor> parameters = training.parameters();
+  const KeepBuffers keep(training);
+  const BackwardWatch watch(parameters, [&](std::size_t index) { parameters[index].tensor.mutable_grad() = torch::Tensor(); });
+  const Batch fixed = without_items(batch);
+  const auto pass = [&] { forward_loss(training, fixed, context).backward(); };
+  try {
+    recorder.warm_up(pass);
+    recorder.record(pass)->replay([](std::size_t) {});
+  } catch (const std::exception& error) {
+    if (is_out_of_memory(error)) throw;
+    throw usage_error(
+        fmt::format("--cuda-graph: this network or its loss cannot be recorded (it must not wait for the GPU, copy from "
+                    "the host or read items): {}",
+                    reason_of(error)));
+  }
 }
 
 std::int64_t largest_batch(Training& training, const std::vector<Item>& items, std::int64_t most, torch::Device device,

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "mgpu/training.hpp"
+#include "train/recorder.hpp"
 
 namespace mgpu::train {
 
@@ -25,6 +26,9 @@ struct Probe {
 /// Runs loss and backward once. Leaves parameters, buffers and gradients as they were. Throws usage_error: no parameters, a loss that
 /// is not a scalar, does not depend on any parameter, or does not fit the network's output.
 Probe probe(Training& training, const Batch& batch);
+
+/// Runs loss and backward once as a recorded pass, leaving all as it was. Throws usage_error saying why that does not work.
+void check_recording(Training& training, const Batch& batch, Recorder& recorder, const RankContext& context);
 
 /// The largest power of two of rows, up to `most`, for which a probe does not run out of memory.
 std::int64_t largest_batch(Training& training, const std::vector<Item>& items, std::int64_t most, torch::Device device,

@@ -108,6 +108,7 @@ Settings Settings::read(const Config& config) {
   settings.find_unused = config.get<bool>("find-unused");
   settings.shard_optimizer = config.get<bool>("shard-optimizer");
   settings.compress = config.get<std::string>("gradient-compression") == "bfloat16";
+  settings.cuda_graph = config.get<bool>("cuda-graph");
   settings.max_nonfinite = config.get<std::uint32_t>("max-nonfinite");
   settings.reduce_timeout_s = config.get<double>("reduce-timeout");
   settings.checkpoints = config.get<std::string>("checkpoints");

@@ -53,7 +53,7 @@ struct Settings {
   std::uint64_t seed = 0;
   bool shuffle = true;
   Period validate_every, checkpoint_every;
-  bool find_unused = false, shard_optimizer = false, compress = false;
+  bool find_unused = false, shard_optimizer = false, compress = false, cuda_graph = false;
   std::uint32_t max_nonfinite = 10;
   double reduce_timeout_s = 300;
   std::string checkpoints, save, fault;

@@ -137,6 +137,7 @@ void TrainSession::open() {
   lane_ = Lane::open(context_.device);
   training_ = make_training_(configure_.job);
   training_->open(context_);
+  check_cuda_graph();
   context_.progress("trial step", 0.9);
   if (data_.train.empty()) throw usage_error("the training set is empty");
 
@@ -148,15 +149,26 @@ void TrainSession::open() {
     rows = largest_batch(
         *training_, data_.train, most_rows_tried, context_.device,
         [&](std::int64_t tried) { faults.before_rows_of_step(0, tried); }, [this] { lane_->free_cache(); });
-  const Probe seen = probe(
-      *training_,
-      TrialBatch(*training_, data_.train, std::min<std::int64_t>(std::max<std::int64_t>(rows, 2), 16), context_.device).batch);
+  const std::int64_t trial_rows = std::min<std::int64_t>(std::max<std::int64_t>(rows, 2), 16);
+  const TrialBatch trial(*training_, data_.train, trial_rows, context_.device);
+  const Probe seen = probe(*training_, trial.batch);
   if (!seen.unused.empty() && !settings_.find_unused)
     throw usage_error(fmt::format("parameter {} takes no part in the loss ({} such in all); if that is meant, give --find-unused",
                                   seen.unused.front(), seen.unused.size()));
+  if (settings_.cuda_graph) check_recording(*training_, trial.batch, *Recorder::open(context_.device), context_);
   in_order_ = seen.in_order;
   trace_.span("open", 1, 0, begin, Clock::now());
   announce(seconds(Clock::now() - begin), seen, rows);
+}
+
+/// What can be said of --cuda-graph before anything runs.
+void TrainSession::check_cuda_graph() const {
+  if (!settings_.cuda_graph) return;
+  if (!context_.device.is_cuda()) throw usage_error("--cuda-graph: this rank has no GPU; train without it");
+  if (!training_->row_spec())
+    throw usage_error(
+        "--cuda-graph: rows of different lengths cannot be recorded; give the bundle's audio its \"seconds\", or train without "
+        "it");
 }
 
 void TrainSession::announce(double seconds, const Probe& probe, std::int64_t batch_size) {

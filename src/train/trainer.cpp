@@ -19,6 +19,7 @@ Trainer::Trainer(const Settings& settings, const RankContext& context, Training&
       open_exchange_(std::move(open_exchange)),
       loss_scale_(context.dtype == torch::kFloat16),
       faults_(settings.fault, context.rank),
+      recorder_(settings.cuda_graph ? Recorder::open(context.device) : nullptr),
       checkpoints_(reports_.saved) {}
 
 Trainer::~Trainer() = default;
@@ -86,6 +87,7 @@ void Trainer::open_stage(std::size_t stage) {
     exchange_ = std::move(exchange);
   }
   gradients_ = std::make_unique<Gradients>(std::move(network), *exchange_, context_.device);
+  if (recorder_ != nullptr) graphs_ = std::make_unique<StepGraphs>(*recorder_, training_, *gradients_, *exchange_, context_);
   exchange_->broadcast_parameters();
   updates_ = 0;
   const StagePlan& plan = plan_->stages[stage];
@@ -97,6 +99,7 @@ void Trainer::open_stage(std::size_t stage) {
 
 void Trainer::close_stage() {
   feed_.reset();
+  graphs_.reset();
   gradients_.reset();
   const std::lock_guard lock(exchange_mutex_);
   exchange_.reset();

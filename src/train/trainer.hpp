@@ -16,8 +16,10 @@
 #include "train/checkpoint.hpp"
 #include "train/gradients.hpp"
 #include "train/loss_scale.hpp"
+#include "train/recorder.hpp"
 #include "train/sampler.hpp"
 #include "train/settings.hpp"
+#include "train/step_graphs.hpp"
 #include "train/unit_feed.hpp"
 #include "wire/messages.hpp"
 
@@ -75,6 +77,8 @@ class Trainer {
   void run_unit(Unit& unit, bool last, StepSums& sums);
   void run_rows(const Batch& batch, std::int64_t begin, std::int64_t end, bool last, const std::vector<bool>& finished,
                 StepSums& sums);
+  torch::Tensor pass(const Batch& rows, double weight);
+  std::optional<torch::Tensor> recorded_pass(const Batch& rows, double weight, bool last, const std::vector<bool>& finished);
   void check_unused();
   collective::Decision decide(std::span<const double> facts) const;
   void agree_on_memory(std::span<const double> facts);
@@ -115,11 +119,13 @@ class Trainer {
   std::optional<double> best_;   ///< of the best validation so far
   std::uint64_t best_step_ = 0;
   Faults faults_;
+  std::unique_ptr<Recorder> recorder_; ///< with --cuda-graph
 
   // Of the stage under way.
   std::mutex exchange_mutex_; ///< guards the pointer against abort()
   std::unique_ptr<collective::Exchange> exchange_;
   std::unique_ptr<Gradients> gradients_;
+  std::unique_ptr<StepGraphs> graphs_; ///< with --cuda-graph; they write into gradients_
   std::optional<Sampler> sampler_;
   std::unique_ptr<UnitFeed> feed_;
   std::uint64_t next_step_ = 0, next_unit_ = 0; ///< what the feed loads next

@@ -1,11 +1,9 @@
 // One optimiser step over the global batch.
-#include <ATen/autocast_mode.h>
 #include <fmt/format.h>
 
 #include <cmath>
 
-#include "train/probe.hpp"
-#include "train/trainer.hpp"
+#include "train/step_sums.hpp"
 
 namespace mgpu::train {
 
@@ -24,28 +22,6 @@ double seconds(Clock::duration time) {
   return std::chrono::duration<double>(time).count();
 }
 
-/// Casts to a smaller type where that is safe, as torch.autocast does; nothing for float32.
-class Autocast {
- public:
-  explicit Autocast(const RankContext& context) : device_(context.device.type()), active_(context.dtype != torch::kFloat32) {
-    if (!active_) return;
-    at::autocast::set_autocast_enabled(device_, true);
-    at::autocast::set_autocast_dtype(device_, context.dtype);
-    at::autocast::increment_nesting();
-  }
-  ~Autocast() {
-    if (!active_) return;
-    if (at::autocast::decrement_nesting() == 0) at::autocast::clear_cache();
-    at::autocast::set_autocast_enabled(device_, false);
-  }
-  Autocast(const Autocast&) = delete;
-  Autocast& operator=(const Autocast&) = delete;
-
- private:
-  c10::DeviceType device_;
-  bool active_;
-};
-
 std::string item_list(const std::vector<std::uint64_t>& items) {
   constexpr std::size_t most_named = 8;
   std::string text;
@@ -53,23 +29,7 @@ std::string item_list(const std::vector<std::uint64_t>& items) {
   return items.size() > most_named ? text + " …" : text;
 }
 
-std::vector<std::uint64_t> rows_in_list(const Batch& batch) {
-  std::vector<std::uint64_t> rows;
-  for (const Item* item : batch.items) rows.push_back(item->index);
-  return rows;
-}
-
 } // namespace
-
-/// This rank's part of a step.
-struct Trainer::StepSums {
-  std::vector<std::pair<torch::Tensor, std::int64_t>> losses; ///< mean of so many rows; read once, at the end
-  std::vector<std::vector<std::uint64_t>> items; ///< [losses] rows in the item list: the items themselves are gone by then
-  double loss_sum = 0;
-  std::int64_t rows = 0, skipped = 0, out_of_memory = 0;
-  std::uint32_t backwards = 0;
-  std::string not_finite; ///< which items' loss was not
-};
 
 bool Trainer::do_step() {
   const auto begin = Clock::now();
@@ -134,70 +94,6 @@ bool Trainer::do_step() {
   watch_finite(facts, sums);
   if (facts[losses_not_finite] == 0 && facts[rows_done] > 0) loss_scale_.note(result.updated);
   return facts[stop_asked] > 0;
-}
-
-void Trainer::run_unit(Unit& unit, bool last, StepSums& sums) {
-  report_skipped(*unit.loaded, wire::DataPart::train);
-  const std::int64_t rows = unit.batch.size();
-  sums.skipped += static_cast<std::int64_t>(unit.loaded->rows()) - rows;
-  skipped_ += static_cast<std::uint64_t>(unit.loaded->rows()) - static_cast<std::uint64_t>(rows);
-  const std::vector<bool> none(gradients_->network().placed.size(), false);
-  for (std::int64_t begin = 0; begin < rows;) {
-    const std::int64_t end = std::min(rows, begin + micro_.rows());
-    run_rows(unit.batch, begin, end, last && end == rows, none, sums);
-    begin = end;
-  }
-  samples_ += static_cast<std::uint64_t>(rows);
-}
-
-/// Forward and backward of some rows. When memory runs out, what autograd had finished is kept and the halves go on with the rest, so
-/// that every sample counts exactly once.
-void Trainer::run_rows(const Batch& batch, std::int64_t begin, std::int64_t end, bool last, const std::vector<bool>& finished,
-                       StepSums& sums) {
-  const std::int64_t rows = end - begin;
-  gradients_->begin_part(last, finished);
-  std::vector<bool> done;
-  try {
-    const Batch part = rows_of(batch, begin, end);
-    // Dropout and the like depend on the step and the rows, not on what happened before: a resumed run draws the same numbers.
-    torch::manual_seed(visit_seed(settings_.seed + 1, step_, part.items.front()->index));
-    faults_.before_step(step_ + 1, settings_.attempt);
-    faults_.before_rows_of_step(step_ + 1, rows);
-    const auto began = Clock::now();
-    torch::Tensor loss;
-    {
-      const Autocast autocast(context_);
-      loss = training_.loss(part);
-    }
-    if (faults_.spoils_step(step_ + 1)) loss = loss * std::numeric_limits<double>::quiet_NaN();
-    const auto between = Clock::now();
-    const double weight = static_cast<double>(rows) / static_cast<double>(plan_->samples(step_)) * loss_scale_.scale();
-    loss.backward(torch::full_like(loss, weight));
-    const auto ended = Clock::now();
-    sums.losses.emplace_back(loss.detach(), rows);
-    sums.items.push_back(rows_in_list(part));
-    sums.rows += rows;
-    ++sums.backwards;
-    times_.forward_s += seconds(between - began);
-    times_.backward_s += seconds(ended - between);
-    trace_.span("forward", run_thread, step_, began, between);
-    trace_.span("backward", run_thread, step_, between, ended);
-    return;
-  } catch (const std::exception& error) {
-    if (!is_out_of_memory(error)) throw;
-    if (rows < 2)
-      throw Error(fmt::format("one sample alone does not fit into memory (item {})",
-                              batch.items[static_cast<std::size_t>(begin)]->index));
-    done = gradients_->finished();
-  }
-  lane_.free_cache();
-  micro_.halve(rows);
-  ++sums.out_of_memory;
-  reports_.log(2, fmt::format("out of memory with {} rows at step {}: micro-batches of {} from now on, the global batch stays",
-                              rows, step_ + 1, micro_.rows()));
-  const std::int64_t middle = begin + rows / 2;
-  run_rows(batch, begin, middle, false, done, sums);
-  run_rows(batch, middle, end, last, done, sums);
 }
 
 void Trainer::check_unused() {

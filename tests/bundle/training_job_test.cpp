@@ -4,6 +4,7 @@
 
 #include <filesystem>
 #include <fstream>
+#include <map>
 #include <set>
 
 namespace mgpu {
@@ -24,10 +25,13 @@ class TrainingJobTest : public testing::Test {
 
   /// The defaults, and `name` = `value`.
   std::string refusal(const std::string& name = "seed", const nlohmann::json& value = 0) const {
+    return refusal({{name, value}});
+  }
+  std::string refusal(const std::map<std::string, nlohmann::json>& values) const {
     Config config({{"model", model_}, {"ship", "paths"}});
     for (const OptionSpec& option : TestJob().options()) config.set(option.name, option.default_value);
     config.set("image-size", "8");
-    config.set(name, value);
+    for (const auto& [name, value] : values) config.set(name, value);
     try {
       TestJob().check(config);
     } catch (const Error& error) {
@@ -59,6 +63,12 @@ TEST_F(TrainingJobTest, WhatNoTrainingCanHaveIsRefused) {
   EXPECT_THAT(refusal("epochs", 0), HasSubstr("nothing to train"));
   EXPECT_THAT(refusal("ship", "bytes"), HasSubstr("--ship"));
   EXPECT_THAT(refusal("reduce-timeout", 0.0), HasSubstr("every wait has an end"));
+}
+
+TEST_F(TrainingJobTest, WhatCannotBeRecordedIsRefused) {
+  EXPECT_EQ(refusal("cuda-graph", true), "");
+  EXPECT_THAT(refusal({{"cuda-graph", true}, {"loss", "ctc"}}), HasSubstr("--cuda-graph: --loss ctc cannot be recorded"));
+  EXPECT_THAT(refusal({{"cuda-graph", true}, {"find-unused", true}}), HasSubstr("--find-unused"));
 }
 
 } // namespace

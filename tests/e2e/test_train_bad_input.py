@@ -134,3 +134,11 @@ def test_a_checkpoint_that_was_not_finished_is_passed_over(checkpointed):
 def test_values_that_no_training_can_have(wrong, good):
     name, value = wrong
     refused(attempt({**good, name: value}), name.lstrip("-") if name != "--validate" else value)
+
+
+def test_a_recorded_step_without_a_gpu(good):
+    refused(attempt(good, "--cuda-graph", "--devices", "cpu"), "--cuda-graph", "no GPU")
+
+
+def test_a_recorded_step_of_what_cannot_be_recorded(good):
+    refused(attempt(good, "--cuda-graph", "--find-unused"), "--cuda-graph", "--find-unused")

@@ -11,31 +11,6 @@ namespace {
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 
-/// One rank that only notes what is said to it.
-class NotingExchange final : public collective::Exchange {
- public:
-  explicit NotingExchange(std::size_t elements) : parameters_(elements), gradients_(elements) {}
-  int rank() const override { return 0; }
-  int size() const override { return 1; }
-  float* parameters() override { return parameters_.data(); }
-  float* gradients() override { return gradients_.data(); }
-  void broadcast_parameters() override {}
-  void ready(std::size_t bucket) override { announced.push_back(bucket); }
-  collective::StepResult step(const collective::StepRequest&) override { return {}; }
-  std::vector<collective::Slice> shard() const override { return {}; }
-  void read_shard(int, std::span<float>) override {}
-  void write_shard(int, std::span<const float>) override {}
-  void sum(std::span<double>, std::string_view) override {}
-  void mean(std::span<float>, std::string_view) override {}
-  double least(double value, std::string_view) override { return value; }
-  void abort(std::string_view) override {}
-
-  std::vector<std::size_t> announced;
-
- private:
-  std::vector<float> parameters_, gradients_;
-};
-
 NamedTensor parameter(const std::string& name, std::vector<std::int64_t> shape) {
   return {name, torch::ones(shape).requires_grad_(true)};
 }

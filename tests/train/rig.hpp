@@ -3,6 +3,7 @@
 #include <torch/torch.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <filesystem>
 #include <mutex>
 #include <thread>
@@ -26,10 +27,37 @@ struct SmallNetwork : torch::nn::Module {
   torch::nn::Linear first{nullptr}, second{nullptr}, unused{nullptr};
 };
 
+/// One rank that only notes what is said to it.
+class NotingExchange final : public collective::Exchange {
+ public:
+  explicit NotingExchange(std::size_t elements) : parameters_(elements), gradients_(elements) {}
+  int rank() const override { return 0; }
+  int size() const override { return 1; }
+  float* parameters() override { return parameters_.data(); }
+  float* gradients() override { return gradients_.data(); }
+  void broadcast_parameters() override {}
+  void ready(std::size_t bucket) override { announced.push_back(bucket); }
+  collective::StepResult step(const collective::StepRequest&) override { return {}; }
+  std::vector<collective::Slice> shard() const override { return {}; }
+  void read_shard(int, std::span<float>) override {}
+  void write_shard(int, std::span<const float>) override {}
+  void sum(std::span<double>, std::string_view) override {}
+  void mean(std::span<float>, std::string_view) override {}
+  double least(double value, std::string_view) override { return value; }
+  void abort(std::string_view) override {}
+
+  std::vector<std::size_t> announced;
+
+ private:
+  std::vector<float> parameters_, gradients_;
+};
+
 /// Learns which third of a made-up line an item's numbers come from. Items whose path is "bad" cannot be prepared.
 class SmallTraining : public Training {
  public:
   bool use_unused = true; ///< false: the parameters of `unused` take no part
+  double dropout = 0;
+  std::atomic<int> without_items = 0; ///< losses of rows whose items say nothing
   void open(const RankContext&) override {}
   std::optional<RowSpec> row_spec() const override { return RowSpec{{width}, torch::kFloat32}; }
   std::vector<NamedTensor> parameters() override {
@@ -51,6 +79,7 @@ class SmallTraining : public Training {
     return {torch::tensor(classes_of)};
   }
   torch::Tensor loss(const Batch& batch) override {
+    if (batch.items[0]->path.empty()) ++without_items;
     torch::Tensor loss = torch::nn::functional::cross_entropy(forward(batch), batch.targets.at(0));
     if (use_unused) loss = loss + network.unused->forward(torch::ones({1, 2})).square().mean();
     return loss;
@@ -64,7 +93,10 @@ class SmallTraining : public Training {
   SmallNetwork network;
 
  private:
-  torch::Tensor forward(const Batch& batch) { return network.second->forward(torch::relu(network.first->forward(batch.input))); }
+  torch::Tensor forward(const Batch& batch) {
+    const torch::Tensor seen = torch::relu(network.first->forward(batch.input));
+    return network.second->forward(torch::dropout(seen, dropout, network.is_training()));
+  }
 };
 
 struct Folder {
@@ -84,6 +116,7 @@ struct Trained {
   std::vector<wire::SkippedItem> skipped;
   std::vector<std::string> errors; ///< by rank; "" where it went well
   std::vector<torch::Tensor> parameters;
+  int recorded_passes = 0; ///< of all ranks, those that led up to a recording among them
 };
 
 struct Rig {
@@ -92,6 +125,7 @@ struct Rig {
   std::size_t items = 50, validation = 10;
   std::set<std::size_t> bad;
   bool use_unused = true;
+  double dropout = 0; ///< with one rank: threads share a generator
   std::string checkpoint;
   std::uint64_t stop_after = 0; ///< steps reported; 0: never
 
@@ -123,6 +157,7 @@ struct Rig {
         }
       });
     for (std::thread& thread : threads) thread.join();
+    for (const auto& training : trainings) trained.recorded_passes += training->without_items;
     for (const NamedTensor& each : trainings[0]->parameters()) trained.parameters.push_back(each.tensor.detach().clone());
     return trained;
   }
@@ -135,6 +170,7 @@ struct Rig {
     context.world_size = ranks;
     context.batch_size = batch_size;
     training.use_unused = use_unused;
+    training.dropout = dropout;
     const auto lane = Lane::open(torch::kCPU);
     TraceEvents trace(false, rank, [](std::string_view) {});
     Reports reports;
