@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
+#include <cstdlib>
 #include <iostream>
 #include <memory>
 #include <optional>
@@ -24,6 +25,7 @@
 #include "cli/options.hpp"
 #include "launch/launch.hpp"
 #include "support/clock.hpp"
+#include "support/text.hpp"
 
 namespace {
 
@@ -32,6 +34,7 @@ using namespace mgpu;
 /// Shared memory between an agent and its worker: some batches of results.
 constexpr std::size_t ring_bytes = 256u << 20;
 constexpr unsigned self_test_limit_s = 30;
+constexpr unsigned start_limit_s = 60;
 
 int print_error(const Error& error) {
   const std::string line =
@@ -61,13 +64,26 @@ const JobEntry* find_job(std::string_view name) {
   return nullptr;
 }
 
+/// --start-timeout as every rank finds it, before rank 0 has read the options: MPI itself must come up within it.
+unsigned start_limit(const std::vector<std::string>& arguments) {
+  std::string text;
+  if (const char* set = std::getenv("MGPU_START_TIMEOUT"); set != nullptr) text = set;
+  for (std::size_t at = 0; at < arguments.size(); ++at)
+    for (const std::string name : {"--start-timeout", "--start_timeout"}) {
+      if (arguments[at] == name && at + 1 < arguments.size()) text = arguments[at + 1];
+      if (arguments[at].starts_with(name + "=")) text = arguments[at].substr(name.size() + 1);
+    }
+  double seconds = 0;
+  return parse_number(text, seconds) && seconds >= 1 && seconds < 1e6 ? static_cast<unsigned>(seconds) : start_limit_s;
+}
+
 /// A rank that takes part: its worker is started before MPI, so that LibTorch is read while MPI wires up.
 struct Rank {
-  explicit Rank(const comm::LauncherFacts& facts)
+  Rank(const comm::LauncherFacts& facts, const std::vector<std::string>& arguments)
       : keeper([program = agent::WorkerProcess::find_program()] {
           return std::make_unique<agent::WorkerProcess>(program, ring_bytes);
         }),
-        environment(facts),
+        environment(facts, start_limit(arguments)),
         worker(keeper, environment.reducer(), environment.messenger().rank()) {}
   /// Ends the worker, takes MPI down and gives `code` back. After a lost rank (`without_finalize`) MPI_Finalize would wait for ever:
   /// then the process ends here.
@@ -84,8 +100,8 @@ struct Rank {
   agent::SummingWorker worker;
 };
 
-int run_doctor(const comm::LauncherFacts& facts) {
-  Rank rank(facts);
+int run_doctor(const comm::LauncherFacts& facts, const std::vector<std::string>& arguments) {
+  Rank rank(facts, arguments);
   const wire::Join join = agent::describe_rank(facts, rank.environment);
   comm::Messenger& messenger = rank.environment.messenger();
   const bool all_here = messenger.rank() == 0 ? agent::gather_and_print(messenger, rank.worker, join)
@@ -105,7 +121,7 @@ int run_doctor(const comm::LauncherFacts& facts) {
 int run_rank0(const JobEntry& entry, const std::vector<std::string>& arguments, const std::string& command,
               const comm::LauncherFacts& facts) {
   agent::catch_signals(!facts.launcher.empty());
-  Rank rank(facts);
+  Rank rank(facts, arguments);
   const std::unique_ptr<Job> job(entry.make());
   agent::RunSetup setup;
   agent::StatusKeeper status;
@@ -138,7 +154,7 @@ int run_job(const JobEntry& entry, const std::vector<std::string>& arguments, co
   if (facts.rank <= 0) return run_rank0(entry, arguments, command, facts);
   // Only rank 0 reads the command line, speaks, and carries the exit code; the others do as it says.
   agent::catch_signals(!facts.launcher.empty());
-  Rank rank(facts);
+  Rank rank(facts, arguments);
   agent::Router router(rank.environment.messenger(), rank.worker, {});
   const int code = guarded([&] { return router.run(agent::describe_rank(facts, rank.environment)); });
   return rank.leave(code, router.without_finalize());
@@ -149,7 +165,7 @@ int run(const std::vector<std::string>& arguments, const std::string& command) {
   const std::string first = arguments.empty() ? "" : arguments.front();
   const std::vector<std::string> rest(arguments.begin() + (arguments.empty() ? 0 : 1), arguments.end());
   if (const JobEntry* job = find_job(first)) return run_job(*job, rest, command);
-  if (first == "doctor") return run_doctor(facts);
+  if (first == "doctor") return run_doctor(facts, rest);
   if (first == "launch") return launch::run(rest);
   if (facts.rank > 0) return 0; // tools are one process: rank 0's
   return agent::run_tool(first, rest);

@@ -38,30 +38,41 @@ void skip_network_search() {
   setenv("OMPI_MCA_btl", "self,sm", 0);
 }
 
-constexpr unsigned start_limit_s = 300;
 constexpr unsigned close_limit_s = 10;
 
-/// MPI waits for the other ranks without an end at the start and at the end: SIGALRM ends it. A timer set before goes on after.
+/// MPI waits for the other ranks without an end at the start and at the end: this ends the process, by SIGALRM. What was set before is
+/// set again after.
 class Deadline {
  public:
-  explicit Deadline(unsigned limit_s) : before_(alarm(limit_s)) {}
-  ~Deadline() { alarm(before_); }
+  /// `line`: what to say then; "": nothing. Must outlive the process.
+  Deadline(unsigned limit_s, int exit_code, std::string_view line) {
+    code_ = exit_code;
+    line_ = line;
+    handler_ = signal(SIGALRM, leave);
+    seconds_ = alarm(limit_s);
+  }
+  ~Deadline() {
+    alarm(0);
+    signal(SIGALRM, handler_);
+    alarm(seconds_);
+  }
   Deadline(const Deadline&) = delete;
   Deadline& operator=(const Deadline&) = delete;
 
  private:
-  unsigned before_;
+  static void leave(int) {
+    [[maybe_unused]] const auto written = write(STDERR_FILENO, line_.data(), line_.size());
+    _exit(code_);
+  }
+  static inline int code_ = 0;
+  static inline std::string_view line_;
+  sighandler_t handler_;
+  unsigned seconds_;
 };
-
-volatile sig_atomic_t late_exit_code = 0;
-
-void leave_late(int) {
-  _exit(late_exit_code);
-}
 
 } // namespace
 
-Environment::Environment(const LauncherFacts& facts) {
+Environment::Environment(const LauncherFacts& facts, unsigned start_limit_s) {
   if (facts.launcher.empty()) {
     messenger_ = std::make_unique<AloneMessenger>();
     return;
@@ -69,7 +80,9 @@ Environment::Environment(const LauncherFacts& facts) {
   if (facts.local_size > 0 && facts.local_size == facts.size) skip_network_search();
   // Ranks that wait inside MPI (start, end) give their core to a worker.
   setenv("OMPI_MCA_mpi_yield_when_idle", "1", 0);
-  const Deadline deadline(start_limit_s);
+  const Deadline deadline(
+      start_limit_s, static_cast<int>(ExitCode::stopped),
+      facts.rank == 0 ? "MPI did not start in time: a rank died on its way, or a host is slow (--start-timeout)\n" : "");
   int provided = 0;
   MGPU_MPI(MPI_Init_thread, nullptr, nullptr, MPI_THREAD_FUNNELED, &provided);
   started_ = true;
@@ -90,11 +103,8 @@ void Environment::close(int exit_code) {
   const bool unanswered = reducer_ && reducer_->busy();
   reducer_.reset();
   if (unanswered) return; // a node does not answer: MPI_Finalize would wait for it
-  late_exit_code = exit_code;
-  const auto before = signal(SIGALRM, leave_late);
-  const Deadline deadline(close_limit_s);
+  const Deadline deadline(close_limit_s, exit_code, "");
   MPI_Finalize();
-  signal(SIGALRM, before);
 }
 
 std::string Environment::version() {

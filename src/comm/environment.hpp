@@ -19,11 +19,12 @@ struct LauncherFacts {
   static LauncherFacts read();
 };
 
-/// RAII over MPI_Init_thread and MPI_Finalize. Without a launcher MPI is not started at all and the world is this process. Ranks that
-/// do not reach each other within some minutes end by SIGALRM: MPI's own calls would wait for ever.
+/// RAII over MPI_Init_thread and MPI_Finalize. Without a launcher MPI is not started at all and the world is this process.
 class Environment {
  public:
-  explicit Environment(const LauncherFacts& facts);
+  /// A process whose ranks have not all reached each other after `start_limit_s` ends with exit code 75 and a line from rank 0: MPI_Init
+  /// waits for ever for a rank that died on its way. Throws Error (75 as well where MPI says that one died).
+  explicit Environment(const LauncherFacts& facts, unsigned start_limit_s = 60);
   ~Environment() { close(0); }
   Environment(const Environment&) = delete;
   Environment& operator=(const Environment&) = delete;

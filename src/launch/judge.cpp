@@ -10,10 +10,6 @@ constexpr int stopped = static_cast<int>(ExitCode::stopped);
 constexpr int failed = static_cast<int>(ExitCode::failed);
 constexpr int usage = static_cast<int>(ExitCode::usage);
 
-bool is_ours(int code) {
-  return code == failed || code == usage || code == static_cast<int>(ExitCode::items_failed) || code == stopped;
-}
-
 } // namespace
 
 Verdict judge(const End& end, int starts, int max_restarts) {
@@ -27,8 +23,9 @@ Verdict judge(const End& end, int starts, int max_restarts) {
     return {false, code};
   }
   if (end.asked_to_stop || end.spoke) return {may, stopped}; // rank 0 died; what it had finished is kept
-  // Not a word of rank 0. Where an earlier start came up, the machines are right and this one was unlucky.
-  return {may && starts > 1, is_ours(end.mpirun_code) ? end.mpirun_code : failed};
+  // Not a word of rank 0. mpirun, or a rank, has found something wrong with the job (1, 2), or something died while all were starting.
+  const bool refused = end.mpirun_code == failed || end.mpirun_code == usage;
+  return {may && (starts > 1 || !refused), refused ? end.mpirun_code : end.mpirun_code == stopped ? stopped : failed};
 }
 
 } // namespace mgpu::launch

@@ -52,9 +52,14 @@ TEST(Judge, StartsAgainWhenRank0HadNoLastWord) {
 TEST(Judge, DoesNotInsistOnWhatNeverCameUp) {
   expect(judge(died(false, 1), 1, 3), false, 1);
   expect(judge(died(false, 2), 1, 3), false, 2);
-  expect(judge(died(false, 0), 1, 3), false, 1); // mpirun's 0 without a word of rank 0 is no success
-  expect(judge(died(false, 213), 1, 3), false, 1);
-  expect(judge(died(false, 213), 2, 3), true, 1);
+  expect(judge(died(false, 1), 2, 3), true, 1); // it did come up once
+}
+
+TEST(Judge, StartsAgainWhatDiedWhileItStarted) {
+  expect(judge(died(false, 0), 1, 3), true, 1); // mpirun's 0 without a word of rank 0 is no success
+  expect(judge(died(false, 0), 4, 3), false, 1);
+  expect(judge(died(false, 137), 1, 3), true, 1);
+  expect(judge(died(false, 75), 1, 3), true, 75); // a rank died while MPI started
 }
 
 TEST(Judge, WaitsForTheOutputThatTheStartBeforeMayStillHold) {
