@@ -1,11 +1,33 @@
 #include "agent/output.hpp"
 
+#include <fmt/format.h>
+#include <sys/resource.h>
+
+#include <cerrno>
+#include <csignal>
+#include <cstring>
+
 #include "agent/report.hpp"
 #include "mgpu/version.hpp"
 #include "support/clock.hpp"
+#include "support/faults.hpp"
 #include "support/hash.hpp"
 
 namespace mgpu::agent {
+
+namespace {
+
+/// --fault enospc: no file of this process may grow beyond so many bytes; to whoever writes it looks like a full disk.
+void rehearse_full_disk(const Config& config) {
+  if (!config.has("fault")) return;
+  const auto bytes = Faults(config.get<std::string>("fault"), 0).disk_full_after();
+  if (!bytes) return;
+  std::signal(SIGXFSZ, SIG_IGN);
+  const rlimit limit{*bytes, RLIM_INFINITY};
+  if (::setrlimit(RLIMIT_FSIZE, &limit) != 0) throw Error(fmt::format("--fault enospc: setrlimit: {}", std::strerror(errno)));
+}
+
+} // namespace
 
 write::Header Output::header(int world_size) const {
   return {setup_.job_name, setup_.command, setup_.config.json().dump(), std::string(version), setup_.model, "",
@@ -13,6 +35,7 @@ write::Header Output::header(int world_size) const {
 }
 
 std::optional<write::Earlier> Output::resume(int world_size, write::Identity identity) {
+  rehearse_full_disk(setup_.config);
   identity.manifest_sha256 = write::sha256_of(setup_.manifest);
   if (!setup_.model.empty()) identity.model_sha256 = model_sha256_ = sha256_of(setup_.model);
   write::Header facts = header(world_size);
@@ -26,6 +49,7 @@ std::optional<write::Earlier> Output::resume(int world_size, write::Identity ide
 
 void Output::start(int world_size, const std::optional<write::Identity>& identity) {
   if (writer_) return;
+  rehearse_full_disk(setup_.config);
   write::Header facts = header(world_size);
   facts.identity = identity;
   file_ = std::async(std::launch::async, [this, facts]() mutable {

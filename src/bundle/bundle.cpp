@@ -22,6 +22,8 @@ nlohmann::json parse_file(const std::string& path) {
     return nlohmann::json::parse(file);
   } catch (const nlohmann::json::parse_error& error) {
     throw usage_error(fmt::format("{}: not valid JSON at byte {}", path, error.byte));
+  } catch (const nlohmann::json::exception&) { // a number that no double holds
+    throw usage_error(fmt::format("{}: a number is out of range", path));
   }
 }
 

@@ -214,7 +214,12 @@ std::unique_ptr<RunningFile> read_journal(const Places& places, RawFile::Mode mo
   std::uint64_t at = 0;
   if (!journal->find(at, frame)) return nullptr;
   if (frame.kind() != FrameKind::head) throw lost(places.journal, "is damaged at its beginning");
-  Identity identity = Identity::parse(frame.text());
+  Identity identity;
+  try {
+    identity = Identity::parse(frame.text());
+  } catch (const nlohmann::json::exception&) {
+    throw lost(places.journal, "begins as another version of mgpu_run writes it");
+  }
   return std::make_unique<RunningFile>(places, std::move(journal), std::move(identity), verify_all);
 }
 

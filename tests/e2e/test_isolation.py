@@ -92,6 +92,13 @@ def test_memory_that_runs_out_halves_the_batch(bundle, pictures, undisturbed, tm
     np.testing.assert_allclose(rows(tmp_path / "out.h5")["logits"], rows(undisturbed)["logits"], rtol=1e-5, atol=1e-6)
 
 
+def test_a_full_disk_stops_in_good_order(bundle, pictures, undisturbed, tmp_path):
+    done = infer(bundle, pictures, tmp_path / "out.h5", "--fault", "enospc:after=20kB", code=75)
+    assert "no room to write" in done.err, done.err
+    infer(bundle, pictures, tmp_path / "out.h5", "--resume")
+    assert arrays(tmp_path / "out.h5") == arrays(undisturbed)
+
+
 def test_a_result_that_is_not_a_number_is_flagged(bundle, pictures, undisturbed, tmp_path):
     infer(bundle, pictures, tmp_path / "out.h5", "--fault", "nan:item=5")
     with h5py.File(tmp_path / "out.h5") as file:

@@ -64,7 +64,7 @@ def messages(folder):
 
 def journals(folder):
     """Frames of the kinds there are, with an identity to begin with."""
-    identity = b'{"job": "infer", "version": "0.1.0", "device_kind": "cpu", "batch_size": 4, "options": {}, "model": "net.pt", "items": 9, "manifest_sha256": "00"}'
+    identity = b'{"job": "infer", "version": "0.1.0", "device": "cpu", "batch_size": 4, "options": {}, "model": "net.pt", "model_state": "", "model_sha256": "", "items": 9, "manifest_sha256": "00"}'
     def frame(kind, payload):
         return bytes([kind - 1]) + struct.pack("<H", len(payload)) + payload
     write(folder, "frames", b"\x02" + frame(1, identity) + frame(2, bytes(40)) + frame(3, bytes(128)) + frame(4, b"") + frame(5, b"ab" * 32) + frame(6, bytes(24)) + frame(7, bytes(8)))
