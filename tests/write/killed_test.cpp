@@ -37,21 +37,6 @@ bool kill_in(const std::function<void(const std::function<void()>& begins)>& wor
   return WIFSIGNALED(status);
 }
 
-/// A file opened in a child, since a damaged one may crash the library.
-bool readable(const std::string& path) {
-  const pid_t child = ::fork();
-  if (child == 0) {
-    try {
-      ::_exit(contents(ReadFile(path)).empty() ? 1 : 0);
-    } catch (const Error&) {
-      ::_exit(1);
-    }
-  }
-  int status = 0;
-  ::waitpid(child, &status, 0);
-  return WIFEXITED(status) && WEXITSTATUS(status) == 0;
-}
-
 TEST_F(Resume, KilledAnywhere) {
   std::mt19937 random(11);
   for (int trial = 0; trial < 12; ++trial) {

@@ -1,6 +1,8 @@
 #pragma once
 // Runs that end at any place and are gone on with: what the tests of --resume and recover share.
 #include <gmock/gmock.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include <random>
 #include <sstream>
@@ -94,6 +96,21 @@ struct Resume : testing::Test {
   std::string path;
   std::vector<std::pair<std::string, std::string>> expected;
 };
+
+/// A file opened in a child, since a damaged one may crash the library.
+inline bool readable(const std::string& path) {
+  const pid_t child = ::fork();
+  if (child == 0) {
+    try {
+      ::_exit(contents(ReadFile(path)).empty() ? 1 : 0);
+    } catch (const Error&) {
+      ::_exit(1);
+    }
+  }
+  int status = 0;
+  ::waitpid(child, &status, 0);
+  return WIFEXITED(status) && WEXITSTATUS(status) == 0;
+}
 
 /// Recovers into a copy of the folder's files; how many items it holds that are done.
 inline std::uint64_t recovered_items(const std::string& path) {
