@@ -10,6 +10,8 @@ using Clock = std::chrono::steady_clock;
 
 /// Small blocks wait for each other, up to the next commit: waking the thread for each would cost more than writing it.
 constexpr std::size_t wake_bytes = 256u << 10;
+/// Memory that a block takes beside its bytes: its owner, the queue.
+constexpr std::size_t block_cost_bytes = 256;
 /// While many bytes are being written, commits are looked at in between.
 constexpr std::size_t commit_check_bytes = 8u << 20;
 
@@ -61,7 +63,7 @@ void Writer::Impl::push(Task task) {
   {
     const std::lock_guard lock(mutex);
     if (failed) return; // check() has the reason; the block's memory is given back at once
-    queued_bytes += task.block.bytes.size();
+    queued_bytes += task.block.bytes.size() + block_cost_bytes;
     queue.push_back(std::move(task));
     wake = sleep == Sleep::until_block || (sleep == Sleep::until_commit && (queue.back().columns || queued_bytes >= wake_bytes));
   }
@@ -122,6 +124,7 @@ void Writer::Impl::process(std::deque<Task>& tasks) {
   std::size_t unchecked_bytes = 0;
   for (; !tasks.empty(); tasks.pop_front()) {
     Task& task = tasks.front();
+    queued_bytes -= task.block.bytes.size() + block_cost_bytes;
     if (task.columns) {
       file->set_columns(*task.columns);
       continue;
@@ -130,7 +133,6 @@ void Writer::Impl::process(std::deque<Task>& tasks) {
       file->set_model_sha256(task.model_sha256);
     else
       file->put(wire::decode_batch_result(task.block.bytes), task.block.rank, task.block.owner);
-    queued_bytes -= task.block.bytes.size();
     if (!uncommitted) oldest_uncommitted = Clock::now();
     uncommitted = true;
     unchecked_bytes += task.block.bytes.size();

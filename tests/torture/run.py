@@ -29,7 +29,21 @@ END_LIMIT_S = 60      # from a fault to the end of the run
 OPERATOR_S = 20       # after which a person would kill a run whose rank 0 or mpirun is stopped
 RESUME_LIMIT_S = 120
 RESUMES = 5
+WRITING_BYTES = 20_000  # a journal as long as this has batches
 ENDINGS = ("", ".partial", ".journal", ".recovering", ".summary.json", ".status.json")
+
+
+def size_of(path):
+    try:
+        return os.path.getsize(path)
+    except OSError:
+        return 0
+
+
+def fault_tolerance():
+    """mpirun's options under which a killed agent costs its rank only; none before Open MPI 5."""
+    version = subprocess.run(["mpirun", "--version"], env=ENVIRONMENT, capture_output=True, text=True).stdout
+    return ["--with-ft", "ulfm"] if "(Open MPI) 5" in version or "(PRRTE)" in version else []
 
 
 class Case:
@@ -39,9 +53,15 @@ class Case:
         self.name, self.folder = name, folder
         self.arguments = [PROGRAM, *arguments]
         whole = folder / f"{name}.whole.h5"
-        began = time.monotonic()
-        code = Run(2, self.command(whole), folder / "undisturbed.log").wait(RESUME_LIMIT_S)
-        self.seconds = time.monotonic() - began
+        run = Run(2, self.command(whole), folder / "undisturbed.log")
+        self.journal_bytes, self.opened_s = 0, 0.0  # how long its journal was, and when it had something to say
+        while run.mpirun.poll() is None and time.monotonic() - run.began < RESUME_LIMIT_S:
+            size = size_of(f"{whole}.journal")
+            if size > WRITING_BYTES and not self.opened_s:
+                self.opened_s = time.monotonic() - run.began
+            self.journal_bytes = max(self.journal_bytes, size)
+            time.sleep(0.002)
+        code, self.seconds = run.wait(1), time.monotonic() - run.began
         if code != 3:  # some items are bad
             sys.exit(f"the undisturbed run ended with {code}; see {folder}/undisturbed.log")
         self.whole, self.reference = whole, Rows(whole)
@@ -82,12 +102,18 @@ class Trial:
         return gone
 
     def disturb(self):
-        """The run and its fault, at a moment between its first second and a little after its end."""
-        run = Run(self.ranks, self.case.command(self.output), self.log)
-        moment = self.generator.uniform(0.2, 1.05) * self.case.seconds
-        time.sleep(moment)
+        """The run and its fault: while it starts, or at some length of its journal, up to the very end."""
+        options = self.generator.choice([[], fault_tolerance()])
+        run = Run(self.ranks, self.case.command(self.output), self.log, options)
+        if self.generator.random() < 0.1:
+            time.sleep(self.generator.uniform(0, self.case.opened_s))
+        else:
+            wanted = WRITING_BYTES + self.generator.random() * (self.case.journal_bytes - WRITING_BYTES)
+            while run.mpirun.poll() is None and size_of(self.beside(".journal")) < wanted and time.monotonic() - run.began < END_LIMIT_S:
+                time.sleep(0.002)
         struck = run.mpirun.poll() is None and self.fault.strike(run, self.generator)
-        self.note(f"after {moment:.1f} s" + ("" if struck else ", too late or too early"))
+        length = size_of(self.beside(".journal")) / self.case.journal_bytes
+        self.note(("with ulfm, " if options else "") + (f"at {100 * length:.0f} %" if struck else "too late or too early"))
         by_itself = self.end(run, END_LIMIT_S if self.fault.by_itself or not struck else OPERATOR_S)
         if self.fault.by_itself and not by_itself:
             self.hung = True
@@ -156,7 +182,7 @@ def forge(case, generator, folder):
             continue
         data = bytearray(trial.beside(".journal").read_bytes())
         for at, kind, payload, size in journal.frames(data):
-            word = data.find(b"No such file", payload, payload + size)
+            word = data.find(b"no such file", payload, payload + size)
             if kind == journal.BATCH and word >= 0:
                 data[word] ^= 2
                 journal.repair(data, at)
