@@ -35,7 +35,8 @@ class AloneMessenger final : public Messenger {
 void skip_network_search() {
   if (std::getenv("OMPI_MCA_pml") != nullptr || std::getenv("OMPI_MCA_btl") != nullptr) return;
   setenv("OMPI_MCA_pml", "ob1", 0);
-  setenv("OMPI_MCA_btl", "self,sm", 0);
+  const bool older = Environment::version().starts_with("Open MPI v4"); // where the way through shared memory has another name
+  setenv("OMPI_MCA_btl", older ? "self,vader" : "self,sm", 0);
 }
 
 constexpr unsigned close_limit_s = 10;

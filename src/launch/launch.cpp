@@ -53,6 +53,7 @@ void say(const std::string& line) {
 struct JobFacts {
   std::string output;       ///< "": it leaves no status (doctor, --dry-run)
   bool reads_input = false; ///< from standard input, which cannot be read twice
+  bool overwrites = false;  ///< an older output
   double grace_s = 0;
 };
 
@@ -64,9 +65,17 @@ JobFacts facts_of(const std::vector<std::string>& job) {
   const std::unique_ptr<Job> made(entry->make());
   const cli::Resolved resolved = cli::resolve(std::string(program_name()), job.front(), *made, {job.begin() + 1, job.end()});
   facts.reads_input = resolved.config.get<std::string>("input") == "-";
+  facts.overwrites = resolved.config.get<bool>("overwrite");
   facts.grace_s = resolved.config.get<double>("grace");
   if (!resolved.config.get<bool>("dry-run")) facts.output = resolved.config.get<std::string>("output");
   return facts;
+}
+
+/// Whether an earlier start left something to go on with. An output that was there before is not: the job is to overwrite it.
+bool began(const JobFacts& facts) {
+  if (!facts.overwrites) return true; // --resume begins what never began, too
+  const auto left = [&](const char* ending) { return std::filesystem::exists(facts.output + ending); };
+  return left(".partial") || left(".training");
 }
 
 std::string new_token() {
@@ -196,11 +205,12 @@ int run(const std::vector<std::string>& arguments) {
   for (int starts = 1;; ++starts) {
     const std::string token = new_token();
     setenv(token_variable, token.c_str(), 1);
-    const auto job = starts == 1 ? options.job : resumed(options.job);
+    const auto job = starts == 1 || !began(facts) ? options.job : resumed(options.job);
     const End end = Start(options, facts, mpirun_command(options, open_mpi, program, job, own_variables()), token).watch();
     const Verdict verdict = judge(end, starts, options.max_restarts);
     if (!verdict.again) return verdict.exit_code;
-    say(fmt::format("starting it again with --resume ({} of {} restarts)", starts, options.max_restarts));
+    say(fmt::format("starting it again{} ({} of {} restarts)", began(facts) ? " with --resume" : "", starts,
+                    options.max_restarts));
     if (!pause_before(starts)) return static_cast<int>(ExitCode::stopped);
   }
 }

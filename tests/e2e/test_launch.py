@@ -77,6 +77,17 @@ def test_a_lost_job_is_started_again(target, ranks, tmp_path):
         run.check_complete()
 
 
+def test_what_is_to_be_overwritten_is_not_taken_for_the_result(tmp_path):
+    with Run(tmp_path, items=400) as run:
+        assert run.wait() == 0, run.text
+    before = (tmp_path / "out.h5").stat().st_ino
+    with Run(tmp_path, "--overwrite", items=400, item_s=0.005, launch=()) as run:
+        run.wait_for_work().strike(0, signal.SIGKILL)
+        assert run.wait() == 0 and "starting it again with --resume" in run.text, run.text
+        run.check_complete()
+    assert (tmp_path / "out.h5").stat().st_ino != before
+
+
 def test_a_lost_rank_needs_no_new_start(tmp_path):
     with Run(tmp_path, launch=()).wait_for_work() as run:
         run.strike(1, signal.SIGKILL)
