@@ -1,10 +1,16 @@
 """Agents that are killed or stopped: the others go on, or leave in time; nothing that was done is lost, and no process is left."""
 
+import os
+import pathlib
 import signal
+import subprocess
 import time
 
+import numpy as np
 import pytest
+from conftest import BIN, ENVIRONMENT
 from struck import LEAVE_LIMIT_S, Run, resume
+from training import history, train
 
 SHORT = ("--rank-timeout", "4")
 
@@ -61,3 +67,40 @@ def test_a_plain_mpirun_ends_the_job_and_loses_nothing(tmp_path):
         run.strike(1, signal.SIGKILL)
         assert run.wait() != 0
         resume(run)
+
+
+def test_a_training_goes_on_without_a_killed_agent(data, tmp_path):
+    """From the last checkpoint, at the same global batch: the curve of a run that nobody disturbed."""
+    common = ["--model", data["plain"], "--input", data["table"], "--threads", 1, "--global-batch", 32, "--batch-size", 16, "--lr", "0.005", "--epochs", 100, "--max-steps", 300,
+              "--checkpoint-every", 25, "--seed", 3]
+    output = tmp_path / "out.h5"
+    with open(tmp_path / "text", "w+") as text:
+        run = subprocess.Popen(list(map(str, ["mpirun", "--with-ft", "ulfm", "--oversubscribe", "--timeout", 100, "-np", 3, BIN / "mgpu_run", "train", *common, "--min-ranks", 2, "--output",
+                                              output])), env=ENVIRONMENT, stdout=text, stderr=subprocess.STDOUT)
+        try:
+            limit = time.time() + 60
+            while run.poll() is None and time.time() < limit and not list(tmp_path.rglob("checkpoint.json")):
+                time.sleep(0.01)
+            assert run.poll() is None, "over before an agent could be killed"
+            os.kill(agent_of(output, 2), signal.SIGKILL)
+            code = run.wait(timeout=100)
+        finally:
+            run.kill()
+        text.seek(0)
+        said = text.read()
+    assert code == 0, said
+    assert "its agent died; all workers begin again" in said and "2 rank(s) go on, the global batch of 32 stays" in said, said
+    train(*common, "--output", tmp_path / "well.h5", ranks=2)
+    np.testing.assert_allclose(history(output)[:100], history(tmp_path / "well.h5")[:100], rtol=1e-4)  # later the rounding of 3 ranks and 2 shows
+    assert len(history(output)) == 300
+
+
+def agent_of(output, rank):
+    for process in pathlib.Path("/proc").glob("[0-9]*"):
+        try:
+            if (process / "comm").read_text().strip() == "mgpu_run" and str(output).encode() in (process / "cmdline").read_bytes() and \
+                    f"OMPI_COMM_WORLD_RANK={rank}".encode() in (process / "environ").read_bytes().split(b"\0"):
+                return int(process.name)
+        except OSError:
+            continue
+    raise AssertionError(f"rank {rank} is not there")
