@@ -252,6 +252,7 @@ void RunningFile::commit() {
   if (!changed_) return;
   estimate_needs();
   stage_->flush();
+  journal_->flush(); // a kill loses nothing from here on; a power cut may, and then the rows' CRCs tell
   file_->sync_data();
   journal_->mark_durable();
   journal_->commit();

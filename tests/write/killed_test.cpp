@@ -1,10 +1,17 @@
 // Runs that are killed at any place, in processes of their own.
+#include <sys/mman.h>
 #include <sys/wait.h>
 
+#include <algorithm>
+#include <atomic>
 #include <csignal>
+#include <cstdio>
+#include <cstdlib>
 #include <functional>
 
+#include "support/clock.hpp"
 #include "write/resume_rig.hpp"
+#include "write/writer.hpp"
 
 namespace mgpu::write::test {
 namespace {
@@ -120,6 +127,70 @@ TEST_F(Resume, KilledWhileColumnsAreMadeAfterABatchFailed) {
     EXPECT_EQ(contents(ReadFile(path)), expected);
     fs::remove(path);
   }
+}
+
+/// When each item was handed to the writer, in memory that outlives the child; 0: never.
+struct Times {
+  static constexpr std::size_t most = 4000;
+  Times()
+      : at(static_cast<std::atomic<double>*>(
+            ::mmap(nullptr, most * sizeof(double), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0))) {}
+  ~Times() { ::munmap(at, most * sizeof(double)); }
+  Times(const Times&) = delete;
+  Times& operator=(const Times&) = delete;
+  std::atomic<double>* at;
+};
+
+/// Hands an item to the writer about every 0.3 ms, for ever.
+void write_for_ever(const std::string& path, const manifest::Manifest& manifest, const std::vector<ColumnSpec>& columns,
+                    Times& times, const std::function<void()>& begins) {
+  Header header = resumable_header(manifest);
+  header.identity->batch_size = 1;
+  Writer writer(ResultFile::create(path, manifest, header));
+  writer.set_columns(columns);
+  for (std::uint64_t item = 0; item < manifest.size(); ++item) {
+    const SampleBatch batch(columns, item, 1, item);
+    const std::size_t size = wire::encoded_size(batch.result);
+    const std::shared_ptr<void> block(std::aligned_alloc(wire::block_alignment, size), &std::free);
+    wire::encode(batch.result, static_cast<std::byte*>(block.get()));
+    times.at[item] = now_s();
+    writer.put({0, {static_cast<std::byte*>(block.get()), size}, block});
+    if (item == 20) begins();
+    ::usleep(300);
+  }
+  for (;;) ::pause();
+}
+
+/// After a kill at any moment `recover` gives a readable file that misses at most the last 100 ms, and the time the disk takes. MGPU_KILLS=200
+/// for the figure in docs/reliability.md.
+TEST(Killed, LosesAtMostTheLastTenthOfASecond) {
+  const char* wanted = std::getenv("MGPU_KILLS");
+  const int kills = wanted == nullptr ? 6 : std::atoi(wanted);
+  constexpr double commit_s = 0.1, slow_disk_s = 2; // of a machine that does much else
+  std::mt19937 random(15);
+  std::vector<double> lost_s;
+  for (int trial = 0; trial < kills; ++trial) {
+    const Folder folder;
+    const auto manifest = some_manifest(folder, 4000);
+    const std::vector<ColumnSpec> columns{{"scalar", DType::float32, Layout::fixed, {}},
+                                          {"text", DType::uint8, Layout::text, {}}};
+    const std::string path = folder / "out.h5";
+    Times times;
+    kill_in([&](const auto& begins) { write_for_ever(path, manifest, columns, times, begins); }, 150'000 + random() % 300'000);
+    const double killed_s = now_s();
+    std::ostringstream said;
+    recover(path, said);
+    ASSERT_TRUE(readable(path)) << said.str();
+    const auto status = ReadFile(path).status();
+    double oldest_s = killed_s; // of those that were handed over and are not there
+    for (std::uint64_t item = 0; item < manifest.size(); ++item)
+      if (times.at[item] > 0 && status[item] == Status::pending) oldest_s = std::min(oldest_s, times.at[item].load());
+    lost_s.push_back(killed_s - oldest_s);
+    EXPECT_LT(lost_s.back(), commit_s + slow_disk_s);
+  }
+  std::sort(lost_s.begin(), lost_s.end());
+  std::printf("%d kills: all readable; lost %.0f ms in the median, %.0f ms at most\n", kills, 1000 * lost_s[lost_s.size() / 2],
+              1000 * lost_s.back());
 }
 
 } // namespace
