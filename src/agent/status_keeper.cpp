@@ -31,7 +31,9 @@ void StatusKeeper::beat() {
 }
 
 void StatusKeeper::done(int exit_code, bool lost_machines) {
-  if (!written_ && status_.token.empty()) return; // nothing began
+  const bool began = exit_code != static_cast<int>(ExitCode::usage);
+  if (status_.token.empty() && !began && written_) ::unlink(launch::status_path(output_).c_str());
+  if (status_.token.empty() && (!began || !written_)) return; // nothing to tell, and nobody asked
   status_.done = true;
   status_.exit_code = exit_code;
   status_.lost_machines = lost_machines;

@@ -10,7 +10,8 @@ namespace mgpu::agent {
 /// finds it complete.
 class StatusKeeper {
  public:
-  /// `output`: the result file; "" for runs that have none. Under a launcher of ours even a run that could not begin leaves its end.
+  /// `output`: the result file; "" for runs that have none. A run that could not begin (exit code 2) leaves nothing behind, unless a
+  /// launcher of ours waits for its word.
   void begin(const std::string& output, const std::string& host);
   /// The run has begun; on the disk.
   void running();
