@@ -108,7 +108,8 @@ class Trial:
         if self.generator.random() < 0.1:
             time.sleep(self.generator.uniform(0, self.case.opened_s))
         else:
-            wanted = WRITING_BYTES + self.generator.random() * (self.case.journal_bytes - WRITING_BYTES)
+            # The cube: much of the journal is what the end of a run puts there, and most faults shall come before the end.
+            wanted = WRITING_BYTES + self.generator.random() ** 3 * (self.case.journal_bytes - WRITING_BYTES)
             while run.mpirun.poll() is None and size_of(self.beside(".journal")) < wanted and time.monotonic() - run.began < END_LIMIT_S:
                 time.sleep(0.002)
         struck = run.mpirun.poll() is None and self.fault.strike(run, self.generator)
