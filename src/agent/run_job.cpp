@@ -104,7 +104,7 @@ RunSetup prepare_run(const std::string& job_name, const Job& job, const cli::Res
   setup.item_timeout_s = config.get<double>("item-timeout");
   setup.stall_timeout_s = config.get<double>("stall-timeout");
   setup.max_restarts = config.get<int>("max-restarts");
-  Faults(config.get<std::string>("fault"), -1); // said before any work
+  [[maybe_unused]] const Faults checked(config.get<std::string>("fault"), -1); // what is wrong with them is said before any work
   setup.progress = config.get<std::string>("progress");
   setup.log_dir = config.get<std::string>("log-dir");
   setup.trace = config.get<std::string>("trace");
