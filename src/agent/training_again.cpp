@@ -20,7 +20,6 @@ constexpr double listen_s = 0.5; ///< ranks that miss another one may speak befo
 void TrainingCourse::worker_died(int rank, const wire::Died& died) {
   if (!fresh_[static_cast<std::size_t>(rank)]) return; // as it was told
   fresh_[static_cast<std::size_t>(rank)] = false;
-  control_.log(rank, log_error, died.reason);
   if (losses_.empty()) lost_s_ = now_s();
   losses_.push_back({rank, died.reason, ExitCode::failed, died.spoke != 0});
 }
@@ -39,13 +38,13 @@ void TrainingCourse::lost(int rank, const std::string& reason, ExitCode code, bo
     halt(true, reason); // the others would wait for it; the checkpoint before is the one to go on from
 }
 
-/// Which of the ranks that failed is to blame: one whose process ended without a word, else the first that spoke. The others only
-/// missed it.
+/// Which of the ranks that failed is to blame: one that a signal ended, else one that ended without a word, else the first that spoke.
+/// The others only missed it.
 const TrainingCourse::Loss& TrainingCourse::root_cause() const {
-  const auto silent = std::find_if(losses_.begin(), losses_.end(), [](const Loss& loss) {
-    return !loss.spoke && (loss.reason.find("signal") != std::string::npos || loss.reason.find("exit code") == std::string::npos);
-  });
-  return silent != losses_.end() && !silent->spoke ? *silent : losses_.front();
+  const auto first = [this](const auto& fact) { return std::find_if(losses_.begin(), losses_.end(), fact); };
+  auto found = first([](const Loss& loss) { return !loss.spoke && loss.reason.find("signal ") != std::string::npos; });
+  if (found == losses_.end()) found = first([](const Loss& loss) { return !loss.spoke; });
+  return found == losses_.end() ? losses_.front() : *found;
 }
 
 void TrainingCourse::take_losses(double now) {

@@ -17,6 +17,21 @@ LEAVE_LIMIT_S = 30  # for the ranks of a job that has lost its rank 0 or its lau
 ULFM = ("--with-ft", "ulfm")
 
 
+def agents_of(output):
+    """Process ids of the agents that write `output`, by rank."""
+    found = {}
+    for process in pathlib.Path("/proc").glob("[0-9]*"):
+        try:
+            if (process / "comm").read_text().strip() != "mgpu_run" or str(output).encode() not in (process / "cmdline").read_bytes():
+                continue
+            variables = dict(each.split(b"=", 1) for each in (process / "environ").read_bytes().split(b"\0") if b"=" in each)
+        except OSError:
+            continue
+        if b"OMPI_COMM_WORLD_RANK" in variables:
+            found[int(variables[b"OMPI_COMM_WORLD_RANK"])] = int(process.name)
+    return dict(sorted(found.items()))
+
+
 class Run:
     """A run of ITEMS items with 4 to a batch. `launch`: by `mgpu_run launch` with these options, else by mpirun."""
 
@@ -55,18 +70,7 @@ class Run:
         return self
 
     def ranks(self):
-        """Process ids of the agents by rank."""
-        found = {}
-        for process in pathlib.Path("/proc").glob("[0-9]*"):
-            try:
-                if (process / "comm").read_text().strip() != "mgpu_run" or str(self.output).encode() not in (process / "cmdline").read_bytes():
-                    continue
-                variables = dict(each.split(b"=", 1) for each in (process / "environ").read_bytes().split(b"\0") if b"=" in each)
-            except OSError:
-                continue
-            if b"OMPI_COMM_WORLD_RANK" in variables:
-                found[int(variables[b"OMPI_COMM_WORLD_RANK"])] = int(process.name)
-        return dict(sorted(found.items()))
+        return agents_of(self.output)
 
     def strike(self, target, number):
         """Sends a signal to rank `target`, or to what was started ("launcher") or its mpirun ("mpirun")."""

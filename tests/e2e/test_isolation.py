@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from conftest import BIN, ENVIRONMENT, RUN_LIMIT_S, arrays, mgpu_run
+from test_results import workers_of
 
 BATCH = 8
 
@@ -105,25 +106,6 @@ def test_a_result_that_is_not_a_number_is_flagged(bundle, pictures, undisturbed,
         assert np.isnan(file["results/logits"][5]).all() and file["items/flags"][5] == 1 and file["items/flags"][:].sum() == 1
 
 
-def workers_of(pid):
-    """Process ids of the mgpu_worker processes below `pid`."""
-    found, todo = [], [pid]
-    while todo:
-        parent = todo.pop()
-        try:
-            children = [int(child) for task in pathlib.Path(f"/proc/{parent}/task").iterdir() for child in (task / "children").read_text().split()]
-        except (FileNotFoundError, ProcessLookupError):
-            continue
-        todo += children
-        for child in children:
-            try:
-                if pathlib.Path(f"/proc/{child}/comm").read_text().strip() == "mgpu_worker":
-                    found.append(child)
-            except FileNotFoundError:
-                pass
-    return found
-
-
 @pytest.mark.parametrize("blow", [signal.SIGKILL, signal.SIGSTOP])
 def test_a_worker_struck_from_outside(bundle, pictures, undisturbed, tmp_path, blow):
     """Item 20 hangs the first time, so that there is a worker to strike."""
@@ -135,9 +117,9 @@ def test_a_worker_struck_from_outside(bundle, pictures, undisturbed, tmp_path, b
         for _ in range(600):  # until one hangs: all else is done by then
             time.sleep(0.1)
             with_rows = pathlib.Path(str(output) + ".partial")
-            if with_rows.exists() and len(workers_of(run.pid)) == 2 and time.time() - with_rows.stat().st_mtime > 2:
+            if with_rows.exists() and len(workers_of(run)) == 2 and time.time() - with_rows.stat().st_mtime > 2:
                 break
-        for worker in workers_of(run.pid):
+        for worker in workers_of(run):
             os.kill(worker, blow)
         out, _ = run.communicate(timeout=RUN_LIMIT_S)
     finally:

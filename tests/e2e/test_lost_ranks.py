@@ -1,7 +1,6 @@
 """Agents that are killed or stopped: the others go on, or leave in time; nothing that was done is lost, and no process is left."""
 
 import os
-import pathlib
 import signal
 import subprocess
 import time
@@ -9,7 +8,7 @@ import time
 import numpy as np
 import pytest
 from conftest import BIN, ENVIRONMENT
-from struck import LEAVE_LIMIT_S, Run, resume
+from struck import LEAVE_LIMIT_S, Run, agents_of, resume
 from training import history, train
 
 SHORT = ("--rank-timeout", "4")
@@ -82,7 +81,7 @@ def test_a_training_goes_on_without_a_killed_agent(data, tmp_path):
             while run.poll() is None and time.time() < limit and not list(tmp_path.rglob("checkpoint.json")):
                 time.sleep(0.01)
             assert run.poll() is None, "over before an agent could be killed"
-            os.kill(agent_of(output, 2), signal.SIGKILL)
+            os.kill(agents_of(output)[2], signal.SIGKILL)
             code = run.wait(timeout=100)
         finally:
             run.kill()
@@ -93,14 +92,3 @@ def test_a_training_goes_on_without_a_killed_agent(data, tmp_path):
     train(*common, "--output", tmp_path / "well.h5", ranks=2)
     np.testing.assert_allclose(history(output)[:100], history(tmp_path / "well.h5")[:100], rtol=1e-4)  # later the rounding of 3 ranks and 2 shows
     assert len(history(output)) == 300
-
-
-def agent_of(output, rank):
-    for process in pathlib.Path("/proc").glob("[0-9]*"):
-        try:
-            if (process / "comm").read_text().strip() == "mgpu_run" and str(output).encode() in (process / "cmdline").read_bytes() and \
-                    f"OMPI_COMM_WORLD_RANK={rank}".encode() in (process / "environ").read_bytes().split(b"\0"):
-                return int(process.name)
-        except OSError:
-            continue
-    raise AssertionError(f"rank {rank} is not there")
