@@ -21,7 +21,10 @@ void TrainingCourse::worker_died(int rank, const wire::Died& died) {
   if (!fresh_[static_cast<std::size_t>(rank)]) return; // as it was told
   fresh_[static_cast<std::size_t>(rank)] = false;
   if (losses_.empty()) lost_s_ = now_s();
-  losses_.push_back({rank, died.reason, ExitCode::failed, died.spoke != 0});
+  Loss& loss = losses_.emplace_back(Loss{rank, died.reason, ExitCode::failed, died.spoke != 0, {}});
+  // Loaders note one item at a time; whatever else ended a worker is put down to its rank.
+  if (died.certain != 0 && died.suspects.size() == 1 && died.suspects.front().rows == 1)
+    loss.item = ItemPlace{died.suspects.front().part, died.suspects.front().first};
 }
 
 void TrainingCourse::lost(int rank, const std::string& reason, ExitCode code, bool over) {
@@ -30,7 +33,7 @@ void TrainingCourse::lost(int rank, const std::string& reason, ExitCode code, bo
   if (code == ExitCode::usage && !progress_.last()) throw usage_error(reason);
   control_.log(rank, log_error, reason);
   if (losses_.empty()) lost_s_ = now_s();
-  losses_.push_back({rank, reason, code});
+  losses_.push_back({rank, reason, code, false, {}});
   if (!over) return; // step() finds out who is to blame
   if (stop_reason_.empty())
     fail(fmt::format("rank {} on {}: {}", rank, host, reason), code);
@@ -75,10 +78,21 @@ bool TrainingCourse::may_begin_again(const Loss& loss) const {
   return true;
 }
 
+/// An item that has ended --retries + 1 workers is left out from here on, as one that cannot be decoded is; else the rank is to blame.
+void TrainingCourse::charge(const Loss& loss) {
+  if (!loss.item) {
+    ++blamed_[static_cast<std::size_t>(loss.rank)];
+    return;
+  }
+  if (++deaths_[*loss.item] <= setup_.retries) return;
+  given_up_[*loss.item] = fmt::format("{} worker(s) died over it; the last on rank {} ({}): {}", deaths_[*loss.item], loss.rank,
+                                      control_.roster().at(loss.rank).join->host, loss.reason);
+}
+
 void TrainingCourse::begin_again(const Loss& loss) {
   const int before = ranks_;
   ++attempt_;
-  ++blamed_[static_cast<std::size_t>(loss.rank)];
+  charge(loss);
   begin_ = Checkpoints::newest(training_.checkpoints);
   control_.say(fmt::format(
       "rank {} on {}: {}; all workers begin again {}", loss.rank, control_.roster().at(loss.rank).join->host, loss.reason,

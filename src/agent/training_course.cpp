@@ -24,6 +24,13 @@ std::string random_token() {
   return fmt::format("{:08x}{:08x}", device(), device());
 }
 
+/// Items and why they could not be used, as a checkpoint holds them: [part, row, reason].
+template <typename Places>
+void add_places(const nlohmann::json& checkpoint, const char* name, Places& places) {
+  for (const nlohmann::json& each : checkpoint.value(name, nlohmann::json::array()))
+    places.emplace(std::pair(each.at(0).get<std::uint8_t>(), each.at(1).get<std::uint64_t>()), each.at(2).get<std::string>());
+}
+
 template <typename Message>
 void send_all(RunControl& control, Type type, const Message& message) {
   wire::Buffer bytes;
@@ -63,6 +70,7 @@ void TrainingCourse::start() {
 /// The curves and checkpoints up to where the training begins.
 void TrainingCourse::open_history() {
   const std::uint64_t step = begin_ ? begin_->step : 0;
+  if (begin_) add_places(begin_->json, "given_up", given_up_);
   const std::string curves = write::History::path_of(setup_.output);
   checkpoints_.begin(step);
   history_.reset();
@@ -74,8 +82,7 @@ void TrainingCourse::open_history() {
   if (history_->last_step() != step)
     print_warning(fmt::format("{} ends at step {}, the checkpoint at {}: /training will have a gap", show_path(curves),
                               history_->last_step(), step));
-  for (const nlohmann::json& each : begin_->json.value("skipped", nlohmann::json::array()))
-    skipped_[{each.at(0).get<std::uint8_t>(), each.at(1).get<std::uint64_t>()}] = each.at(2).get<std::string>();
+  add_places(begin_->json, "skipped", skipped_);
 }
 
 void TrainingCourse::describe(int rank, wire::Configure& configure) const {
@@ -84,6 +91,7 @@ void TrainingCourse::describe(int rank, wire::Configure& configure) const {
   configure.rank = number_[static_cast<std::size_t>(rank)];
   configure.world_size = ranks_;
   configure.stall_timeout_s = setup_.stall_timeout_s;
+  configure.item_timeout_s = setup_.item_timeout_s;
   // Ranks that miss the one that died end as well: who is to blame, and how often, is counted here.
   if (setup_.max_restarts > 0) configure.max_restarts = std::numeric_limits<std::int32_t>::max();
   // Enough to keep the loaders busy while one is computed.
@@ -109,12 +117,14 @@ void TrainingCourse::add_pieces(wire::DataPart part, const manifest::Manifest& m
     if (count > 0) columns.push_back(manifest.column(name).value());
   std::uint64_t row = 0;
   do { // one piece at least, so that the worker knows that the part is empty
-    wire::Items piece{static_cast<std::uint8_t>(part), count, {}};
+    wire::Items piece{static_cast<std::uint8_t>(part), count, {}, {}};
     for (; row < count && piece.items.size() < piece_items; ++row) {
       Item& item = piece.items.emplace_back();
       item.index = row;
       item.path = manifest.path(row);
       item.columns.emplace_back("label", labels[row]);
+      if (const auto found = given_up_.find({piece.part, row}); found != given_up_.end())
+        piece.given_up.push_back({row, piece.part, found->second});
       for (std::size_t at = 0; at < columns.size(); ++at)
         item.columns.emplace_back(setup_.item_columns[at], manifest.value(columns[at], row));
     }

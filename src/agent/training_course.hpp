@@ -36,11 +36,14 @@ class TrainingCourse final : public Course {
   void discard_unused() noexcept override;
 
  private:
+  using ItemPlace = std::pair<std::uint8_t, std::uint64_t>; ///< part (wire::DataPart) and row
+
   struct Loss {
     int rank = 0;
     std::string reason;
     ExitCode code = ExitCode::failed;
-    bool spoke = false; ///< the worker said itself why it ended
+    bool spoke = false;            ///< the worker said itself why it ended
+    std::optional<ItemPlace> item; ///< what certainly ended it
   };
 
   void open_history();
@@ -58,6 +61,7 @@ class TrainingCourse final : public Course {
   void fail(const std::string& reason, ExitCode code);
   const Loss& root_cause() const;
   void take_losses(double now);
+  void charge(const Loss& loss);
   bool may_begin_again(const Loss& loss) const;
   void begin_again(const Loss& loss);
   void number_ranks();
@@ -86,8 +90,10 @@ class TrainingCourse final : public Course {
   std::optional<write::History> history_;
   TrainingProgress progress_;
   std::optional<wire::Metrics> last_metrics_, best_metrics_;
-  std::map<std::pair<std::uint8_t, std::uint64_t>, std::string> skipped_; ///< by part and row: why
-  std::uint64_t samples_ = 0;                                             ///< of the steps of this run
+  std::map<ItemPlace, std::string> skipped_;  ///< why
+  std::map<ItemPlace, int> deaths_;           ///< workers that it certainly ended, in this run
+  std::map<ItemPlace, std::string> given_up_; ///< why; no worker prepares it again
+  std::uint64_t samples_ = 0;                 ///< of the steps of this run
 
   std::vector<Loss> losses_; ///< ranks that failed, in the order in which it was heard
   double lost_s_ = 0;

@@ -94,8 +94,11 @@ nlohmann::json TrainingCourse::checkpoint_facts(std::uint64_t step) const {
   const wire::Trainable& trainable = control_.roster().at(first_rank()).opened->trainable;
   nlohmann::json config = config_.json();
   config.erase("classes"); // stands beside it
-  nlohmann::json skipped = nlohmann::json::array();
-  for (const auto& [place, reason] : skipped_) skipped.push_back({place.first, place.second, reason});
+  const auto list = [](const std::map<ItemPlace, std::string>& places) {
+    nlohmann::json rows = nlohmann::json::array();
+    for (const auto& [place, reason] : places) rows.push_back({place.first, place.second, reason});
+    return rows;
+  };
   return {{"job", setup_.job_name},
           {"model", setup_.model},
           {"signature", trainable.signature},
@@ -106,7 +109,8 @@ nlohmann::json TrainingCourse::checkpoint_facts(std::uint64_t step) const {
           {"global_batch", plan_.global_batch},
           {"lr_reference", plan_.lr_reference},
           {"validations", history_->validations(step)},
-          {"skipped", skipped},
+          {"skipped", list(skipped_)},
+          {"given_up", list(given_up_)},
           {"saved", utc_now()},
           {"config", config}};
 }

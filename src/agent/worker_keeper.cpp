@@ -22,12 +22,23 @@ constexpr double unkillable_after_s = 10;
 constexpr double left_out_s = 24 * 3600;
 /// A worker that shall end at once (its training begins again) and has not.
 constexpr double obeys_within_s = 10;
+/// Less than this within --stall-timeout is no work: waking up now and then to look at the clock.
+constexpr double idle_cpu = 0.01; ///< of a core
+constexpr std::uint64_t idle_io_bytes = 1'000'000;
 
 std::string name_of(const wire::Activity& activity) {
   const std::uint64_t last = activity.first + activity.rows - 1;
-  const char* doing = activity.doing == Doing::preparing ? "preparing" : "running";
+  const char* doing = activity.doing == Doing::running                ? "running"
+                      : activity.doing == Doing::preparing_validation ? "preparing validation"
+                                                                      : "preparing";
   return activity.rows == 1 ? fmt::format("{} item {}", doing, activity.first)
                             : fmt::format("{} items {} to {}", doing, activity.first, last);
+}
+
+/// The first of them.
+std::string names_of(const std::vector<wire::Activity>& activities) {
+  return activities.size() == 1 ? name_of(activities.front())
+                                : fmt::format("{} and {} more", name_of(activities.front()), activities.size() - 1);
 }
 
 } // namespace
@@ -51,7 +62,7 @@ void WorkerKeeper::post(Type type, wire::View payload) {
 
 bool WorkerKeeper::poll(const OnWorkerFrame& handle) {
   bool busy = pass_frames(handle);
-  if (!replaceable()) return busy;
+  if (!watched() && !replaceable()) return busy;
   const double now = now_s();
   if (now - looked_s_ >= look_every_s) {
     looked_s_ = now;
@@ -97,13 +108,35 @@ void WorkerKeeper::look_for_late(double now) {
   }
   if (rules_.stall_timeout_s > 0 && now - pulse_s_ > rules_.stall_timeout_s)
     return end_late(fmt::format("no sign of life for {:g} s (--stall-timeout)", rules_.stall_timeout_s), flight.read(), now);
-  if (rules_.item_timeout_s <= 0) return;
+  if (rules_.stall_timeout_s > 0) look_for_idle(now);
+  if (rules_.item_timeout_s <= 0 || !late_.empty()) return;
   for (const wire::Activity& activity : flight.read()) {
     const double limit_s = rules_.item_timeout_s * activity.rows;
     if (now - activity.since_s > limit_s)
       return end_late(fmt::format("{} took longer than --item-timeout allows ({:g} s)", name_of(activity), limit_s), {activity},
                       now);
   }
+}
+
+/// A worker that has had the same in hand for so long and did nothing at all, neither computed nor read, stands still: a lock that is
+/// never released, a file on a server that does not answer. One that is slow is left alone; --item-timeout is for those.
+void WorkerKeeper::look_for_idle(double now) {
+  std::vector<wire::Activity> in_hand = worker_->flight().read();
+  std::erase_if(in_hand, [this](const wire::Activity& each) {
+    return (each.doing == Doing::running && !uuid_.empty()) || // its GPU works, for all we know
+           (effort_s_ > 0 && each.since_s > effort_s_);
+  });
+  if (opened_ && in_hand.empty()) effort_s_ = 0;
+  if ((opened_ && in_hand.empty()) || (effort_s_ > 0 && now - effort_s_ < rules_.stall_timeout_s)) return;
+  const Effort effort = worker_->effort();
+  const bool idle =
+      effort.cpu_s - effort_.cpu_s < idle_cpu * rules_.stall_timeout_s && effort.io_bytes - effort_.io_bytes < idle_io_bytes;
+  if (effort_s_ > 0 && idle)
+    return end_late(fmt::format("did nothing for {:g} s while {} (--stall-timeout)", rules_.stall_timeout_s,
+                                opened_ ? names_of(in_hand) : "opening the model"),
+                    in_hand, now);
+  effort_ = effort;
+  effort_s_ = now;
 }
 
 void WorkerKeeper::end_late(std::string reason, std::vector<wire::Activity> suspects, double now) {
@@ -130,6 +163,11 @@ bool WorkerKeeper::replaceable() const {
          (opened_ || deaths_ > 0 || !late_.empty() || !failure_.empty());
 }
 
+/// While a worker opens its model, too.
+bool WorkerKeeper::watched() const {
+  return rules_.max_restarts > 0 && configured_ && !finishing_ && !killed_ && !retired_;
+}
+
 /// True when the worker was replaced, or given up.
 bool WorkerKeeper::replace_dead(const OnWorkerFrame& handle, double now) {
   const bool stuck = !late_.empty() && now - late_s_ > unkillable_after_s;
@@ -145,7 +183,7 @@ bool WorkerKeeper::replace_dead(const OnWorkerFrame& handle, double now) {
   failure_.clear();
   late_.clear();
   late_suspects_.clear();
-  pulse_s_ = told_s_ = 0;
+  pulse_s_ = told_s_ = effort_s_ = 0;
   if (!retired_) {
     const bool warm = spare_ != nullptr && !spare_->ended();
     worker_ = warm ? std::move(spare_) : make_();
@@ -190,7 +228,10 @@ wire::Died WorkerKeeper::describe(const std::string& end) const {
     died.reason = !failure_.empty() ? failure_ : end.empty() ? "ended by itself with exit code 0" : end;
     suspects = worker_->flight().read();
   }
-  for (const wire::Activity& each : suspects) died.suspects.push_back({each.batch, each.first, each.rows});
+  for (const wire::Activity& each : suspects) {
+    const auto part = each.doing == Doing::preparing_validation ? wire::DataPart::validation : wire::DataPart::train;
+    died.suspects.push_back({each.batch, each.first, each.rows, static_cast<std::uint8_t>(part)});
+  }
   died.last_words = worker_->last_words();
   return died;
 }

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "agent/bad_devices.hpp"
+#include "agent/effort.hpp"
 #include "agent/worker_link.hpp"
 #include "wire/flight.hpp"
 
@@ -17,6 +18,7 @@ namespace mgpu::agent {
 class LocalWorker : public WorkerLink {
  public:
   virtual const wire::FlightBoard& flight() const = 0;
+  virtual Effort effort() const = 0;
   /// The last lines it wrote to its standard error.
   virtual std::string last_words() const = 0;
 };
@@ -50,6 +52,8 @@ class WorkerKeeper final : public WorkerLink {
   bool pass_frames(const OnWorkerFrame& handle);
   void watch(double now);
   void look_for_late(double now);
+  void look_for_idle(double now);
+  bool watched() const;
   void end_late(std::string reason, std::vector<wire::Activity> suspects, double now);
   void warm_spare(double now);
   bool replaceable() const;
@@ -70,6 +74,8 @@ class WorkerKeeper final : public WorkerLink {
   double opened_s_ = 0, looked_s_ = 0;
   std::uint64_t pulse_ = 0;
   double pulse_s_ = 0;
+  Effort effort_;       ///< what it had done at effort_s_
+  double effort_s_ = 0; ///< 0: it has nothing in hand
   double told_s_ = 0;   ///< when it was told to end at once; 0: it was not
   std::string failure_; ///< what the worker said it failed by
   std::string late_;    ///< why we killed it

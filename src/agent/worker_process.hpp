@@ -28,6 +28,7 @@ class WorkerProcess final : public LocalWorker {
   std::optional<std::string> ended() override;
   void kill() override;
   const wire::FlightBoard& flight() const override;
+  Effort effort() const override { return effort_of(pid_); }
   std::string last_words() const override { return last_words_; }
   /// Kills the process if it still lives, reaps it (a process stuck in its driver is left behind) and removes its folder of temporary
   /// files. For those who leave by _exit.

@@ -198,7 +198,7 @@ void Prefetch::prepare_row(LoadedBatch& batch, std::size_t row, wire::FlightSlot
     reason = not_wanted;
   } else {
     if (slot != nullptr)
-      slot->begin(wire::Doing::preparing, batch.range.batch, batch.range.first + row, 1, seconds(begin.time_since_epoch()));
+      slot->begin(settings_.doing, batch.range.batch, batch.range.items[row].index, 1, seconds(begin.time_since_epoch()));
     try {
       load_row(batch, row);
     } catch (const std::exception& error) {

@@ -26,8 +26,9 @@ class Prefetch {
     std::size_t buffers = 2;         ///< input buffers; used with a RowSpec
     std::optional<RowSpec> row_spec; ///< nullopt: rows are collected and padded
     AllocateHost allocate;
-    wire::FlightBoard* flight = nullptr; ///< where loaders note what they are at; may be null
-    bool inference = true;               ///< false: rows are made for autograd, which refuses tensors made in inference mode
+    wire::FlightBoard* flight = nullptr;        ///< where loaders note what they are at; may be null
+    wire::Doing doing = wire::Doing::preparing; ///< what they note
+    bool inference = true; ///< false: rows are made for autograd, which refuses tensors made in inference mode
   };
   /// Where a consumer's waiting went between the first grant and the last batch, seconds.
   struct Waits {

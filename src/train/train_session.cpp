@@ -26,6 +26,7 @@ TrainSession::TrainSession(SessionParts parts, MakeTraining make_training)
     : configure_(std::move(parts.configure)),
       make_training_(std::move(make_training)),
       channel_(parts.channel),
+      flight_(parts.flight),
       ended_(std::move(parts.ended)),
       uplinks_(parts.channel),
       trace_(configure_.trace != 0, configure_.rank,
@@ -64,6 +65,8 @@ void TrainSession::handle(wire::Type type, wire::View payload) {
 void TrainSession::on_items(wire::Items items) {
   const std::lock_guard lock(mutex_);
   const std::size_t part = items.part == static_cast<std::uint8_t>(wire::DataPart::train) ? 0 : 1;
+  for (wire::SkippedItem& item : items.given_up)
+    data_.given_up[{static_cast<wire::DataPart>(items.part), item.index}] = std::move(item.reason);
   std::vector<Item>& set = part == 0 ? data_.train : data_.validation;
   set.reserve(items.total);
   std::move(items.items.begin(), items.items.end(), std::back_inserter(set));
@@ -107,8 +110,8 @@ void TrainSession::thread_main() {
       {
         const std::lock_guard lock(mutex_);
         settings_.attempt = connect_->attempt;
-        trainer_ = std::make_unique<Trainer>(settings_, context_, *training_, in_order_, data_, *lane_, trace_, reports(),
-                                             exchange_maker(*connect_, context_, settings_, uplinks_));
+        trainer_ = std::make_unique<Trainer>(settings_, context_, *training_, in_order_, data_, *lane_, trace_, flight_,
+                                             reports(), exchange_maker(*connect_, context_, settings_, uplinks_));
         if (stop_) trainer_->stop();
       }
       const auto begin = Clock::now();

@@ -40,6 +40,7 @@ class TrainSession final : public WorkerSession {
   wire::Configure configure_;
   MakeTraining make_training_;
   wire::Channel& channel_;
+  wire::FlightBoard& flight_;
   std::function<void()> ended_;
   collective::ChannelUplinks uplinks_; ///< this node's way to the others
   TraceEvents trace_;

@@ -7,7 +7,8 @@
 namespace mgpu::train {
 
 Trainer::Trainer(const Settings& settings, const RankContext& context, Training& training, std::vector<NamedTensor> in_order,
-                 const DataSets& data, Lane& lane, TraceEvents& trace, Reports reports, OpenExchange open_exchange)
+                 const DataSets& data, Lane& lane, TraceEvents& trace, wire::FlightBoard& flight, Reports reports,
+                 OpenExchange open_exchange)
     : settings_(settings),
       context_(context),
       training_(training),
@@ -15,6 +16,7 @@ Trainer::Trainer(const Settings& settings, const RankContext& context, Training&
       data_(data),
       lane_(lane),
       trace_(trace),
+      flight_(flight),
       reports_(std::move(reports)),
       open_exchange_(std::move(open_exchange)),
       loss_scale_(context.dtype == torch::kFloat16),
@@ -107,8 +109,17 @@ void Trainer::close_stage() {
 
 // --- loading -----------------------------------------------------------------------------------------------------------------
 
-Prefetch::Settings Trainer::loader_settings(std::int64_t batch_size) const {
+/// Throws the reason why the item cannot be used.
+void Trainer::prepare(wire::DataPart part, const Item& item, const Variation& variation, Sample& sample) const {
+  if (const auto found = data_.given_up.find({part, item.index}); found != data_.given_up.end()) throw Error(found->second);
+  if (part == wire::DataPart::train) faults_.before_item(item.index, settings_.attempt);
+  training_.prepare(item, variation, sample);
+}
+
+Prefetch::Settings Trainer::loader_settings(wire::DataPart part, std::int64_t batch_size) const {
   Prefetch::Settings settings;
+  settings.flight = &flight_;
+  settings.doing = part == wire::DataPart::train ? wire::Doing::preparing : wire::Doing::preparing_validation;
   settings.threads = context_.loaders;
   settings.batch_size = batch_size;
   settings.buffers = 2 + static_cast<std::size_t>((context_.loaders + batch_size - 1) / batch_size);

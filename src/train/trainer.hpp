@@ -41,6 +41,7 @@ struct TimeSplit {
 
 struct DataSets {
   std::vector<Item> train, validation;
+  std::map<std::pair<wire::DataPart, std::uint64_t>, std::string> given_up; ///< by part and row: why it is not to be prepared
 };
 
 /// Makes the exchange of a stage.
@@ -50,7 +51,8 @@ using OpenExchange =
 class Trainer {
  public:
   Trainer(const Settings& settings, const RankContext& context, Training& training, std::vector<NamedTensor> in_order,
-          const DataSets& data, Lane& lane, TraceEvents& trace, Reports reports, OpenExchange open_exchange);
+          const DataSets& data, Lane& lane, TraceEvents& trace, wire::FlightBoard& flight, Reports reports,
+          OpenExchange open_exchange);
   ~Trainer();
 
   /// Trains from the beginning, or from the checkpoint in this folder, to the end or to a stop.
@@ -97,7 +99,8 @@ class Trainer {
   nlohmann::json state() const;
 
   bool next_unit(wire::BatchRange& range);
-  Prefetch::Settings loader_settings(std::int64_t batch_size) const;
+  void prepare(wire::DataPart part, const Item& item, const Variation& variation, Sample& sample) const;
+  Prefetch::Settings loader_settings(wire::DataPart part, std::int64_t batch_size) const;
 
   const Settings settings_;
   const RankContext& context_;
@@ -106,6 +109,7 @@ class Trainer {
   const DataSets& data_;
   Lane& lane_;
   TraceEvents& trace_;
+  wire::FlightBoard& flight_;
   Reports reports_;
   OpenExchange open_exchange_;
 

@@ -29,15 +29,17 @@ void Trainer::evaluate_share(Sums& sums) {
   const Range taken = mine.size() > 0 ? mine : Range{0, 1};
   const auto rows = static_cast<std::uint64_t>(plan_->stages[stage_].batch_size);
   std::uint64_t next = taken.begin;
-  auto prepare = [this](const wire::BatchRange& range, std::size_t row, Sample& sample) {
-    training_.prepare(range.items[row], {visit_seed(settings_.seed, 0, range.items[row].index), 0.0}, sample);
+  auto prepare_row = [this](const wire::BatchRange& range, std::size_t row, Sample& sample) {
+    const Item& item = range.items[row];
+    prepare(wire::DataPart::validation, item, {visit_seed(settings_.seed, 0, item.index), 0.0}, sample);
   };
   const auto next_range = [&](wire::BatchRange& range) {
     for (const std::uint64_t end = std::min(next + rows, taken.end); next < end; ++next)
       range.items.push_back(data_.validation[next]);
     return !range.items.empty();
   };
-  UnitFeed feed(training_, prepare, loader_settings(static_cast<std::int64_t>(rows)), trace_, lane_, next_range);
+  UnitFeed feed(training_, prepare_row, loader_settings(wire::DataPart::validation, static_cast<std::int64_t>(rows)), trace_,
+                lane_, next_range);
   while (std::optional<Unit> unit = feed.take()) {
     report_skipped(*unit->loaded, wire::DataPart::validation);
     if (unit->batch.size() > 0) training_.evaluate(unit->batch, sums);

@@ -35,11 +35,12 @@ bool Trainer::do_step() {
   const auto begin = Clock::now();
   if (feed_ == nullptr) {
     const double strength = settings_.stages[stage_].augment_strength;
-    auto prepare = [this, strength](const wire::BatchRange& range, std::size_t row, Sample& sample) {
+    auto prepare_row = [this, strength](const wire::BatchRange& range, std::size_t row, Sample& sample) {
       const Item& item = range.items[row];
-      training_.prepare(item, {visit_seed(settings_.seed, range.epoch, item.index), strength}, sample);
+      prepare(wire::DataPart::train, item, {visit_seed(settings_.seed, range.epoch, item.index), strength}, sample);
     };
-    feed_ = std::make_unique<UnitFeed>(training_, prepare, loader_settings(plan_->stages[stage_].batch_size), trace_, lane_,
+    feed_ = std::make_unique<UnitFeed>(training_, prepare_row,
+                                       loader_settings(wire::DataPart::train, plan_->stages[stage_].batch_size), trace_, lane_,
                                        [this](wire::BatchRange& range) { return next_unit(range); });
   }
   const Range mine =

@@ -11,7 +11,7 @@
 
 namespace mgpu::wire {
 
-enum class Doing : std::uint32_t { nothing = 0, preparing, running };
+enum class Doing : std::uint32_t { nothing = 0, preparing, preparing_validation, running };
 
 /// Rows [first, first + rows) of the item list, of batch `batch`.
 struct Activity {

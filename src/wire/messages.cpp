@@ -51,7 +51,7 @@ auto fields(Is<Failure> auto& m) {
   return std::tie(m.exit_code, m.text);
 }
 auto fields(Is<Suspect> auto& m) {
-  return std::tie(m.batch, m.first, m.rows);
+  return std::tie(m.batch, m.first, m.rows, m.part);
 }
 auto fields(Is<Died> auto& m) {
   return std::tie(m.reason, m.last_words, m.certain, m.spoke, m.retired, m.suspects);
@@ -92,8 +92,11 @@ auto fields(Is<Stage> auto& m) {
 auto fields(Is<Staged> auto& m) {
   return std::tie(m.path, m.error, m.seconds);
 }
+auto fields(Is<SkippedItem> auto& m) {
+  return std::tie(m.index, m.part, m.reason);
+}
 auto fields(Is<Items> auto& m) {
-  return std::tie(m.part, m.total, m.items);
+  return std::tie(m.part, m.total, m.items, m.given_up);
 }
 auto fields(Is<Connect> auto& m) {
   return std::tie(m.token, m.nccl_id, m.node_of, m.hosts, m.batch_size, m.first_validation, m.checkpoint, m.attempt, m.timeout_s);
@@ -116,9 +119,6 @@ auto fields(Is<Metric> auto& m) {
 }
 auto fields(Is<Metrics> auto& m) {
   return std::tie(m.step, m.epoch, m.seconds, m.best, m.values, m.classes, m.class_items);
-}
-auto fields(Is<SkippedItem> auto& m) {
-  return std::tie(m.index, m.part, m.reason);
 }
 auto fields(Is<Skipped> auto& m) {
   return std::tie(m.items);

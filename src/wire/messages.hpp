@@ -117,6 +117,7 @@ struct Failure {
 struct Suspect {
   std::uint64_t batch = 0, first = 0;
   std::uint32_t rows = 0;
+  std::uint8_t part = 0; ///< of a training: DataPart
 };
 
 struct Died {
@@ -178,13 +179,22 @@ struct Join {
   std::vector<std::pair<std::string, std::string>> bad_devices; ///< UUIDs of GPUs to be left out, and why
 };
 
-/// Rows of a training run's data, sent to every rank once, in order.
+enum class DataPart : std::uint8_t { train = 0, validation = 1 };
+
+/// An item of a training that cannot be used.
+struct SkippedItem {
+  std::uint64_t index = 0; ///< row of its part
+  std::uint8_t part = 0;   ///< DataPart
+  std::string reason;
+};
+
+/// Rows of a training run's data, sent to every worker once, in order.
 struct Items {
   std::uint8_t part = 0;   ///< DataPart
   std::uint64_t total = 0; ///< items of the part, all pieces together
   std::vector<Item> items;
+  std::vector<SkippedItem> given_up; ///< of these items: those that have ended too many workers; not to be prepared
 };
-enum class DataPart : std::uint8_t { train = 0, validation = 1 };
 
 struct Connect {
   std::string token;                  ///< names what the ranks of a node share: /dev/shm/mgpu-TOKEN
@@ -245,12 +255,6 @@ struct Metrics {
   std::vector<Metric> values;
   std::vector<Metric> classes;            ///< accuracy by class name; may be empty
   std::vector<std::uint64_t> class_items; ///< [classes]
-};
-
-struct SkippedItem {
-  std::uint64_t index = 0; ///< row of its part
-  std::uint8_t part = 0;
-  std::string reason;
 };
 
 struct Skipped {

@@ -34,6 +34,7 @@ class ScriptedWorker final : public LocalWorker {
   std::optional<std::string> ended() override { return end; }
   void kill() override { end = "killed by signal 9 (Killed)"; }
   const wire::FlightBoard& flight() const override { return wire::FlightBoard::in(memory_); }
+  Effort effort() const override { return effort_; }
   std::string last_words() const override { return "so long"; }
 
   wire::FlightBoard& board() { return wire::FlightBoard::in(memory_); }
@@ -47,6 +48,7 @@ class ScriptedWorker final : public LocalWorker {
 
   std::vector<Type> posted;
   std::optional<std::string> end;
+  Effort effort_;
 
  private:
   mutable wire::SharedMemory memory_;
@@ -90,8 +92,8 @@ class KeeperTest : public testing::Test {
     });
   }
   template <typename Done>
-  bool poll_until(Done done) {
-    for (const double limit = now_s() + 10; now_s() < limit;) {
+  bool poll_until(Done done, double limit_s = 10) {
+    for (const double limit = now_s() + limit_s; now_s() < limit;) {
       poll();
       if (done()) return true;
       std::this_thread::sleep_for(std::chrono::milliseconds(2));
@@ -150,6 +152,59 @@ TEST_F(KeeperTest, AnItemThatTakesTooLongEndsItsWorker) {
   EXPECT_EQ(died_[0].certain, 1);
   ASSERT_EQ(died_[0].suspects.size(), 1U);
   EXPECT_EQ(died_[0].suspects[0].first, 70U);
+}
+
+TEST_F(KeeperTest, OneThatDoesNothingWithAnItemInHandIsEnded) {
+  configure(2, 0, 0.3);
+  worker().say(Type::opened, wire::Opened{});
+  worker().board().slot(2).begin(wire::Doing::preparing_validation, 4, 70, 1, now_s());
+  ASSERT_TRUE(poll_until([&] { return !died_.empty(); }));
+  EXPECT_EQ(died_[0].reason, "did nothing for 0.3 s while preparing validation item 70 (--stall-timeout)");
+  EXPECT_EQ(died_[0].certain, 1);
+  ASSERT_EQ(died_[0].suspects.size(), 1U);
+  EXPECT_EQ(died_[0].suspects[0].part, 1);
+}
+
+TEST_F(KeeperTest, OneThatComputesOrReadsIsLeftAlone) {
+  configure(2, 0, 0.3);
+  worker().say(Type::opened, wire::Opened{});
+  worker().board().slot(2).begin(wire::Doing::preparing, 4, 70, 1, now_s());
+  const auto ended = [&] { return !died_.empty(); };
+  EXPECT_FALSE(poll_until([&] { return worker().effort_.cpu_s += 0.001, ended(); }, 0.9));
+  EXPECT_FALSE(poll_until([&] { return worker().effort_.io_bytes += 100'000, ended(); }, 0.9));
+}
+
+TEST_F(KeeperTest, OneThatGoesFromItemToItemOrHasNoneIsLeftAlone) {
+  configure(2, 0, 0.3);
+  worker().say(Type::opened, wire::Opened{});
+  std::uint64_t item = 0;
+  double since_s = now_s();
+  const auto next = [&] {
+    if (now_s() - since_s > 0.1) worker().board().slot(2).begin(wire::Doing::preparing, 4, ++item, 1, since_s = now_s());
+    return !died_.empty();
+  };
+  EXPECT_FALSE(poll_until(next, 0.9));
+  worker().board().slot(2).end();
+  EXPECT_FALSE(poll_until([&] { return !died_.empty(); }, 0.9));
+}
+
+TEST_F(KeeperTest, AGpuMayTakeItsTime) {
+  configure(2, 0, 0.3);
+  wire::Opened opened;
+  opened.uuid = "GPU-1234";
+  worker().say(Type::opened, opened);
+  worker().board().slot(0).begin(wire::Doing::running, 4, 64, 16, now_s());
+  EXPECT_FALSE(poll_until([&] { return !died_.empty(); }, 0.9));
+}
+
+TEST_F(KeeperTest, AModelThatNeverOpensCostsTheRankNotTheRun) {
+  configure(1, 0, 0.2);
+  ASSERT_TRUE(poll_until([&] { return died_.size() == 1; }));
+  EXPECT_EQ(died_[0].reason, "did nothing for 0.2 s while opening the model (--stall-timeout)");
+  EXPECT_EQ(died_[0].retired, 0);
+  configure(1, 0, 0.2);
+  ASSERT_TRUE(poll_until([&] { return died_.size() == 2; }));
+  EXPECT_EQ(died_[1].retired, 1);
 }
 
 TEST_F(KeeperTest, ItsOwnFailureIsTheReason) {

@@ -67,6 +67,13 @@ def test_an_item_that_hangs(bundle, pictures, undisturbed, tmp_path):
     assert "2 worker(s) died over it" in error and "preparing item 12 took longer than --item-timeout allows (1 s)" in error, error
 
 
+@pytest.mark.parametrize("place", ["item=12", "batch=2"])
+def test_one_that_stands_still_is_noticed_without_a_limit(place, bundle, pictures, undisturbed, tmp_path):
+    done = infer(bundle, pictures, tmp_path / "out.h5", "--fault", f"hang:{place},times=1", "--stall-timeout", 2)
+    assert "did nothing for 2 s while" in done.out + done.err, done.err
+    assert arrays(tmp_path / "out.h5") == arrays(undisturbed)
+
+
 def test_a_batch_that_dies_once_is_done_again(bundle, pictures, undisturbed, tmp_path):
     infer(bundle, pictures, tmp_path / "out.h5", "--fault", "abort:batch=2,times=1")
     assert arrays(tmp_path / "out.h5") == arrays(undisturbed)

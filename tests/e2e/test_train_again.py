@@ -4,6 +4,7 @@ import os
 import signal
 import time
 
+import h5py
 import numpy as np
 import pytest
 from test_results import workers_of
@@ -33,6 +34,48 @@ def test_the_bits_are_those_of_an_undisturbed_run(fault, data, undisturbed, tmp_
     for name in ("validation_loss", "validation_accuracy", "validation_step"):
         np.testing.assert_array_equal(history(tmp_path / "out.h5", name), history(undisturbed[0], name), err_msg=name)
     assert not [name for name in os.listdir("/dev/shm") if name.startswith("mgpu-")], "shared memory of the workers that died"
+
+
+POISON = 417
+
+
+@pytest.fixture(scope="module")
+def without_poison(data, tmp_path_factory):
+    """As if the item were a file that cannot be decoded."""
+    folder = tmp_path_factory.mktemp("without_poison")
+    (folder / "bad.png").write_text("this is not a picture\n" * 20)
+    rows = [(data["folder"] / path, label) for path, label in data["rows"]]
+    rows[POISON] = (folder / "bad.png", rows[POISON][1])
+    (folder / "table.csv").write_text("path,label\n" + "".join(f"{path},{label}\n" for path, label in rows))
+    done = train(*options({**data, "table": folder / "table.csv"}, folder), ranks=2, code=3)
+    assert f"skipped item {POISON}" in done.out + done.err
+    return folder / "out.h5", folder / "net.pt"
+
+
+@pytest.mark.parametrize("fault", [f"segv:item={POISON}", f"hang:item={POISON}"])
+def test_an_item_that_ends_workers_is_left_out(fault, data, without_poison, tmp_path):
+    done = train(*options(data, tmp_path, "--fault", fault, "--retries", 1, "--max-restarts", 1, "--item-timeout", 2), ranks=2, code=3)
+    text = done.out + done.err
+    assert text.count("all workers begin again") == 2, text
+    assert f"skipped item {POISON}" in text and "2 worker(s) died over it" in text, text
+    assert_same_bits((tmp_path / "out.h5", tmp_path / "net.pt"), without_poison)
+    with h5py.File(tmp_path / "out.h5") as file:
+        assert "2 worker(s) died over it" in file["items/error"].asstr()[POISON]
+
+
+def test_what_was_left_out_stays_out_when_it_is_resumed(data, without_poison, tmp_path):
+    poisoned = options(data, tmp_path, "--retries", 0, "--max-restarts", 1)
+    done = train(*poisoned, "--fault", f"segv:item={POISON}; kill:rank=0,step=110", ranks=2, code=1)
+    assert (done.out + done.err).count("all workers begin again") == 2
+    done = train(*poisoned, "--fault", f"segv:item={POISON}", "--resume", ranks=2, code=3)
+    assert "begin again" not in done.out + done.err
+    assert_same_bits((tmp_path / "out.h5", tmp_path / "net.pt"), without_poison)
+
+
+def test_a_loader_that_stands_still_is_noticed(data, undisturbed, tmp_path):
+    done = train(*options(data, tmp_path, "--fault", f"hang:item={POISON},times=1", "--stall-timeout", 3), ranks=2)
+    assert f"did nothing for 3 s while preparing item {POISON}" in done.out + done.err, done.err
+    assert_same_bits((tmp_path / "out.h5", tmp_path / "net.pt"), undisturbed)
 
 
 def test_one_rank_alone_begins_again(data, tmp_path):

@@ -207,7 +207,9 @@ struct Rig {
       return collective::open_shared_exchange(spec, layout, collective::states_of(settings.hyper));
     };
     const Probe seen = probe(training, TrialBatch(training, data.train, 4, torch::kCPU).batch);
-    Trainer trainer(settings, context, training, seen.in_order, data, *lane, trace, reports, open_exchange);
+    wire::SharedMemory board = wire::SharedMemory::create(wire::FlightBoard::size_bytes());
+    Trainer trainer(settings, context, training, seen.in_order, data, *lane, trace, wire::FlightBoard::in(board), reports,
+                    open_exchange);
     self = &trainer;
     try {
       trainer.run(batch_size, checkpoint);
