@@ -1,35 +1,21 @@
 """Several nodes, which are this machine under other names: their ranks sum in memory of their own, the agents sum between them over MPI."""
 
-import pathlib
 import shutil
 import subprocess
 import tempfile
 
 import h5py
 import pytest
+from emulated_nodes import write_shell
 from training import assert_same_curve, train
 
 from conftest import BIN, ENVIRONMENT, RUN_LIMIT_S
 
-# mpirun's remote shell: leaves out options and runs the command here, under the host's name and with a folder of its own.
-SHELL = """#!/bin/sh
-while [ "${1#-}" != "$1" ]; do shift; done
-name=$1
-shift
-mkdir -p "FOLDER/$name"
-exec unshare --map-root-user --uts /bin/sh -c "hostname $name; export TMPDIR=FOLDER/$name; $*"
-"""
-
 
 @pytest.fixture(scope="module")
 def remote_shell():
-    if subprocess.run(["unshare", "--map-root-user", "--uts", "true"], capture_output=True).returncode != 0:
-        pytest.skip("this system lets nobody give a process another host name")
-    with tempfile.TemporaryDirectory(prefix="mgpu_nodes_") as folder:  # short: sockets lie in it
-        path = pathlib.Path(folder) / "shell"
-        path.write_text(SHELL.replace("FOLDER", folder))
-        path.chmod(0o755)
-        yield path
+    with tempfile.TemporaryDirectory(prefix="mgpu_nodes_") as folder:
+        yield write_shell(folder) or pytest.skip("this system lets nobody give a process another host name")
 
 
 def on_nodes(shell, hosts, ranks, *arguments):

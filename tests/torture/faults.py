@@ -8,10 +8,11 @@ import signal
 import journal
 
 class Fault:
-    """`strike` hurts a running run and says whether it could; `damage` its files afterwards. `by_itself`: the run must end by itself."""
+    """`strike` hurts a running run and says whether it could; `damage` its files afterwards. `by_itself`: the run must end by itself. `two_nodes`: it runs on two
+    emulated nodes."""
 
-    def __init__(self, name, strike, damage=None, by_itself=True, least_ranks=1):
-        self.name, self.strike, self.damage, self.by_itself, self.least_ranks = name, strike, damage, by_itself, least_ranks
+    def __init__(self, name, strike, damage=None, by_itself=True, least_ranks=1, two_nodes=False):
+        self.name, self.strike, self.damage, self.by_itself, self.least_ranks, self.two_nodes = name, strike, damage, by_itself, least_ranks, two_nodes
 
 def to(number, find):
     def strike(run, generator):
@@ -30,6 +31,9 @@ def others(run):
 
 def mpirun(run):
     return [run.mpirun.pid] if run.mpirun.poll() is None else []
+
+def daemons(run):
+    return run.daemons()
 
 def kill_all(run, _):
     run.kill_all()
@@ -69,6 +73,7 @@ FAULTS = [
     Fault("kill rank 0", to(signal.SIGKILL, rank0)),
     Fault("kill mpirun", to(signal.SIGKILL, mpirun)),
     Fault("kill an agent", to(signal.SIGKILL, others), least_ranks=2),
+    Fault("kill a node's daemon", to(signal.SIGKILL, daemons), least_ranks=4, two_nodes=True),
     Fault("kill a worker", to(signal.SIGKILL, lambda run: run.workers())),
     Fault("stop rank 0", to(signal.SIGSTOP, rank0), by_itself=False),
     Fault("stop an agent", to(signal.SIGSTOP, others), by_itself=False, least_ranks=2),

@@ -65,10 +65,17 @@ class Run:
         agents = set(self.agents(processes).values())
         return [pid for pid, parent, state, line in processes if parent in agents and state != "Z" and line[0].endswith(b"mgpu_worker")]
 
+    def daemons(self):
+        """mpirun's on emulated nodes: who started the agents there."""
+        processes = table()
+        agents = set(self.agents(processes).values())
+        parents = {parent for pid, parent, _, _ in processes if pid in agents}
+        return [pid for pid, _, _, line in processes if pid in parents and line[0].endswith(b"prted")]
+
     def everybody(self):
         """mpirun, all below it, and agents that outlived it with all below them."""
         processes = table()
-        known = {self.mpirun.pid, *self.agents(processes).values()}
+        known = {self.mpirun.pid, *self.agents(processes).values(), *self.daemons()}
         while True:
             more = {pid for pid, parent, _, _ in processes if parent in known} - known
             if not more:

@@ -24,6 +24,9 @@ import material
 from processes import ENVIRONMENT, Run, send
 from results import Rows, compare, compare_recovered, in_a_child
 
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "e2e"))
+from emulated_nodes import write_shell  # noqa: E402
+
 PROGRAM = pathlib.Path(os.environ["MGPU_BIN"]) / "mgpu_run"
 END_LIMIT_S = 60      # from a fault to the end of the run
 OPERATOR_S = 20       # after which a person would kill a run whose rank 0 or mpirun is stopped
@@ -44,6 +47,11 @@ def fault_tolerance():
     """mpirun's options under which a killed agent costs its rank only; none before Open MPI 5."""
     version = subprocess.run(["mpirun", "--version"], env=ENVIRONMENT, capture_output=True, text=True).stdout
     return ["--with-ft", "ulfm"] if "(Open MPI) 5" in version or "(PRRTE)" in version else []
+
+
+def on_two_nodes(shell, ranks):
+    half = ranks // 2
+    return ["--prtemca", "plm_ssh_agent", str(shell), "--host", f"nodeA:{half},nodeB:{ranks - half}", "--map-by", "node:OVERSUBSCRIBE", "--mca", "btl", "self,tcp"]
 
 
 class Case:
@@ -73,6 +81,7 @@ class Case:
 class Trial:
     def __init__(self, case, fault, generator, folder):
         self.case, self.fault, self.generator = case, fault, generator
+        self.shell = folder / "shell"
         self.output = folder / "out.h5"
         self.log = folder / "trial.log"
         self.ranks = max(generator.choice([1, 2, 2, 4]), fault.least_ranks)
@@ -103,7 +112,7 @@ class Trial:
 
     def disturb(self):
         """The run and its fault: while it starts, or at some length of its journal, up to the very end."""
-        options = self.generator.choice([[], fault_tolerance()])
+        options = on_two_nodes(self.shell, self.ranks) if self.fault.two_nodes else self.generator.choice([[], fault_tolerance()])
         run = Run(self.ranks, self.case.command(self.output), self.log, options)
         if self.generator.random() < 0.1:
             time.sleep(self.generator.uniform(0, self.case.opened_s))
@@ -114,7 +123,7 @@ class Trial:
                 time.sleep(0.002)
         struck = run.mpirun.poll() is None and self.fault.strike(run, self.generator)
         length = size_of(self.beside(".journal")) / self.case.journal_bytes
-        self.note(("with ulfm, " if options else "") + (f"at {100 * length:.0f} %" if struck else "too late or too early"))
+        self.note(("with ulfm, " if "ulfm" in options else "") + (f"at {100 * length:.0f} %" if struck else "too late or too early"))
         by_itself = self.end(run, END_LIMIT_S if self.fault.by_itself or not struck else OPERATOR_S)
         if self.fault.by_itself and not by_itself:
             self.hung = True
@@ -201,8 +210,11 @@ def main():
     parser.add_argument("--only", default="", help="faults whose name holds this")
     parser.add_argument("--keep", action="store_true", help="keep the folder")
     options = parser.parse_args()
-    chosen = [fault for fault in faults.FAULTS if options.only in fault.name]
     folder = pathlib.Path(tempfile.mkdtemp(prefix="mgpu_torture_"))
+    shell = write_shell(folder)
+    if shell is None:
+        print("this system lets nobody give a process another host name: no emulated nodes")
+    chosen = [fault for fault in faults.FAULTS if options.only in fault.name and (shell or not fault.two_nodes)]
     began = time.monotonic()
     cases = [Case("pictures", material.pictures(folder / "pictures", 30000), folder), Case("recordings", material.recordings(folder / "recordings", 6000), folder)]
     print(f"undisturbed: " + ", ".join(f"{case.name} {len(case.reference.paths)} items in {case.seconds:.1f} s" for case in cases), flush=True)
