@@ -15,10 +15,10 @@ ENVIRONMENT = {**os.environ, "OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_R
 PYTHON = ROOT / ".venv/bin/python"
 
 
-def target(name):
+def target(name, build=BUILD):
     """Builds a bench program and returns its path."""
-    subprocess.run(["cmake", "--build", str(BUILD), "--target", name], check=True, stdout=subprocess.DEVNULL)
-    return next(path for path in BUILD.rglob(name) if path.is_file())
+    subprocess.run(["cmake", "--build", str(build), "--target", name], check=True, stdout=subprocess.DEVNULL)
+    return next(path for path in pathlib.Path(build).rglob(name) if path.is_file())
 
 
 def mpirun(ranks, *command, **options):
@@ -26,10 +26,10 @@ def mpirun(ranks, *command, **options):
                           text=True, timeout=600, **options).stdout
 
 
-def infer(ranks, folder, *arguments):
+def infer(ranks, folder, *arguments, run=RUN):
     """One run of mgpu_run infer; its summary."""
     output = pathlib.Path(folder) / "out.h5"
-    mpirun(ranks, RUN, "infer", "--output", output, "--overwrite", "--progress", "none", *arguments)
+    mpirun(ranks, run, "infer", "--output", output, "--overwrite", "--progress", "none", *arguments)
     return json.loads(pathlib.Path(str(output) + ".summary.json").read_text())
 
 
