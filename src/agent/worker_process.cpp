@@ -252,7 +252,7 @@ std::optional<std::string> WorkerProcess::ended() {
   pass_on_errors();
   if (WIFSIGNALED(status))
     end_ = fmt::format("killed by signal {} ({}{})", WTERMSIG(status), strsignal(WTERMSIG(status)),
-                       WTERMSIG(status) == SIGKILL ? ", as the kernel does when memory is short" : "");
+                       WTERMSIG(status) == SIGKILL ? ", " + who_killed(memory_before_, read_memory_events()) : "");
   else
     end_ = WEXITSTATUS(status) == 0 ? "" : fmt::format("exit code {}", WEXITSTATUS(status));
   return end_;

@@ -3,6 +3,7 @@
 
 #include <string>
 
+#include "agent/memory_events.hpp"
 #include "agent/worker_keeper.hpp"
 #include "support/temporary_folder.hpp"
 #include "wire/channel.hpp"
@@ -46,6 +47,7 @@ class WorkerProcess final : public LocalWorker {
   struct Shared;
   std::shared_ptr<Shared> shared_;
   TemporaryFolder temporary_;
+  std::optional<MemoryEvents> memory_before_ = read_memory_events();
   pid_t pid_ = -1;
   int errors_ = -1; ///< what the worker writes to its standard error
   double read_errors_s_ = 0;
