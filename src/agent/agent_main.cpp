@@ -88,12 +88,15 @@ struct Rank {
   /// Ends the worker, takes MPI down and gives `code` back. After a lost rank (`without_finalize`) MPI_Finalize would wait for ever:
   /// then the process ends here.
   int leave(int code, bool without_finalize) {
-    worker.forget();
-    keeper.end();
+    end_worker();
     std::fflush(nullptr);
     if (without_finalize) _exit(code);
     environment.close(code);
     return code;
+  }
+  void end_worker() {
+    worker.forget();
+    keeper.end();
   }
   agent::WorkerKeeper keeper;
   comm::Environment environment;
@@ -137,7 +140,8 @@ int run_rank0(const JobEntry& entry, const std::vector<std::string>& arguments, 
     }
     fmt::print("{}", cli::describe(resolved));
     if (!setup.dry_run) status.running();
-    conductor.emplace(setup, messenger, rank.worker, [&status] { status.beat(); });
+    conductor.emplace(
+        setup, messenger, rank.worker, [&status] { status.beat(); }, [&rank] { rank.end_worker(); });
     const agent::Outcome outcome = conductor->run(agent::describe_rank(facts, rank.environment));
     return static_cast<int>(outcome.code);
   });
