@@ -48,6 +48,10 @@ void Frame::make_room(std::size_t size) {
 Journal::Journal(const std::string& path, RawFile::Mode mode)
     : file_(path, mode), number_(mode == RawFile::Mode::create ? some_number() : 0), end_(file_.size()) {}
 
+std::string Journal::name() const {
+  return fmt::format("{:016x}", number_);
+}
+
 std::byte* Journal::grow(std::size_t size) {
   if (buffer_.size() + size > buffer_bytes) flush();
   const std::size_t at = buffer_.size();

@@ -90,6 +90,8 @@ class Journal {
   void cut(std::uint64_t end);
 
   std::uint64_t number() const { return number_; }
+  /// The number as the result file's attribute `run` has it.
+  std::string name() const;
   std::uint64_t end() const { return end_; }
   RawFile& file() { return file_; }
 

@@ -52,35 +52,85 @@ std::string counts(std::uint64_t items, const Earlier& found) {
 } // namespace
 
 Earlier RunningFile::recover(const Footer& footer) {
-  const std::string left = std::exchange(places_.partial, places_.output + ".recovering");
+  const std::string left = std::exchange(places_.partial, places_.recovering);
   remove_old(places_.partial);
-  copy_sparse(left, places_.partial);
-  open_partial();
-  verify();
-  items_.write_all(*file_);
-  write_all(footer);
+  try {
+    copy_sparse(left, places_.partial);
+    open_partial();
+    verify();
+    items_.write_all(*file_);
+    write_all(footer);
+  } catch (...) {
+    ::unlink(places_.partial.c_str()); // a full disk has no room for what nobody can use
+    throw;
+  }
   return earlier();
 }
+
+namespace {
+
+bool is_there(const std::string& path) {
+  return ::access(path.c_str(), F_OK) == 0;
+}
+
+/// A run that was killed between its very last steps, or a recover before its end, leaves what is of no use any more. Nothing that
+/// belongs to another run, or to one that is alive, is touched. Returns whether anything was there.
+bool clear_left(const Places& places, const ReadFile& file) {
+  bool any = false;
+  if (is_there(places.journal)) {
+    Journal journal(places.journal, RawFile::Mode::read);
+    Frame frame;
+    std::uint64_t at = 0;
+    if (!journal.file().lock() || !journal.find(at, frame)) return false;
+    if (journal.name() != h5::text_attribute(file.file(), "run")) return false;
+    remove_old(places.journal);
+    any = true;
+  }
+  if (is_there(places.recovering)) {
+    remove_old(places.recovering);
+    any = true;
+  }
+  return any;
+}
+
+/// `path` is there, and no .partial is.
+void tell_readable(const Places& places, const ReadFile& file, std::ostream& out) {
+  std::string_view state = "complete";
+  if (!file.complete())
+    state = is_there(places.journal) ? "not complete: --resume goes on with it"
+                                     : "not complete; its journal is gone, so it cannot be gone on with: --overwrite begins anew";
+  else if (clear_left(places, file))
+    state = "complete; what the run had no time to remove beside it is removed";
+  out << fmt::format("{} can be read as it is ({})\n", manifest::shown(places.output), state);
+}
+
+/// Why there is nothing to recover, and what to do instead.
+std::string why_nothing(const Places& places, bool batches) {
+  const auto shown = [](const std::string& path) { return manifest::shown(path); };
+  if (!is_there(places.partial) && !is_there(places.journal))
+    return "no run left anything beside it; give the --output of one that did";
+  if (batches) return fmt::format("{} is gone, and the results with it; --overwrite begins anew", shown(places.partial));
+  if (!is_there(places.journal))
+    return fmt::format("{}, which says what is done, is gone; --overwrite begins anew", shown(places.journal));
+  return "the run ended before it had any result; the same command with --resume does it";
+}
+
+} // namespace
 
 void recover(const std::string& path, std::ostream& out) {
   std::signal(SIGXFSZ, SIG_IGN);
   const std::string name = manifest::shown(path);
   const Places places(path);
-  const bool partial = ::access(places.partial.c_str(), F_OK) == 0;
-  if (::access(path.c_str(), F_OK) == 0) {
+  const bool partial = is_there(places.partial);
+  if (is_there(path)) {
     const ReadFile file(path);
     if (partial && file.complete())
       throw usage_error(fmt::format("{} is the complete file of an earlier run; move it away, it would be replaced", name));
-    if (!partial) {
-      out << fmt::format("{} can be read as it is ({})\n", name,
-                         file.complete() ? "complete" : "not complete: --resume goes on with it");
-      return;
-    }
+    if (!partial) return tell_readable(places, file, out);
   }
   const auto file = read_journal(places, RawFile::Mode::read, true);
   if (!file || !file->has_batches() || !partial)
-    throw usage_error(fmt::format("{}: nothing to recover: {}", name,
-                                  partial || file ? "the run ended before it had any result" : "no run left anything beside it"));
+    throw usage_error(fmt::format("{}: nothing to recover: {}", name, why_nothing(places, file && file->has_batches())));
   Footer footer;
   footer.complete = false;
   footer.finished = utc_now();

@@ -84,6 +84,7 @@ void ResultFile::discard(const std::string& path) noexcept {
 
 void ResultFile::tidy(const std::string& path) noexcept {
   ::unlink(Places(path).journal.c_str());
+  ::unlink(Places(path).recovering.c_str());
 }
 
 std::unique_ptr<ResultFile> ResultFile::create(const std::string& path, const manifest::Manifest& manifest,
@@ -96,10 +97,11 @@ std::unique_ptr<ResultFile> ResultFile::create(const std::string& path, const ma
   return std::make_unique<RunningFile>(Places(path), manifest, header);
 }
 
-std::unique_ptr<ResultFile> ResultFile::resume(const std::string& path, const Header& header, bool verify) {
+std::unique_ptr<ResultFile> ResultFile::resume(const std::string& path, const Header& header, bool verify,
+                                               const OnReading& on_reading) {
   ignore_size_signal();
   const Places places(path);
-  auto file = read_journal(places, RawFile::Mode::modify, verify);
+  auto file = read_journal(places, RawFile::Mode::modify, verify, on_reading);
   if (!file) {
     if (is_there(places.output))
       throw usage_error(fmt::format("--resume: {} is not complete and {} is not there to go on with; --overwrite begins anew",

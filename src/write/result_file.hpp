@@ -8,6 +8,7 @@
 
 #include "manifest/manifest.hpp"
 #include "mgpu/columns.hpp"
+#include "support/reading.hpp"
 #include "wire/batch_result.hpp"
 #include "write/identity.hpp"
 #include "write/series.hpp"
@@ -68,7 +69,8 @@ class ResultFile {
   static std::unique_ptr<ResultFile> create(const std::string& path, const manifest::Manifest& manifest, const Header& header);
   /// Goes on with what earlier runs left; nullptr if they left nothing. `verify`: the rows of all batches are compared with the journal,
   /// not only those of the last moments. Throws usage_error, one line a difference, where it was another run.
-  static std::unique_ptr<ResultFile> resume(const std::string& path, const Header& header, bool verify = false);
+  static std::unique_ptr<ResultFile> resume(const std::string& path, const Header& header, bool verify = false,
+                                            const OnReading& on_reading = {});
   /// Removes what a run wrote that ended before it had any result.
   static void discard(const std::string& path) noexcept;
   /// Removes the journal of a run that was killed between the very last steps: its file is complete.

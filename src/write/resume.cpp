@@ -30,7 +30,8 @@ std::string run_of(const std::string& path) {
 
 } // namespace
 
-RunningFile::RunningFile(Places places, std::unique_ptr<Journal> journal, Identity identity, bool verify_all)
+RunningFile::RunningFile(Places places, std::unique_ptr<Journal> journal, Identity identity, bool verify_all,
+                         OnReading on_reading)
     : places_(std::move(places)),
       journal_(std::move(journal)),
       identity_(std::move(identity)),
@@ -38,13 +39,15 @@ RunningFile::RunningFile(Places places, std::unique_ptr<Journal> journal, Identi
       items_(identity_.items),
       index_(identity_.items),
       earlier_(true),
-      verify_all_(verify_all) {
+      verify_all_(verify_all),
+      on_reading_(std::move(on_reading)) {
   replay();
 }
 
 void RunningFile::replay() {
   Frame frame;
   while (journal_->find(journal_end_, frame)) {
+    if (on_reading_) on_reading_(places_.journal, journal_end_, journal_->end());
     // What was on the disk before this frame was written need not be looked at.
     if (!verify_all_)
       unverified_.erase(unverified_.begin(), std::find_if(unverified_.begin(), unverified_.end(), [&](std::uint64_t offset) {
@@ -161,7 +164,10 @@ void RunningFile::forget(std::uint64_t first, std::uint64_t rows) {
 void RunningFile::verify() {
   Frame frame;
   wire::Buffer rows;
+  const std::uint64_t batch_bytes = items_.size() == 0 ? 0 : fixed_bytes_ / items_.size() * identity_.batch_size;
+  std::uint64_t done = 0;
   for (const std::uint64_t offset : unverified_) {
+    if (on_reading_) on_reading_(places_.partial, batch_bytes * ++done, batch_bytes * unverified_.size());
     journal_->read(offset, frame);
     const wire::BatchResult rest = wire::decode_batch_result(frame.payload());
     std::uint32_t crc = 0;
@@ -205,7 +211,8 @@ void RunningFile::go_on(const Header& header) {
   journal_->commit();
 }
 
-std::unique_ptr<RunningFile> read_journal(const Places& places, RawFile::Mode mode, bool verify_all) {
+std::unique_ptr<RunningFile> read_journal(const Places& places, RawFile::Mode mode, bool verify_all,
+                                          const OnReading& on_reading) {
   if (!is_there(places.journal)) return nullptr;
   auto journal = std::make_unique<Journal>(places.journal, mode);
   if (!journal->file().lock())
@@ -213,6 +220,11 @@ std::unique_ptr<RunningFile> read_journal(const Places& places, RawFile::Mode mo
   Frame frame;
   std::uint64_t at = 0;
   if (!journal->find(at, frame)) return nullptr;
+  if (frame.kind() != FrameKind::head && frame.header().at == 0)
+    throw usage_error(
+        fmt::format("{}: a training, whose results are written at its end; the same command with --resume goes on from its "
+                    "last checkpoint",
+                    manifest::shown(places.output)));
   if (frame.kind() != FrameKind::head) throw lost(places.journal, "is damaged at its beginning");
   Identity identity;
   try {
@@ -220,7 +232,7 @@ std::unique_ptr<RunningFile> read_journal(const Places& places, RawFile::Mode mo
   } catch (const nlohmann::json::exception&) {
     throw lost(places.journal, "begins as another version of mgpu_run writes it");
   }
-  return std::make_unique<RunningFile>(places, std::move(journal), std::move(identity), verify_all);
+  return std::make_unique<RunningFile>(places, std::move(journal), std::move(identity), verify_all, on_reading);
 }
 
 } // namespace mgpu::write

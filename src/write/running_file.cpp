@@ -86,7 +86,7 @@ RunningFile::RunningFile(Places places, const manifest::Manifest& manifest, cons
 }
 
 std::string RunningFile::run_name() const {
-  return fmt::format("{:016x}", journal_->number());
+  return journal_->name();
 }
 
 void RunningFile::begin_file(const manifest::Manifest& manifest, const Header& header) {

@@ -15,8 +15,10 @@ namespace mgpu::write {
 
 /// Where a run keeps what it writes.
 struct Places {
-  explicit Places(const std::string& path) : output(path), partial(path + ".partial"), journal(Journal::path_of(path)) {}
+  explicit Places(const std::string& path)
+      : output(path), partial(path + ".partial"), journal(Journal::path_of(path)), recovering(path + ".recovering") {}
   std::string output, partial, journal;
+  std::string recovering; ///< what `recover` makes, before it takes the output's name
 };
 
 class RunningFile final : public ResultFile {
@@ -24,8 +26,8 @@ class RunningFile final : public ResultFile {
   /// A new one.
   RunningFile(Places places, const manifest::Manifest& manifest, const Header& header);
   /// Reads what the journal of a run with this identity says, in memory only; go_on() or recover() must follow. Of the batches whose
-  /// rows must be compared it remembers the last moments' only, or all.
-  RunningFile(Places places, std::unique_ptr<Journal> journal, Identity identity, bool verify_all);
+  /// rows must be compared it remembers the last moments' only, or all. `on_reading` may be empty.
+  RunningFile(Places places, std::unique_ptr<Journal> journal, Identity identity, bool verify_all, OnReading on_reading);
 
   /// The run that the journal belongs to, with the model's hash where it was known.
   const Identity& identity() const { return identity_; }
@@ -98,6 +100,7 @@ class RunningFile final : public ResultFile {
 
   // What the journal of earlier runs said.
   bool earlier_ = false, verify_all_ = false;
+  OnReading on_reading_;
   std::uint64_t journal_end_ = 0, mistrusted_ = 0;
   std::vector<std::uint64_t> unverified_;    ///< frames of batches whose rows must be compared
   std::vector<std::uint64_t> undo_;          ///< frames of the change of the result file that may be under way

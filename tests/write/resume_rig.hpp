@@ -112,6 +112,17 @@ inline bool readable(const std::string& path) {
   return WIFEXITED(status) && WEXITSTATUS(status) == 0;
 }
 
+/// What `recover` says, or refuses with.
+inline std::string recovered(const std::string& path) {
+  std::ostringstream said;
+  try {
+    recover(path, said);
+  } catch (const Error& error) {
+    return error.what();
+  }
+  return said.str();
+}
+
 /// Recovers into a copy of the folder's files; how many items it holds that are done.
 inline std::uint64_t recovered_items(const std::string& path) {
   std::ostringstream said;

@@ -1,4 +1,8 @@
 // Runs that are gone on with: what comes out must be what an undisturbed run gives; another run is refused.
+#include <sys/resource.h>
+
+#include <map>
+
 #include "write/resume_rig.hpp"
 
 namespace mgpu::write::test {
@@ -134,6 +138,20 @@ TEST_F(Resume, AllRowsAreComparedWhenAsked) {
   EXPECT_THAT(said.str(), HasSubstr("not what the journal says"));
 }
 
+TEST_F(Resume, ALongReadingIsToldOfAndCanBeCalledOff) {
+  leave(10);
+  std::map<std::string, std::pair<std::uint64_t, std::uint64_t>, std::less<>> seen; // done and total, the last time
+  EXPECT_TRUE(ResultFile::resume(path, header, true, [&](std::string_view what, std::uint64_t done, std::uint64_t total) {
+    EXPECT_GT(done, seen[std::string(what)].first);
+    EXPECT_LE(done, total);
+    seen[std::string(what)] = {done, total};
+  }));
+  ASSERT_EQ(seen.size(), 2u);
+  for (const std::string& what : {path + ".journal", path + ".partial"}) EXPECT_EQ(seen[what].first, seen[what].second) << what;
+  EXPECT_THROW(ResultFile::resume(path, header, true, [](auto&&...) { throw Error("enough"); }), Error);
+  finish_and_compare();
+}
+
 TEST_F(Resume, BatchesDoneInPartAreDoneAgain) {
   {
     const auto file = ResultFile::create(path, manifest, header);
@@ -248,10 +266,78 @@ TEST_F(Resume, RecoverLeavesEverythingAsItWas) {
   EXPECT_TRUE(bytes_of(path + ".partial") == partial);
   EXPECT_TRUE(bytes_of(path + ".journal") == journal);
   finish_and_compare();
-  std::ostringstream said;
-  recover(path, said);
-  EXPECT_THAT(said.str(), HasSubstr("complete"));
-  EXPECT_THROW(recover(folder / "nothing.h5", said), Error);
+  EXPECT_THAT(recovered(path), HasSubstr("can be read as it is (complete)"));
+  EXPECT_THAT(recovered(folder / "nothing.h5"), HasSubstr("no run left anything beside it"));
+}
+
+TEST_F(Resume, RecoverSaysWhatToDoBeforeThereIsAnyResult) {
+  std::ofstream(path + ".journal").close(); // killed right after it was made
+  EXPECT_THAT(recovered(path), HasSubstr("before it had any result; the same command with --resume"));
+  std::ofstream(path + ".partial") << "\x89HDF"; // killed while HDF5 began the file
+  EXPECT_THAT(recovered(path), HasSubstr("before it had any result; the same command with --resume"));
+  ResultFile::discard(path);
+  leave(0);
+  EXPECT_THAT(recovered(path), HasSubstr("before it had any result; the same command with --resume"));
+  EXPECT_TRUE(fs::exists(path + ".partial") && fs::exists(path + ".journal"));
+}
+
+TEST_F(Resume, RecoverSaysWhatIsGone) {
+  leave(3);
+  fs::rename(path + ".journal", folder / "kept");
+  EXPECT_THAT(recovered(path), HasSubstr("out.h5.journal\", which says what is done, is gone; --overwrite"));
+  fs::rename(folder / "kept", path + ".journal");
+  fs::remove(path + ".partial");
+  EXPECT_THAT(recovered(path), HasSubstr("out.h5.partial\" is gone, and the results with it; --overwrite"));
+}
+
+TEST_F(Resume, RecoverClearsWhatAWholeFileHasBesideIt) {
+  leave(batches);
+  fs::copy_file(path + ".journal", folder / "kept");
+  ResultFile::resume(path, header)->finish(some_footer());
+  fs::copy_file(folder / "kept", path + ".journal"); // killed after the rename
+  std::ofstream(path + ".recovering") << "x";
+  EXPECT_THAT(recovered(path), HasSubstr("is removed"));
+  EXPECT_FALSE(fs::exists(path + ".journal") || fs::exists(path + ".recovering"));
+  EXPECT_EQ(contents(ReadFile(path)), expected);
+
+  fs::copy_file(folder / "kept", folder / "other.h5.journal"); // not the other file's own
+  fs::copy_file(folder / "whole.h5", folder / "other.h5");
+  EXPECT_THAT(recovered(folder / "other.h5"), HasSubstr("(complete)"));
+  EXPECT_TRUE(fs::exists(folder / "other.h5.journal"));
+}
+
+TEST_F(Resume, RecoverLeavesAStoppedRunsFileAndSaysHowItGoesOn) {
+  leave(4);
+  ResultFile::resume(path, header)->finish(some_footer(false));
+  EXPECT_THAT(recovered(path), HasSubstr("--resume goes on with it"));
+  fs::remove(path + ".journal");
+  EXPECT_THAT(recovered(path), HasSubstr("its journal is gone"));
+}
+
+TEST_F(Resume, ATrainingKilledAtItsEndIsSentToItsCheckpoints) {
+  header.identity.reset();
+  {
+    const auto file = ResultFile::create(path, manifest, header);
+    file->set_columns({});
+    file->commit();
+  }
+  EXPECT_THAT(recovered(path), HasSubstr("--resume goes on from its last checkpoint"));
+}
+
+TEST_F(Resume, ARecoverThatFailsLeavesNothingOfItsOwn) {
+  leave(5);
+  const auto size = fs::file_size(path + ".partial");
+  const pid_t child = ::fork();
+  if (child == 0) {
+    const rlimit limit{size / 2, size / 2};
+    ::setrlimit(RLIMIT_FSIZE, &limit);
+    ::_exit(recovered(path).find("more are needed") == std::string::npos ? 1 : 0);
+  }
+  int status = 0;
+  ::waitpid(child, &status, 0);
+  EXPECT_TRUE(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+  EXPECT_FALSE(fs::exists(path + ".recovering") || fs::exists(path));
+  EXPECT_EQ(recovered_items(path), 5 * batch_size);
 }
 
 } // namespace
