@@ -27,11 +27,13 @@ std::unique_ptr<Course> make_course(RunControl& control) {
 
 } // namespace
 
-Conductor::Conductor(const RunSetup& setup, comm::Messenger& messenger, WorkerLink& worker, std::function<void()> on_beat)
+Conductor::Conductor(const RunSetup& setup, comm::Messenger& messenger, WorkerLink& worker, std::function<void()> on_beat,
+                     std::function<void()> on_leave)
     : setup_(setup),
       messenger_(messenger),
       worker_(worker),
       on_beat_(std::move(on_beat)),
+      on_leave_(std::move(on_leave)),
       roster_(messenger.size()),
       staged_paths_(static_cast<std::size_t>(messenger.size()), setup.model) {}
 
@@ -51,6 +53,8 @@ Outcome Conductor::run(const wire::Join& own_join) {
   try {
     serve(0, [this] { return phase_ == Phase::done; });
   } catch (...) {
+    call_off_ = true;
+    if (planning_.valid()) planning_.wait();
     course_->discard_unused();
     throw;
   }
@@ -152,7 +156,7 @@ void Conductor::on_frame(int rank, Type type, wire::View payload, const std::sha
     case Type::heartbeat:
       return;
     default:
-      if (phase_ != Phase::gathering) course_->on_frame(rank, type, payload, owner);
+      if (!starting()) course_->on_frame(rank, type, payload, owner);
       return;
   }
   if (phase_ == Phase::gathering && roster_.all([](const RankState& each) { return each.ready(); })) begin();
@@ -161,7 +165,7 @@ void Conductor::on_frame(int rank, Type type, wire::View payload, const std::sha
 void Conductor::on_failure(int rank, const wire::Failure& failure) {
   const std::string host = roster_.at(rank).join ? roster_.at(rank).join->host : "unknown host";
   // Before a rank has opened its model, its failure speaks of the model or the set-up, which every rank shares.
-  if (phase_ == Phase::gathering || !roster_.at(rank).opened) {
+  if (starting() || !roster_.at(rank).opened) {
     const bool usage = failure.exit_code == static_cast<int>(ExitCode::usage);
     throw Error(usage ? failure.text : fmt::format("rank {} on {}: {}", rank, host, failure.text),
                 usage ? ExitCode::usage : ExitCode::failed);
@@ -185,7 +189,7 @@ void Conductor::drop_rank(int rank, const std::string& reason, ExitCode code) {
   RankState& state = roster_.at(rank);
   if (!state.lost.empty()) return;
   state.lost = reason;
-  if (phase_ == Phase::gathering)
+  if (starting())
     throw Error(fmt::format("rank {} on {}: {}", rank, state.join ? state.join->host : "unknown host", reason), code);
   course_->lost(rank, reason, code, phase_ == Phase::draining);
   if (phase_ != Phase::running) return;
@@ -228,6 +232,7 @@ void Conductor::leave_at_once() {
   worker_.kill();
   std::fputs("stopped at once; the same command with --resume goes on\n", stderr);
   std::fflush(nullptr);
+  if (on_leave_) on_leave_(); // last: a worker that hangs in its driver takes a while to be given up
   _exit(static_cast<int>(ExitCode::stopped));
 }
 
@@ -235,7 +240,7 @@ void Conductor::watch(double now) {
   if (const auto end = worker_.ended(); end && !end->empty() && roster_.at(0).lost.empty() && !over())
     on_failure(0, {static_cast<int>(ExitCode::failed), "its worker ended: " + *end});
   beat(now);
-  if (phase_ == Phase::gathering && asked_.number != 0)
+  if (starting() && asked_.number != 0)
     throw Error(fmt::format("{} received before the work began", signal_name(asked_.number)), ExitCode::stopped);
   if (phase_ == Phase::gathering && now > phase_deadline_s_) {
     const int missing = roster_.first_without([](const RankState& state) { return state.ready(); });
@@ -243,6 +248,7 @@ void Conductor::watch(double now) {
         "rank {} did not {} within {:.0f} s; raise --start-timeout, or see whether its host can start mgpu_run and mgpu_worker",
         missing, roster_.at(missing).join ? "bring up its worker" : "join", setup_.start_timeout_s));
   }
+  if (phase_ == Phase::planning) watch_planning(now);
   if (phase_ == Phase::finishing) watch_finishing();
   if (phase_ == Phase::draining) watch_draining(now);
   if (phase_ == Phase::running) watch_running(now);

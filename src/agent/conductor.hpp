@@ -1,10 +1,12 @@
 #pragma once
 // Rank 0's side of a run: brings the ranks up, lets a course work with them, brings them down. One thread; every phase has a
 // deadline, and a rank that falls silent is dropped, not waited for.
+#include <atomic>
 #include <functional>
 #include <future>
 #include <map>
 #include <memory>
+#include <mutex>
 #include <string>
 #include <vector>
 
@@ -22,8 +24,10 @@ namespace mgpu::agent {
 
 class Conductor final : private RunControl {
  public:
-  /// `on_beat`: called about once a second while the loop is alive.
-  Conductor(const RunSetup& setup, comm::Messenger& messenger, WorkerLink& worker, std::function<void()> on_beat = {});
+  /// `on_beat`: called about once a second while the loop is alive. `on_leave`: called when a second INT ends this process on the spot,
+  /// to end the worker.
+  Conductor(const RunSetup& setup, comm::Messenger& messenger, WorkerLink& worker, std::function<void()> on_beat = {},
+            std::function<void()> on_leave = {});
   ~Conductor() override;
   Conductor(const Conductor&) = delete;
   Conductor& operator=(const Conductor&) = delete;
@@ -40,7 +44,7 @@ class Conductor final : private RunControl {
   const Roster& roster() const override { return roster_; }
 
  private:
-  enum class Phase : std::uint8_t { gathering, running, draining, finishing, done };
+  enum class Phase : std::uint8_t { gathering, planning, running, draining, finishing, done };
 
   const RunSetup& setup() const override { return setup_; }
   void post(int rank, wire::Type type, wire::View payload = {}) override;
@@ -49,6 +53,7 @@ class Conductor final : private RunControl {
   void log(int rank, int level, std::string_view text) override;
   void give_up(int rank, const std::string& reason) override;
   void configure_waiting() override { configure_ready(); }
+  void reading(std::string_view what, std::uint64_t done, std::uint64_t total) override;
 
   bool step();
   void serve(double limit_s, const std::function<bool()>& until);
@@ -62,6 +67,7 @@ class Conductor final : private RunControl {
   void end_silent_agent(int rank);
   void on_signal(const wire::Signal& told);
   [[noreturn]] void leave_at_once();
+  bool starting() const { return phase_ == Phase::gathering || phase_ == Phase::planning; }
   bool over() const { return phase_ == Phase::finishing || phase_ == Phase::done; }
   void watch(double now);
   void beat(double now);
@@ -69,7 +75,9 @@ class Conductor final : private RunControl {
   void watch_draining(double now);
   void watch_finishing();
 
-  void begin(); ///< all ranks are here: bind, plan, start
+  void begin(); ///< all ranks are here: bind, plan
+  void watch_planning(double now);
+  void start();
   void stage_or_configure();
   void stage_on(int rank);
   void restage(int lost);
@@ -81,9 +89,18 @@ class Conductor final : private RunControl {
   const RunSetup& setup_;
   comm::Messenger& messenger_;
   WorkerLink& worker_;
-  std::function<void()> on_beat_;
+  std::function<void()> on_beat_, on_leave_;
   Roster roster_;
   std::unique_ptr<Course> course_;
+  std::mutex reading_mutex_;
+  struct Reading {
+    std::string what;
+    std::uint64_t done = 0, total = 0;
+  } reading_; ///< guarded by reading_mutex_
+  double reading_shown_s_ = 0;
+  std::atomic<bool> call_off_{false}; ///< what is being planned shall not begin
+  std::future<void>
+      planning_; ///< a long journal or a large model takes its time, and the ranks must not think that rank 0 is lost
   Phase phase_ = Phase::gathering;
   double beat_s_ = 0, watched_s_ = 0, phase_deadline_s_ = 0, drain_s_ = 0;
   bool stopping_ = false;
@@ -96,7 +113,7 @@ class Conductor final : private RunControl {
   std::unique_ptr<Progress> progress_;
   std::unique_ptr<TraceFile> trace_;
   std::unique_ptr<RankLogs> logs_;
-  std::future<Outcome> finishing_; ///< a large file takes its time, and the ranks must not think that rank 0 is lost
+  std::future<Outcome> finishing_; ///< as planning_, for a large file
   Outcome outcome_;
 };
 

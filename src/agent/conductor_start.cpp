@@ -8,10 +8,16 @@
 #include "agent/report.hpp"
 #include "agent/staging.hpp"
 #include "support/clock.hpp"
+#include "support/text.hpp"
 
 namespace mgpu::agent {
 
 using wire::Type;
+
+namespace {
+/// When a long reading before the work is first told of, and then every so often.
+constexpr double reading_told_after_s = 3, reading_told_every_s = 10;
+} // namespace
 
 void Conductor::begin() {
   const std::vector<comm::RankFacts> facts = roster_.facts();
@@ -26,7 +32,31 @@ void Conductor::begin() {
   for (const std::string& warning : locality.warnings) print_warning(warning);
   if (!gpu && setup_.binding.devices == "auto")
     print_notice(fmt::format("no GPU here ({}): running on the CPU", facts[0].hello.device_note));
-  course_->plan(bindings_);
+  phase_ = Phase::planning;
+  reading_shown_s_ = now_s() - reading_told_every_s + reading_told_after_s;
+  planning_ = std::async(std::launch::async, [this] { course_->plan(bindings_); });
+}
+
+void Conductor::reading(std::string_view what, std::uint64_t done, std::uint64_t total) {
+  if (call_off_) throw Error("called off");
+  const std::lock_guard lock(reading_mutex_);
+  reading_ = {std::string(what), done, total};
+}
+
+void Conductor::watch_planning(double now) {
+  if (planning_.wait_for(std::chrono::seconds(0)) == std::future_status::ready) {
+    planning_.get();
+    return start();
+  }
+  if (setup_.progress == "none" || now - reading_shown_s_ < reading_told_every_s) return;
+  reading_shown_s_ = now;
+  const std::lock_guard lock(reading_mutex_);
+  if (reading_.total == 0) return;
+  fmt::print(stderr, "reading {}: {} of {}\n", show_path(reading_.what), human_bytes(static_cast<double>(reading_.done)),
+             human_bytes(static_cast<double>(reading_.total)));
+}
+
+void Conductor::start() {
   if (setup_.dry_run) {
     phase_ = Phase::done;
     return;

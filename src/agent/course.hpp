@@ -45,13 +45,16 @@ class RunControl {
   virtual void give_up(int rank, const std::string& reason) = 0;
   /// Configures the ranks that may_configure() held back.
   virtual void configure_waiting() = 0;
+  /// How far plan() is with a long reading, in bytes. Throws Error when the run is not to begin after all.
+  virtual void reading(std::string_view what, std::uint64_t done, std::uint64_t total) = 0;
 };
 
 class Course {
  public:
   virtual ~Course() = default;
 
-  /// All ranks are here and bound: decides who does what and prints it. Throws usage_error.
+  /// All ranks are here and bound: decides who does what and prints it. Throws usage_error. May take minutes: runs on a thread of its own
+  /// and may use nothing of the RunControl but setup(), roster() and reading(); nothing else is called meanwhile.
   virtual void plan(const std::vector<comm::Binding>& bindings) = 0;
   /// The run begins: the output is made.
   virtual void start() = 0;

@@ -86,7 +86,9 @@ void ItemCourse::identify(bool gpu) {
 
 /// What earlier runs have done, by batch.
 std::vector<bool> ItemCourse::go_on() {
-  const std::optional<write::Earlier> earlier = output_.resume(control_.roster().size(), identity_);
+  const std::optional<write::Earlier> earlier = output_.resume(
+      control_.roster().size(), identity_,
+      [this](std::string_view what, std::uint64_t done, std::uint64_t total) { control_.reading(what, done, total); });
   if (!earlier) return {};
   earlier_ = earlier->done;
   gatherer_->begin_with(earlier->done, earlier->failed, earlier->flagged);

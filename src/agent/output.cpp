@@ -34,13 +34,13 @@ write::Header Output::header(int world_size) const {
           utc_now(),       world_size};
 }
 
-std::optional<write::Earlier> Output::resume(int world_size, write::Identity identity) {
+std::optional<write::Earlier> Output::resume(int world_size, write::Identity identity, const OnReading& on_reading) {
   rehearse_full_disk(setup_.config);
   identity.manifest_sha256 = write::sha256_of(setup_.manifest);
-  if (!setup_.model.empty()) identity.model_sha256 = model_sha256_ = sha256_of(setup_.model);
+  if (!setup_.model.empty()) identity.model_sha256 = model_sha256_ = sha256_of(setup_.model, on_reading);
   write::Header facts = header(world_size);
   facts.identity = std::move(identity);
-  std::unique_ptr<write::ResultFile> file = write::ResultFile::resume(setup_.output, facts, setup_.verify);
+  std::unique_ptr<write::ResultFile> file = write::ResultFile::resume(setup_.output, facts, setup_.verify, on_reading);
   if (!file) return std::nullopt;
   const write::Earlier earlier = file->earlier();
   writer_ = std::make_unique<write::Writer>(std::move(file));
@@ -61,7 +61,9 @@ void Output::start(int world_size, const std::optional<write::Identity>& identit
 }
 
 write::Writer& Output::writer() {
-  if (!writer_) writer_ = std::make_unique<write::Writer>(file_.get());
+  if (writer_) return *writer_;
+  writer_ = std::make_unique<write::Writer>(file_.get());
+  if (columns_) writer_->set_columns(*columns_);
   return *writer_;
 }
 
@@ -71,7 +73,8 @@ void Output::set_columns(const std::vector<ColumnSpec>& columns) {
     return;
   }
   columns_ = columns;
-  writer().set_columns(columns);
+  if (writer_)
+    writer_->set_columns(columns); // else as soon as the file is made: a long list takes its time, and rank 0 must be heard
 }
 
 void Output::put(write::Block block) {
@@ -81,6 +84,7 @@ void Output::put(write::Block block) {
 void Output::check() {
   if (model_hash_.valid() && model_hash_.wait_for(std::chrono::seconds(0)) == std::future_status::ready)
     model_sha256_ = model_hash_.get();
+  if (!writer_ && file_.valid() && file_.wait_for(std::chrono::seconds(0)) == std::future_status::ready) writer();
   if (!writer_) return;
   if (!told_hash_ && !model_sha256_.empty()) {
     told_hash_ = true;

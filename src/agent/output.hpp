@@ -19,17 +19,17 @@ class Output {
 
   /// Goes on with what earlier runs left; what that is, or nothing: then start() must follow. Reads the journal and the model, which takes
   /// its time. Throws usage_error when they were other runs.
-  std::optional<write::Earlier> resume(int world_size, write::Identity identity);
+  std::optional<write::Earlier> resume(int world_size, write::Identity identity, const OnReading& on_reading);
   /// Begins to make the file, unless there is one to go on with, and to hash the model, on threads of their own. With an identity the run
   /// can be gone on with later.
   void start(int world_size, const std::optional<write::Identity>& identity = std::nullopt);
   /// The output columns, as each rank announces them; throws Error when two ranks differ.
   void set_columns(const std::vector<ColumnSpec>& columns);
-  /// Queues a block of results. Never waits, but the first time.
+  /// Queues a block of results. Waits only where the file is still being made.
   void put(write::Block block);
-  /// The disk is slower than the ranks.
-  bool full() const { return writer_ && writer_->full(); }
-  /// Throws what the writer met. To be called often: tells it the model's hash when that is known.
+  /// The disk is slower than the ranks, or the file is still being made.
+  bool full() const { return writer_ ? writer_->full() : file_.valid(); }
+  /// Throws what the writer met. To be called often: begins to write when the file is made, and tells it the model's hash when that is known.
   void check();
   double busy_fraction() const { return writer_ ? writer_->busy_fraction() : 0; }
   /// Writes everything that is left and closes the file.

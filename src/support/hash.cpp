@@ -21,12 +21,15 @@ namespace {
 namespace fs = std::filesystem;
 using Digest = std::unique_ptr<EVP_MD_CTX, decltype(&EVP_MD_CTX_free)>;
 
-void add_file(EVP_MD_CTX* digest, const fs::path& path) {
+/// `on_block` is told the bytes of each block.
+void add_file(EVP_MD_CTX* digest, const fs::path& path, const std::function<void(std::size_t)>& on_block) {
   const std::unique_ptr<std::FILE, int (*)(std::FILE*)> file(std::fopen(path.c_str(), "rbe"), &std::fclose);
   if (!file) throw Error(fmt::format("cannot read {}", path.string()));
   std::vector<unsigned char> block(1 << 20);
-  for (std::size_t got = 0; (got = std::fread(block.data(), 1, block.size(), file.get())) > 0;)
+  for (std::size_t got = 0; (got = std::fread(block.data(), 1, block.size(), file.get())) > 0;) {
     EVP_DigestUpdate(digest, block.data(), got);
+    on_block(got);
+  }
 }
 
 std::string hex_of(EVP_MD_CTX* digest) {
@@ -90,17 +93,22 @@ std::string sha256_of_text(std::string_view text) {
   return hex_of(digest.get());
 }
 
-std::string sha256_of(const std::string& path) {
+std::string sha256_of(const std::string& path, const OnReading& on_reading) {
   const Digest digest(EVP_MD_CTX_new(), &EVP_MD_CTX_free);
   EVP_DigestInit_ex(digest.get(), EVP_sha256(), nullptr);
-  if (fs::is_directory(path)) {
-    for (const fs::path& file : files_of(path)) {
-      const std::string name = file.lexically_relative(path).string();
-      EVP_DigestUpdate(digest.get(), name.c_str(), name.size() + 1);
-      add_file(digest.get(), file);
-    }
-  } else {
-    add_file(digest.get(), path);
+  const bool folder = fs::is_directory(path);
+  const std::vector<fs::path> files = folder ? files_of(path) : std::vector<fs::path>{path};
+  std::uint64_t done = 0, total = 0;
+  std::error_code error;
+  for (const fs::path& file : files)
+    if (const auto size = fs::file_size(file, error); !error) total += size; // what cannot be read is told when it is
+  for (const fs::path& file : files) {
+    const std::string name = file.lexically_relative(path).string();
+    if (folder) EVP_DigestUpdate(digest.get(), name.c_str(), name.size() + 1);
+    add_file(digest.get(), file, [&](std::size_t bytes) {
+      done += bytes;
+      if (on_reading) on_reading(path, done, total);
+    });
   }
   return hex_of(digest.get());
 }

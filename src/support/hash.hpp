@@ -3,10 +3,12 @@
 #include <string>
 #include <string_view>
 
+#include "support/reading.hpp"
+
 namespace mgpu {
 
 /// SHA-256 of a file, or of a folder's files in order of their paths (path and content each), in hex. Throws Error.
-std::string sha256_of(const std::string& path);
+std::string sha256_of(const std::string& path, const OnReading& on_reading = {});
 /// Throws usage_error unless `path` has this SHA-256 (in hex, of either case); "" allows any.
 void require_sha256(const std::string& path, std::string_view wanted);
 /// A text that describes the size and time of change of a file, or of every file of a folder: what changes with the contents, at no cost.

@@ -1,14 +1,17 @@
 // Under mpirun: whole runs of the agents' side with workers that live in the agents. Rank 0 checks the result file; exits non-zero
 // with a line on the first difference. A watchdog ends a hang.
-//   run_mpi SCENARIO FOLDER     plain, block, cyclic, dies (rank 1's worker), all_die, hangs (rank 1's worker)
+//   run_mpi SCENARIO FOLDER     plain, block, cyclic, dies (rank 1's worker), all_die, hangs (rank 1's worker),
+//                               slow_plan (rank 0 takes longer than --rank-timeout before the work begins)
 // Under `mpirun --with-ft ulfm` also, with agents that end by SIGKILL in the middle:
 //   killed (rank 1), killed_many (all odd ranks), killed_early (rank 1, before it has opened the model)
 #include <fmt/format.h>
 #include <unistd.h>
 
+#include <chrono>
 #include <filesystem>
 #include <fstream>
 #include <string>
+#include <thread>
 
 #include "agent/conductor.hpp"
 #include "agent/fake_worker.hpp"
@@ -23,11 +26,21 @@ using namespace mgpu;
 
 constexpr unsigned watchdog_s = 50;
 constexpr std::uint64_t items = 1003;
+constexpr double short_timeout_s = 2;
 
 class TestJob final : public Job {
  public:
+  explicit TestJob(double planning_s) : planning_s_(planning_s) {}
   std::string summary() const override { return "for tests"; }
   std::string examples() const override { return ""; }
+  /// Asked by the plan.
+  Media media(const Config&) const override {
+    std::this_thread::sleep_for(std::chrono::duration<double>(planning_s_));
+    return Media::any;
+  }
+
+ private:
+  double planning_s_;
 };
 
 [[noreturn]] void fail(const std::string& reason) {
@@ -66,7 +79,8 @@ int conduct(const std::string& scenario, const std::filesystem::path& folder, co
   for (std::uint64_t item = 0; item < items; ++item) file << "item" << item << (slow ? ",0.0005\n" : ",\n");
   file.close();
 
-  const TestJob job;
+  const bool slow_plan = scenario == "slow_plan";
+  const TestJob job(slow_plan ? 2 * short_timeout_s : 0);
   agent::RunSetup setup;
   setup.job_name = "test";
   setup.job = &job;
@@ -76,11 +90,14 @@ int conduct(const std::string& scenario, const std::filesystem::path& folder, co
   setup.binding.devices = "cpu";
   setup.manifest = manifest::Manifest::read(table);
   setup.item_columns = {"sleep"};
+  if (slow_plan) setup.rank_timeout_s = short_timeout_s;
+  if (slow_plan) setup.batch_size = 0; // chosen by the job's media
   if (scenario == "hangs") setup.item_timeout_s = 0.25;
   if (scenario == "block") setup.schedule = dispatch::Schedule::block;
   if (scenario == "cyclic") setup.schedule = dispatch::Schedule::cyclic;
 
-  agent::Conductor conductor(setup, messenger, worker);
+  int beats = 0;
+  agent::Conductor conductor(setup, messenger, worker, [&beats] { ++beats; });
   bool failed = false;
   try {
     const agent::Outcome outcome = conductor.run(join);
@@ -92,6 +109,7 @@ int conduct(const std::string& scenario, const std::filesystem::path& folder, co
   if (failed != (scenario == "all_die")) fail("the run ended the wrong way");
   if (conductor.dismiss() == agents_die) fail(agents_die ? "a dead rank was not missed" : "a rank did not say bye");
   if (!failed) check_file(setup.output);
+  if (slow_plan && beats < short_timeout_s) fail("no sign of life while the run was planned");
   if ((agents_die || scenario == "dies" || scenario == "hangs") && conductor.roster().at(1).lost.empty())
     fail("rank 1 was not given up");
   std::filesystem::remove(table);
@@ -111,7 +129,9 @@ int main(int argc, char** argv) {
   agent::FakeWorker worker(behaviour_of(argv[1], messenger.rank()));
   const wire::Join join = agent::describe_rank(facts, environment);
   if (messenger.rank() != 0) {
-    agent::Router router(messenger, worker, {});
+    agent::RouterOptions options;
+    if (std::string(argv[1]) == "slow_plan") options.rank_timeout_s = short_timeout_s;
+    agent::Router router(messenger, worker, options);
     const int code = router.run(join);
     if (router.without_finalize()) _exit(code);
     return code;

@@ -72,6 +72,24 @@ TEST(Hash, StateChangesWithWhatAModelIs) {
   EXPECT_NE(state_of(folder.path.string()), all);
 }
 
+TEST(Hash, ALongReadingIsToldOfAndCanBeEnded) {
+  const Folder folder;
+  std::ofstream(folder.path / "a") << std::string(3 << 20, 'a');
+  std::ofstream(folder.path / "b") << "bc";
+  std::uint64_t times = 0, last = 0, all = 0;
+  sha256_of(folder.path.string(), [&](std::string_view what, std::uint64_t done, std::uint64_t total) {
+    EXPECT_EQ(what, folder.path.string());
+    EXPECT_GT(done, last);
+    ++times;
+    last = done;
+    all = total;
+  });
+  EXPECT_EQ(last, (3u << 20) + 2);
+  EXPECT_EQ(all, last);
+  EXPECT_GE(times, 4u);
+  EXPECT_THROW(sha256_of(folder.path.string(), [](auto&&...) { throw Error("enough"); }), Error);
+}
+
 TEST(Hash, SaysWhatCannotBeRead) {
   EXPECT_THROW(sha256_of("/no/such/file"), Error);
 }
