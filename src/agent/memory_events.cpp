@@ -67,7 +67,7 @@ std::optional<MemoryEvents> read_memory_events(const std::string& self, const st
 
 std::string who_killed(const std::optional<MemoryEvents>& before, const std::optional<MemoryEvents>& after) {
   if (!before || !after) return "as the kernel does when memory is short";
-  if (after->kills <= before->kills) return "by another process: the kernel's out-of-memory killer has ended none here";
+  if (after->kills <= before->kills) return "sent by somebody, not by the kernel's out-of-memory killer";
   constexpr double gib = 1024.0 * 1024 * 1024;
   const std::string limit =
       after->limit_bytes == 0 ? ""

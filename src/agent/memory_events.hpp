@@ -16,7 +16,7 @@ struct MemoryEvents {
 std::optional<MemoryEvents> read_memory_events(const std::string& self = "/proc/self/cgroup",
                                                const std::string& root = "/sys/fs/cgroup");
 
-/// Who sent a SIGKILL that this process did not send, by the counts before and after: "by …", or what may be guessed.
+/// Who sent a SIGKILL that this process did not send, by the counts before and after, or what may be guessed.
 std::string who_killed(const std::optional<MemoryEvents>& before, const std::optional<MemoryEvents>& after);
 
 } // namespace mgpu::agent

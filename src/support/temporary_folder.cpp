@@ -38,8 +38,8 @@ void remove_noted(const fs::path& note) noexcept {
 /// Removes a folder with all it holds. Notes are followed, other links are not.
 void remove_folder(const std::string& path) noexcept {
   std::error_code ignored; // its file system has gone: nothing to be done, and the run is over
-  for (const auto& entry : fs::directory_iterator(path, ignored))
-    if (entry.is_symlink(ignored)) remove_noted(entry.path());
+  for (fs::directory_iterator at(path, ignored), end; !ignored && at != end; at.increment(ignored))
+    if (std::error_code unknown; at->is_symlink(unknown)) remove_noted(at->path());
   fs::remove_all(path, ignored);
 }
 

@@ -57,4 +57,5 @@ def test_the_second_interrupt_stops_at_once(target, tmp_path):
         run.strike(target, signal.SIGINT)
         assert run.wait() == 75, run.text
         assert time.time() - begin < 10
+        assert not list(tmp_path.glob("mgpu_worker.*")), "temporary files stay behind"
         resume(run)

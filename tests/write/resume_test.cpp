@@ -284,10 +284,10 @@ TEST_F(Resume, RecoverSaysWhatToDoBeforeThereIsAnyResult) {
 TEST_F(Resume, RecoverSaysWhatIsGone) {
   leave(3);
   fs::rename(path + ".journal", folder / "kept");
-  EXPECT_THAT(recovered(path), HasSubstr("out.h5.journal\", which says what is done, is gone; --overwrite"));
+  EXPECT_THAT(recovered(path), HasSubstr("out.h5.journal', which says what is done, is gone; --overwrite"));
   fs::rename(folder / "kept", path + ".journal");
   fs::remove(path + ".partial");
-  EXPECT_THAT(recovered(path), HasSubstr("out.h5.partial\" is gone, and the results with it; --overwrite"));
+  EXPECT_THAT(recovered(path), HasSubstr("out.h5.partial' is gone, and the results with it; --overwrite"));
 }
 
 TEST_F(Resume, RecoverClearsWhatAWholeFileHasBesideIt) {
