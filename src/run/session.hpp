@@ -1,4 +1,5 @@
 #pragma once
+#include <atomic>
 #include <condition_variable>
 #include <functional>
 #include <memory>
@@ -71,7 +72,7 @@ class Session final : public WorkerSession {
   double busy_s_ = 0;
   std::uint64_t batches_ = 0;
   std::chrono::steady_clock::time_point first_grant_, last_settled_;
-  int exit_code_ = 1;
+  std::atomic<int> exit_code_ = 1; ///< read by the thread that hears of the end
   std::thread thread_;
 };
 

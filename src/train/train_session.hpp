@@ -1,5 +1,6 @@
 #pragma once
 // A training run in a worker: gathers what rank 0 sends, then trains on a thread of its own.
+#include <atomic>
 #include <condition_variable>
 #include <memory>
 #include <mutex>
@@ -61,7 +62,7 @@ class TrainSession final : public WorkerSession {
   std::unique_ptr<Trainer> trainer_;
 
   double wall_s_ = 0;
-  int exit_code_ = 1;
+  std::atomic<int> exit_code_ = 1; ///< read by the thread that hears of the end
   std::thread thread_;
 };
 

@@ -9,6 +9,10 @@ namespace mgpu::write::h5 {
 
 namespace {
 
+/// All is closed, and the outcome looked at, before the process ends. HDF5's own cleaning at exit crashes on a file that could not be
+/// closed (a full disk), and an exit code with it. It must be called off before HDF5 is first used.
+[[maybe_unused]] const herr_t no_cleaning_at_exit = H5dont_atexit();
+
 /// The reason HDF5 gives deepest in its stack; the outer ones only repeat the names of calls.
 std::string innermost_reason() {
   std::string reason;

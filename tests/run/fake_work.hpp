@@ -6,6 +6,7 @@
 #include <memory>
 #include <string>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include "mgpu/error.hpp"
@@ -17,6 +18,9 @@ namespace mgpu {
 /// prepare-fails do so; a batch with a "crowd" item throws unless it is alone.
 class FakeWork : public Work {
  public:
+  /// `runs`: counts the calls of run; outlives the worker for whoever asks.
+  explicit FakeWork(std::shared_ptr<std::atomic<int>> runs = std::make_shared<std::atomic<int>>(0)) : runs_(std::move(runs)) {}
+
   void open(const RankContext& context) override { context.progress("half way", 0.5); }
   std::optional<RowSpec> row_spec() const override { return RowSpec{{1}, torch::kFloat32}; }
   std::vector<std::string> labels() const override { return {"a", "b"}; }
@@ -30,7 +34,7 @@ class FakeWork : public Work {
   }
 
   void run(const Batch& batch, Outputs& outputs) override {
-    ++runs;
+    ++*runs_;
     torch::Tensor value = (batch.input * 2).repeat({1, 2});
     std::vector<torch::Tensor> lists;
     std::vector<std::string> words;
@@ -50,7 +54,8 @@ class FakeWork : public Work {
     outputs.add_text("word", words);
   }
 
-  std::atomic<int> runs{0};
+ protected:
+  std::shared_ptr<std::atomic<int>> runs_;
 };
 
 inline std::unique_ptr<Work> make_fake() {

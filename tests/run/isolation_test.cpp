@@ -71,21 +71,17 @@ TEST(Worker, OutOfMemoryHalvesToo) {
 }
 
 TEST(Worker, TheSizeThatFittedIsKept) {
-  auto work = std::make_shared<std::atomic<FakeWork*>>();
-  Rig rig([work] {
-    auto made = std::make_unique<FakeWork>();
-    *work = made.get();
-    return made;
-  });
+  auto runs = std::make_shared<std::atomic<int>>(0);
+  Rig rig([runs] { return std::make_unique<FakeWork>(runs); });
   rig.configure(rig.configuration(8));
   std::vector<std::string> names = paths(8);
   names[5] = "oom";
   rig.grant(0, 0, names);
   ASSERT_TRUE(rig.receive_results(1));
-  const int before = work->load()->runs;
+  const int before = *runs;
   rig.grant(1, 8, paths(8));
   ASSERT_TRUE(rig.receive_results(2));
-  EXPECT_EQ(work->load()->runs - before, 2) << "twice 4 rows";
+  EXPECT_EQ(*runs - before, 2) << "twice 4 rows";
   EXPECT_TRUE(rig.results[1].errors().empty());
   EXPECT_EQ(rig.results[1].values<float>(0)[10], 2 * 13.0f);
 }

@@ -113,16 +113,12 @@ TEST(Worker, NotFiniteIsAFlagAndTheJobsOwnFailuresCount) {
 }
 
 TEST(Worker, ABatchWithoutAGoodRowIsNotRun) {
-  auto runs = std::make_shared<std::atomic<FakeWork*>>(nullptr);
-  Rig rig([runs] {
-    auto work = std::make_unique<FakeWork>();
-    *runs = work.get();
-    return work;
-  });
+  auto runs = std::make_shared<std::atomic<int>>(0);
+  Rig rig([runs] { return std::make_unique<FakeWork>(runs); });
   rig.configure(rig.configuration(2));
   rig.grant(0, 0, paths(2, "prepare-fails"));
   ASSERT_TRUE(rig.receive_results(1));
-  EXPECT_EQ(runs->load()->runs, 1) << "the trial alone";
+  EXPECT_EQ(*runs, 1) << "the trial alone";
   EXPECT_EQ(rig.results[0].errors().size(), 2u);
 }
 
@@ -184,19 +180,16 @@ TEST(Worker, AModelThatCannotRunItsOwnInputIsSaidBeforeAnyWork) {
 /// Announces [B, 2], then gives another width for batches that begin with a "wide" item.
 class WideWork : public FakeWork {
  public:
+  using FakeWork::FakeWork;
   void run(const Batch& batch, Outputs& outputs) override {
-    ++runs;
+    ++*runs_;
     outputs.add("value", torch::zeros({batch.size(), batch.items[0]->path == "wide" ? 3 : 2}));
   }
 };
 
 TEST(Worker, OutputsOtherThanAnnouncedFailTheBatchAtOnce) {
-  auto work_made = std::make_shared<std::atomic<FakeWork*>>(nullptr);
-  Rig rig([work_made] {
-    auto work = std::make_unique<WideWork>();
-    *work_made = work.get();
-    return work;
-  });
+  auto runs = std::make_shared<std::atomic<int>>(0);
+  Rig rig([runs] { return std::make_unique<WideWork>(runs); });
   rig.configure(rig.configuration(4));
   rig.grant(0, 0, {"wide", "good", "good", "good"});
   rig.grant(1, 4, paths(4));
@@ -204,7 +197,7 @@ TEST(Worker, OutputsOtherThanAnnouncedFailTheBatchAtOnce) {
   EXPECT_EQ(rig.results[0].errors().size(), 4u);
   EXPECT_THAT(rig.results[0].errors()[0], AllOf(HasSubstr("float32 [3]"), HasSubstr("announced as float32 [2]")));
   EXPECT_TRUE(rig.results[1].errors().empty());
-  EXPECT_EQ(work_made->load()->runs, 3) << "trial, wide batch, good batch: nothing is halved";
+  EXPECT_EQ(*runs, 3) << "trial, wide batch, good batch: nothing is halved";
 }
 
 /// Rows of different length, nothing known before the first batch.

@@ -7,6 +7,7 @@
 #include <functional>
 #include <random>
 
+#include "write/h5.hpp"
 #include "write/result_file.hpp"
 #include "write/samples.hpp"
 
@@ -47,6 +48,25 @@ int good_rows_seen_by_a_child(const std::string& path) {
   int status = 0;
   ::waitpid(child, &status, 0);
   return WIFEXITED(status) && WEXITSTATUS(status) == 0 ? good : -1;
+}
+
+/// HDF5 crashes when it ends with a file that could not be closed.
+TEST(Faults, AProcessWhoseDiskWasFullAtTheEndExitsAsItMeant) {
+  const Folder folder;
+  const auto leave = [&folder] {
+    std::signal(SIGXFSZ, SIG_IGN);
+    try {
+      h5::Id file = h5::create_file(folder / "full.h5");
+      h5::create_group(file, "results").close();
+      const rlimit none{0, 0};
+      setrlimit(RLIMIT_FSIZE, &none);
+      file.close();
+    } catch (const Error& error) {
+      std::exit(static_cast<int>(error.code()));
+    }
+    std::exit(0);
+  };
+  EXPECT_EXIT(leave(), testing::ExitedWithCode(75), "");
 }
 
 TEST(Faults, AKilledRunLeavesAReadableFileWhoseStatusesAreTrue) {
