@@ -150,6 +150,9 @@ void ItemCourse::lost(int rank, const std::string& reason, ExitCode /*code*/, bo
 
 bool ItemCourse::step(double now) {
   output_.check();
+  constexpr double pause_s = 1;
+  if (stepped_s_ > 0 && now - stepped_s_ > pause_s) dispatcher_->postpone(now - stepped_s_);
+  stepped_s_ = now;
   for (const int rank : dispatcher_->overdue(now))
     control_.give_up(rank, fmt::format("its batch took longer than --item-timeout allows ({:.0f} s)", setup_.item_timeout_s));
   if (stop_reason_.empty() && dispatcher_->finished()) return true;

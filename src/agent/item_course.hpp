@@ -60,6 +60,7 @@ class ItemCourse final : public Course {
   double began_s_, first_grant_s_ = 0, last_result_s_ = 0;
   std::string stop_reason_;
   double grace_s_ = setup_.grace_s;
+  double stepped_s_ = 0;
   double stop_s_ = 0, stopped_s_ = 0; ///< when a stop was asked for; when no more work was waited for
 };
 

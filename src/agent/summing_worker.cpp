@@ -7,6 +7,7 @@ namespace mgpu::agent {
 using wire::Type;
 
 void SummingWorker::post(Type type, wire::View payload) {
+  if (type == Type::configure) rank_ = wire::decode<wire::Configure>(payload).rank;
   if (type == Type::connect) {
     const auto connect = wire::decode<wire::Connect>(payload);
     forget(); // a training that begins again

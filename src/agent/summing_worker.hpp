@@ -32,7 +32,7 @@ class SummingWorker final : public WorkerLink {
 
   WorkerLink& worker_;
   comm::NodeReducer* reducer_;
-  int rank_;
+  int rank_;          ///< of the process; once there is a Configure, among those that train
   std::string token_; ///< "": not connected
   int node_ = 0;
   double timeout_s_ = 0;

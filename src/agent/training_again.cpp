@@ -54,7 +54,8 @@ void TrainingCourse::take_losses(double now) {
   if (now - lost_s_ <= listen_s && control_.roster().living() > 0) return;
   const Loss loss = root_cause();
   const int least = config_.get<int>("min-ranks");
-  if (blamed_[static_cast<std::size_t>(loss.rank)] >= setup_.max_restarts && least > 0 && control_.roster().living() > least)
+  const bool too_often = !loss.item && blamed_[static_cast<std::size_t>(loss.rank)] >= setup_.max_restarts;
+  if (too_often && least > 0 && control_.roster().living() > least)
     control_.give_up(loss.rank, fmt::format("its worker died {} times: {}", setup_.max_restarts + 1, loss.reason));
   if (may_begin_again(loss)) return begin_again(loss);
   fail(fmt::format("rank {} on {}: {}", loss.rank, control_.roster().at(loss.rank).join->host, loss.reason), loss.code);
@@ -69,7 +70,8 @@ bool TrainingCourse::may_begin_again(const Loss& loss) const {
   if (out > 0 && (least <= 0 || living < least)) return false;
   if (loss.spoke && loss.reason.find("CUDA error") == std::string::npos && loss.reason.find("NCCL") == std::string::npos)
     return false;
-  if (blamed_[static_cast<std::size_t>(loss.rank)] >= setup_.max_restarts && control_.roster().at(loss.rank).lost.empty())
+  if (!loss.item && blamed_[static_cast<std::size_t>(loss.rank)] >= setup_.max_restarts &&
+      control_.roster().at(loss.rank).lost.empty())
     return false;
   // Sums between nodes that are under way in the agents cannot be called back.
   const std::string& node = control_.roster().at(0).join->node;

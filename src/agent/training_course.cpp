@@ -170,7 +170,7 @@ void TrainingCourse::connect() {
     if (const auto was = begin_->json.value("signature", first.signature); was != first.signature)
       throw usage_error(
           fmt::format("--resume: checkpoint {} is of another network than --model {}", show_path(begin_->folder), setup_.model));
-  if (plan_.batch_found && attempt_ == 1) {
+  if (plan_.batch_found && connected_s_ == 0) {
     if (fits > 0) plan_ = with_batch(plan_, setup_, ranks_, fits, config_);
     control_.say(fmt::format("--batch-size auto: {} a rank, global batch {}, {} steps an epoch, learning rate × {:.6g}",
                              plan_.batch_size, plan_.global_batch, plan_.steps_an_epoch, plan_.lr_factor));
@@ -186,6 +186,7 @@ void TrainingCourse::connect() {
   }
   send_all(control_, Type::connect, message);
   pieces_ = {};
+  trainable_ = first;
   connected_ = true;
   heard_s_ = now_s();
   if (connected_s_ == 0) connected_s_ = heard_s_;

@@ -85,6 +85,7 @@ class TrainingCourse final : public Course {
   int ranks_ = 0;                    ///< that train
   std::vector<bool> fresh_;          ///< by rank: its worker belongs to this beginning, not to the one before
   bool connected_ = false;
+  wire::Trainable trainable_; ///< what they all opened
   double began_s_, connected_s_ = 0, heard_s_ = 0, ended_s_ = 0;
 
   std::optional<write::History> history_;

@@ -91,7 +91,6 @@ void TrainingCourse::complete_checkpoints() {
 }
 
 nlohmann::json TrainingCourse::checkpoint_facts(std::uint64_t step) const {
-  const wire::Trainable& trainable = control_.roster().at(first_rank()).opened->trainable;
   nlohmann::json config = config_.json();
   config.erase("classes"); // stands beside it
   const auto list = [](const std::map<ItemPlace, std::string>& places) {
@@ -101,8 +100,8 @@ nlohmann::json TrainingCourse::checkpoint_facts(std::uint64_t step) const {
   };
   return {{"job", setup_.job_name},
           {"model", setup_.model},
-          {"signature", trainable.signature},
-          {"parameters", trainable.parameters},
+          {"signature", trainable_.signature},
+          {"parameters", trainable_.parameters},
           {"items", setup_.manifest.size()},
           {"classes", training_.classes},
           {"batch_size", plan_.batch_size},

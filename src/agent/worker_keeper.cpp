@@ -20,7 +20,11 @@ constexpr double spare_after_s = 5;
 /// A process that SIGKILL does not end hangs in its driver: it, and its GPU, are given up.
 constexpr double unkillable_after_s = 10;
 constexpr double left_out_s = 24 * 3600;
-/// A worker that shall end at once (its training begins again) and has not.
+/// Workers that cannot even be started, one after another.
+constexpr std::int32_t most_unborn = 5;
+/// A process that was not scheduled for so long was stopped, and its worker with it, as a job is that is suspended.
+constexpr double pause_s = 1;
+/// A worker that shall end at once (its training begins again, or it has failed) and has not.
 constexpr double obeys_within_s = 10;
 /// Less than this within --stall-timeout is no work: waking up now and then to look at the clock.
 constexpr double idle_cpu = 0.01; ///< of a core
@@ -33,6 +37,10 @@ std::string name_of(const wire::Activity& activity) {
                                                                       : "preparing";
   return activity.rows == 1 ? fmt::format("{} item {}", doing, activity.first)
                             : fmt::format("{} items {} to {}", doing, activity.first, last);
+}
+
+bool speaks_of_device(const wire::Died& died) {
+  return died.spoke != 0 && died.reason.find("CUDA error") != std::string::npos;
 }
 
 /// The first of them.
@@ -50,8 +58,10 @@ void WorkerKeeper::post(Type type, wire::View payload) {
   if (retired_) return;
   if (type == Type::configure) {
     const auto configure = wire::decode<wire::Configure>(payload);
-    rules_ = {configure.item_timeout_s, configure.stall_timeout_s, configure.max_restarts};
+    rules_ = {configure.item_timeout_s, configure.stall_timeout_s, configure.max_restarts,
+              std::max<std::int64_t>(configure.batch_size, 1)};
     configured_ = true;
+    unborn_ = 0;
   }
   if (type == Type::finish) finishing_ = true;
   // Meant for one that has died meanwhile.
@@ -62,8 +72,9 @@ void WorkerKeeper::post(Type type, wire::View payload) {
 
 bool WorkerKeeper::poll(const OnWorkerFrame& handle) {
   bool busy = pass_frames(handle);
-  if (!watched() && !replaceable()) return busy;
   const double now = now_s();
+  notice_pause(now);
+  if (!watched() && !replaceable()) return busy;
   if (now - looked_s_ >= look_every_s) {
     looked_s_ = now;
     watch(now);
@@ -72,17 +83,30 @@ bool WorkerKeeper::poll(const OnWorkerFrame& handle) {
   return busy;
 }
 
+void WorkerKeeper::notice_pause(double now) {
+  if (polled_s_ > 0 && now - polled_s_ > pause_s) {
+    awake_s_ = now;
+    pulse_s_ = effort_s_ = 0;
+    if (told_s_ > 0) told_s_ = now;
+  }
+  polled_s_ = now;
+}
+
 bool WorkerKeeper::pass_frames(const OnWorkerFrame& handle) {
   return worker_->poll([&](Type type, wire::View payload, const std::shared_ptr<void>& owner) {
-    if (type == Type::results || type == Type::saved) deaths_ = 0;
+    if (type == Type::results || type == Type::saved) {
+      deaths_ = 0;
+      suspected_rows_ = 0;
+    }
     if (type == Type::opened && !opened_) {
-      opened_ = true;
+      opened_ = worked_ = true;
       opened_s_ = now_s();
       uuid_ = wire::decode<wire::Opened>(payload).uuid;
     }
     // Before the first model is open a failure speaks of the model or the set-up, and ends the run.
-    if (type == Type::failure && rules_.max_restarts > 0 && (opened_ || deaths_ > 0)) {
+    if (type == Type::failure && rules_.max_restarts > 0 && worked_) {
       failure_ = wire::decode<wire::Failure>(payload).text;
+      failed_s_ = now_s();
       return;
     }
     handle(type, payload, owner);
@@ -92,6 +116,7 @@ bool WorkerKeeper::pass_frames(const OnWorkerFrame& handle) {
 void WorkerKeeper::watch(double now) {
   if (!late_.empty()) return; // it is being ended
   if (told_s_ > 0 && now - told_s_ > obeys_within_s) return end_late("did not end when it was told to", {}, now);
+  if (!failure_.empty() && now - failed_s_ > obeys_within_s) return end_late(failure_, worker_->flight().read(), now);
   look_for_late(now);
   warm_spare(now);
   if (spare_ != nullptr)
@@ -111,8 +136,10 @@ void WorkerKeeper::look_for_late(double now) {
   if (rules_.stall_timeout_s > 0) look_for_idle(now);
   if (rules_.item_timeout_s <= 0 || !late_.empty()) return;
   for (const wire::Activity& activity : flight.read()) {
-    const double limit_s = rules_.item_timeout_s * activity.rows;
-    if (now - activity.since_s > limit_s)
+    // A batch that was cut is computed whole: its other rows are zeros.
+    const double limit_s =
+        rules_.item_timeout_s * (activity.doing == Doing::running ? static_cast<double>(rules_.batch_size) : 1);
+    if (now - std::max(activity.since_s, awake_s_) > limit_s)
       return end_late(fmt::format("{} took longer than --item-timeout allows ({:g} s)", name_of(activity), limit_s), {activity},
                       now);
   }
@@ -151,21 +178,23 @@ void WorkerKeeper::warm_spare(double now) {
     if (spare_->ended()) spare_.reset(); // the next round makes another
     return;
   }
-  if (opened_ && !finishing_ && now - opened_s_ > spare_after_s) {
+  if (rules_.max_restarts <= 0 || !opened_ || finishing_ || now - opened_s_ <= spare_after_s) return;
+  spare_hello_.clear();
+  try {
     spare_ = make_();
-    spare_hello_.clear();
+  } catch (const Error&) { // no room, no more processes: perhaps later
+    opened_s_ = now;
   }
 }
 
 /// False for a worker that never worked: what it died of would end the next one, too; and once there is no more work.
 bool WorkerKeeper::replaceable() const {
-  return rules_.max_restarts > 0 && !finishing_ && !killed_ && !retired_ &&
-         (opened_ || deaths_ > 0 || !late_.empty() || !failure_.empty());
+  return rules_.max_restarts > 0 && !finishing_ && !killed_ && !retired_ && (worked_ || !late_.empty());
 }
 
 /// While a worker opens its model, too.
 bool WorkerKeeper::watched() const {
-  return rules_.max_restarts > 0 && configured_ && !finishing_ && !killed_ && !retired_;
+  return configured_ && !finishing_ && !killed_ && !retired_;
 }
 
 /// True when the worker was replaced, or given up.
@@ -174,21 +203,25 @@ bool WorkerKeeper::replace_dead(const OnWorkerFrame& handle, double now) {
   if (!replaceable()) return false;
   const auto end = stuck ? std::optional<std::string>("it does not end even by SIGKILL") : worker_->ended();
   if (!end) return false;
-  if (told_s_ == 0) ++deaths_;
-  retired_ = stuck || deaths_ > rules_.max_restarts;
   wire::Died died = describe(*end);
+  count(died);
+  retired_ = stuck || deaths_ > rules_.max_restarts || unborn_ > most_unborn;
   look_at_device(died, stuck);
+  if (!retired_) try {
+      const bool warm = spare_ != nullptr && !spare_->ended();
+      if (!warm) spare_hello_.clear();
+      worker_ = warm ? std::move(spare_) : make_();
+    } catch (const Error& error) {
+      retired_ = true;
+      died.reason += fmt::format("; {}", error.what());
+    }
+  spare_.reset();
   died.retired = retired_ ? 1 : 0;
   configured_ = opened_ = false;
   failure_.clear();
   late_.clear();
   late_suspects_.clear();
   pulse_s_ = told_s_ = effort_s_ = 0;
-  if (!retired_) {
-    const bool warm = spare_ != nullptr && !spare_->ended();
-    worker_ = warm ? std::move(spare_) : make_();
-    spare_.reset();
-  }
   looked_s_ = now;
   wire::Buffer bytes;
   wire::encode(died, bytes);
@@ -198,11 +231,21 @@ bool WorkerKeeper::replace_dead(const OnWorkerFrame& handle, double now) {
   return true;
 }
 
+/// A death that narrows the suspicion to fewer rows brings the search on: it is not counted, or a search could cost its rank.
+void WorkerKeeper::count(const wire::Died& died) {
+  if (!configured_) ++unborn_;
+  std::uint64_t rows = 0;
+  for (const wire::Suspect& suspect : died.suspects) rows += suspect.rows;
+  const bool narrows = rows > 0 && rows < suspected_rows_ && !speaks_of_device(died);
+  if (told_s_ == 0 && !narrows) ++deaths_;
+  suspected_rows_ = rows;
+}
+
 /// A GPU that fails for good is given up at once, and left out of the runs of the next day.
 void WorkerKeeper::look_at_device(wire::Died& died, bool stuck) {
   if (uuid_.empty()) return;
   const std::string trouble = stuck ? "a process hangs in its driver" : probe_(uuid_);
-  const bool failed = died.spoke != 0 && died.reason.find("CUDA error") != std::string::npos;
+  const bool failed = speaks_of_device(died);
   if (!trouble.empty()) {
     retired_ = true;
     died.reason += fmt::format("; its GPU {} cannot be used: {}", uuid_, trouble);
@@ -217,8 +260,9 @@ wire::Died WorkerKeeper::describe(const std::string& end) const {
   const auto crash = worker_->flight().crash();
   if (!late_.empty()) {
     died.reason = late_;
+    died.spoke = failure_.empty() ? 0 : 1;
     suspects = late_suspects_;
-    died.certain = suspects.size() == 1 ? 1 : 0;
+    died.certain = suspects.size() == 1 && failure_.empty() ? 1 : 0;
   } else if (crash && crash->activity) {
     died.reason = fmt::format("signal {} ({}) while {}", crash->signal, strsignal(crash->signal), name_of(*crash->activity));
     suspects = {*crash->activity};
@@ -239,6 +283,7 @@ wire::Died WorkerKeeper::describe(const std::string& end) const {
 std::optional<std::string> WorkerKeeper::ended() {
   if (retired_) return "given up";
   if (replaceable()) return std::nullopt; // whatever it is, another takes its place
+  if (!late_.empty()) return now_s() - late_s_ > unkillable_after_s || worker_->ended() ? std::optional(late_) : std::nullopt;
   return worker_->ended();
 }
 

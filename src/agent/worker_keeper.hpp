@@ -47,6 +47,7 @@ class WorkerKeeper final : public WorkerLink {
   struct Rules {
     double item_timeout_s = 0, stall_timeout_s = 0; ///< 0: none
     std::int32_t max_restarts = 0;                  ///< 0: a worker's end is the end
+    std::int64_t batch_size = 1;
   };
 
   bool pass_frames(const OnWorkerFrame& handle);
@@ -58,6 +59,8 @@ class WorkerKeeper final : public WorkerLink {
   void warm_spare(double now);
   bool replaceable() const;
   bool replace_dead(const OnWorkerFrame& handle, double now);
+  void count(const wire::Died& died);
+  void notice_pause(double now);
   wire::Died describe(const std::string& end) const;
 
   void look_at_device(wire::Died& died, bool stuck);
@@ -70,15 +73,21 @@ class WorkerKeeper final : public WorkerLink {
   wire::Buffer spare_hello_;
   Rules rules_;
   bool configured_ = false, opened_ = false, finishing_ = false, killed_ = false, retired_ = false;
-  std::int32_t deaths_ = 0; ///< since the last result or checkpoint, but those that were asked for
+  bool worked_ = false;     ///< one of them has opened: what ends the next is not the model
+  std::int32_t deaths_ = 0; ///< since the last result or checkpoint, but those that were asked for or narrowed a suspicion
+  std::int32_t unborn_ = 0; ///< that ended before they could be configured, one after another
+  std::uint64_t suspected_rows_ = 0; ///< when the last one died; 0: since a result nobody did
   double opened_s_ = 0, looked_s_ = 0;
+  double polled_s_ = 0;
+  double awake_s_ = 0; ///< since when this process has not been stopped; before that no time counts
   std::uint64_t pulse_ = 0;
   double pulse_s_ = 0;
   Effort effort_;       ///< what it had done at effort_s_
   double effort_s_ = 0; ///< 0: it has nothing in hand
   double told_s_ = 0;   ///< when it was told to end at once; 0: it was not
   std::string failure_; ///< what the worker said it failed by
-  std::string late_;    ///< why we killed it
+  double failed_s_ = 0;
+  std::string late_; ///< why we killed it
   std::vector<wire::Activity> late_suspects_;
   double late_s_ = 0;
 };

@@ -43,6 +43,8 @@ class Dispatcher {
   bool complete(int rank, std::uint64_t batch, std::uint32_t begin, double now_s);
   /// Ranks whose oldest lease has been executing for longer than batch_timeout_s.
   std::vector<int> overdue(double now_s) const;
+  /// This process was stopped for so long, and for all it knows the ranks, too.
+  void postpone(double seconds) { leases_.postpone(seconds); }
 
   /// Stops granting; what is leased may still come back.
   void stop() { stopped_ = true; }

@@ -36,6 +36,10 @@ class LeaseTable {
   double cost(int rank) const { return cost_[index(rank)]; }
   /// Since when the rank's oldest lease has been at the front, that is, executing.
   double front_since_s(int rank) const { return front_since_[index(rank)]; }
+  /// Time in which nothing could be done does not count.
+  void postpone(double seconds) {
+    for (double& since_s : front_since_) since_s += seconds;
+  }
   const std::deque<Lease>& of(int rank) const { return held_[index(rank)]; }
 
  private:

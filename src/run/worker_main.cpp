@@ -1,6 +1,7 @@
 // mgpu_worker: owns a rank's device. Started by its agent, never by hand, and never speaks MPI.
 #include <ATen/Parallel.h>
 #include <dlfcn.h>
+#include <fcntl.h>
 #include <fmt/format.h>
 #include <signal.h>
 #include <sys/prctl.h>
@@ -56,6 +57,8 @@ std::unique_ptr<WorkerSession> make_session(SessionParts parts) {
 
 int run_worker(int argc, char** argv) {
   const auto descriptors = parse_descriptors(argc, argv);
+  // A program that a job starts must not keep them open: by its socket the agent sees that the worker has ended.
+  for (const auto& [name, descriptor] : descriptors) fcntl(descriptor, F_SETFD, FD_CLOEXEC);
   wire::Channel channel(descriptors.at("--socket"));
   wire::SharedMemory ring = wire::SharedMemory::map(descriptors.at("--ring"));
   wire::SharedMemory flight = wire::SharedMemory::map(descriptors.at("--flight"));

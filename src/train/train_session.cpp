@@ -113,6 +113,7 @@ void TrainSession::thread_main() {
         trainer_ = std::make_unique<Trainer>(settings_, context_, *training_, in_order_, data_, *lane_, trace_, flight_,
                                              reports(), exchange_maker(*connect_, context_, settings_, uplinks_));
         if (stop_) trainer_->stop();
+        if (given_up_) trainer_->abort(*given_up_);
       }
       const auto begin = Clock::now();
       trainer_->run(connect_->batch_size, connect_->checkpoint);

@@ -4,6 +4,7 @@
 #include <cstdio>
 #include <filesystem>
 
+#include "train/probe.hpp"
 #include "train/trainer.hpp"
 
 namespace mgpu::train {
@@ -22,19 +23,19 @@ std::pair<double, bool> judged(const std::map<std::string, double>& values) {
 
 } // namespace
 
-/// This rank's share of the validation set. A rank without any evaluates one sample to learn the names of the sums, and counts none.
+/// This rank's share of the validation set. A rank of whose share nothing could be used evaluates a made-up row to learn the names of the
+/// sums, and counts none.
 void Trainer::evaluate_share(Sums& sums) {
   const Range mine =
       share(data_.validation.size(), static_cast<std::uint64_t>(context_.rank), static_cast<std::uint64_t>(context_.world_size));
-  const Range taken = mine.size() > 0 ? mine : Range{0, 1};
   const auto rows = static_cast<std::uint64_t>(plan_->stages[stage_].batch_size);
-  std::uint64_t next = taken.begin;
+  std::uint64_t next = mine.begin;
   auto prepare_row = [this](const wire::BatchRange& range, std::size_t row, Sample& sample) {
     const Item& item = range.items[row];
     prepare(wire::DataPart::validation, item, {visit_seed(settings_.seed, 0, item.index), 0.0}, sample);
   };
   const auto next_range = [&](wire::BatchRange& range) {
-    for (const std::uint64_t end = std::min(next + rows, taken.end); next < end; ++next)
+    for (const std::uint64_t end = std::min(next + rows, mine.end); next < end; ++next)
       range.items.push_back(data_.validation[next]);
     return !range.items.empty();
   };
@@ -45,7 +46,8 @@ void Trainer::evaluate_share(Sums& sums) {
     if (unit->batch.size() > 0) training_.evaluate(unit->batch, sums);
     feed.done(std::move(*unit));
   }
-  if (mine.size() > 0) return;
+  if (!sums.means.empty()) return;
+  training_.evaluate(TrialBatch(training_, data_.validation, 1, context_.device).batch, sums);
   for (auto& [name, mean] : sums.means) mean = {0, 0};
   for (auto& each : sums.classes) each = {0, 0};
 }

@@ -13,14 +13,15 @@
 namespace mgpu::write {
 
 enum class FrameKind : std::uint32_t {
-  head = 1, ///< the first two: JSON with the run's identity
-  columns,  ///< the output columns, which are in the result file now
-  batch,    ///< wire::BatchResult without its fixed columns
-  resumed,  ///< a later run goes on from here
-  model,    ///< the model's SHA-256, known a little later than the rest
-  undo,     ///< bytes of the result file as they were before HDF5 changes it: u64 offset, bytes
-  changing, ///< from here on the result file may be half changed: u64 size it had before
-  settled,  ///< it is whole again
+  head = 1,  ///< the first two: JSON with the run's identity
+  columns,   ///< the output columns, which are in the result file now
+  batch,     ///< wire::BatchResult without its fixed columns
+  resumed,   ///< a later run goes on from here
+  model,     ///< the model's SHA-256, known a little later than the rest
+  undo,      ///< bytes of the result file as they were before HDF5 changes it: u64 offset, bytes
+  changing,  ///< from here on the result file may be half changed: u64 size it had before
+  settled,   ///< it is whole again
+  forgotten, ///< what was said of these rows before does not hold: u64 first, u64 rows
 };
 
 struct FrameHeader {

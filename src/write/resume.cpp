@@ -78,6 +78,9 @@ void RunningFile::replay() {
         undo_.clear();
         size_before_.reset();
         break;
+      case FrameKind::forgotten:
+        replay_forgotten(frame);
+        break;
     }
   }
 }
@@ -98,6 +101,14 @@ void RunningFile::replay_batch(const Frame& frame) {
     throw lost(places_.journal, "is damaged where it names the output columns");
   if (any_ok && !fixed_.empty()) unverified_.push_back(frame.header().at);
   note(rest, frame.rank(), frame.header().at);
+}
+
+void RunningFile::replay_forgotten(const Frame& frame) {
+  wire::Decoder in(frame.payload());
+  const auto first = in.get<std::uint64_t>(), rows = in.get<std::uint64_t>();
+  if (first > items_.size() || rows > items_.size() - first)
+    throw lost(places_.journal, fmt::format("speaks of item {} of {}", first + rows, items_.size()));
+  forget(first, rows);
 }
 
 Earlier RunningFile::earlier() const {
@@ -161,7 +172,7 @@ void RunningFile::forget(std::uint64_t first, std::uint64_t rows) {
 }
 
 /// After a power cut the journal may speak of rows that never reached the disk; kills alone do not do that.
-void RunningFile::verify() {
+void RunningFile::verify(bool for_good) {
   Frame frame;
   wire::Buffer rows;
   const std::uint64_t batch_bytes = items_.size() == 0 ? 0 : fixed_bytes_ / items_.size() * identity_.batch_size;
@@ -170,6 +181,7 @@ void RunningFile::verify() {
     if (on_reading_) on_reading_(places_.partial, batch_bytes * ++done, batch_bytes * unverified_.size());
     journal_->read(offset, frame);
     const wire::BatchResult rest = wire::decode_batch_result(frame.payload());
+    if (items_.status(rest.first) == Status::pending) continue; // forgotten already
     std::uint32_t crc = 0;
     for (const Fixed& column : fixed_) {
       rows.resize(rest.rows() * column.row_bytes);
@@ -179,6 +191,13 @@ void RunningFile::verify() {
     if (crc == frame.header().rows_crc) continue;
     mistrusted_ += rest.rows();
     forget(rest.first, rest.rows());
+    if (!for_good) continue;
+    // Frames to come say that all before them is on the disk; a later run would believe them of these rows, too.
+    wire::Buffer rows_of_it;
+    wire::Encoder out(rows_of_it);
+    out.put(rest.first);
+    out.put(std::uint64_t{rest.rows()});
+    journal_->append(FrameKind::forgotten, wire::View(rows_of_it));
   }
   unverified_ = {};
 }
@@ -204,7 +223,7 @@ void RunningFile::go_on(const Header& header) {
   if (size_before_) settle();
   undo_ = {};
   size_before_.reset();
-  verify();
+  verify(true);
   forget_torn_batches();
   items_.write_all(*file_);
   journal_->append(FrameKind::resumed, {});

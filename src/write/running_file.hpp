@@ -74,10 +74,12 @@ class RunningFile final : public ResultFile {
   void replay();
   void replay_columns(const Frame& frame);
   void replay_batch(const Frame& frame);
+  void replay_forgotten(const Frame& frame);
   void undo_change(RawFile& file) const;
   void take_back_output();
   void open_partial();
-  void verify();
+  /// Forgets the batches whose rows are not what the journal says; `for_good`: the journal says so from now on.
+  void verify(bool for_good);
   void forget(std::uint64_t first, std::uint64_t rows);
   void forget_torn_batches();
 

@@ -32,7 +32,9 @@ class ScriptedWorker final : public LocalWorker {
   }
   void wait(std::chrono::microseconds timeout) override { std::this_thread::sleep_for(timeout); }
   std::optional<std::string> ended() override { return end; }
-  void kill() override { end = "killed by signal 9 (Killed)"; }
+  void kill() override {
+    if (!stubborn) end = "killed by signal 9 (Killed)";
+  }
   const wire::FlightBoard& flight() const override { return wire::FlightBoard::in(memory_); }
   Effort effort() const override { return effort_; }
   std::string last_words() const override { return "so long"; }
@@ -49,6 +51,7 @@ class ScriptedWorker final : public LocalWorker {
   std::vector<Type> posted;
   std::optional<std::string> end;
   Effort effort_;
+  bool stubborn = false; ///< does not end by SIGKILL
 
  private:
   mutable wire::SharedMemory memory_;
@@ -59,8 +62,10 @@ class KeeperTest : public testing::Test {
  protected:
   std::vector<ScriptedWorker*> workers_; ///< alive: the last; in front of the keeper, which makes the first at once
   std::string bad_path_ = testing::TempDir() + "mgpu_keeper_bad_" + std::to_string(getpid());
-  std::string trouble_; ///< what the driver says of the GPU
+  std::string trouble_;  ///< what the driver says of the GPU
+  bool no_more_ = false; ///< another cannot be started
   WorkerKeeper keeper_{[this] {
+                         if (no_more_) throw Error("pipe2: too many open files");
                          auto worker = std::make_unique<ScriptedWorker>();
                          workers_.push_back(worker.get());
                          return worker;
@@ -71,6 +76,7 @@ class KeeperTest : public testing::Test {
   ScriptedWorker& worker() { return *workers_.back(); }
   void configure(std::int32_t max_restarts, double item_timeout_s = 0, double stall_timeout_s = 0) {
     wire::Configure message;
+    message.batch_size = 16;
     message.max_restarts = max_restarts;
     message.item_timeout_s = item_timeout_s;
     message.stall_timeout_s = stall_timeout_s;
@@ -146,7 +152,7 @@ TEST_F(KeeperTest, ACrashIsPutDownToItsThread) {
 TEST_F(KeeperTest, AnItemThatTakesTooLongEndsItsWorker) {
   open(2, 0.1);
   worker().board().slot(2).begin(wire::Doing::preparing, 4, 70, 1, now_s());
-  worker().board().slot(0).begin(wire::Doing::running, 3, 48, 100, now_s()); // has 100 times as long
+  worker().board().slot(0).begin(wire::Doing::running, 3, 48, 1, now_s()); // cut, but computed whole: has 16 times as long
   ASSERT_TRUE(poll_until([&] { return !died_.empty(); }));
   EXPECT_THAT(died_[0].reason, HasSubstr("preparing item 70 took longer than --item-timeout"));
   EXPECT_EQ(died_[0].certain, 1);
@@ -163,6 +169,17 @@ TEST_F(KeeperTest, OneThatDoesNothingWithAnItemInHandIsEnded) {
   EXPECT_EQ(died_[0].certain, 1);
   ASSERT_EQ(died_[0].suspects.size(), 1U);
   EXPECT_EQ(died_[0].suspects[0].part, 1);
+}
+
+TEST_F(KeeperTest, TimeInWhichTheJobWasSuspendedDoesNotCount) {
+  configure(2, 0.5, 0.8);
+  worker().say(Type::opened, wire::Opened{});
+  worker().board().slot(2).begin(wire::Doing::preparing, 4, 70, 1, now_s());
+  poll();
+  std::this_thread::sleep_for(std::chrono::milliseconds(1100)); // nobody polls
+  EXPECT_FALSE(poll_until([&] { return !died_.empty(); }, 0.3));
+  ASSERT_TRUE(poll_until([&] { return !died_.empty(); }));
+  EXPECT_THAT(died_[0].reason, HasSubstr("--item-timeout"));
 }
 
 TEST_F(KeeperTest, OneThatComputesOrReadsIsLeftAlone) {
@@ -227,6 +244,70 @@ TEST_F(KeeperTest, IsGivenUpAfterTooManyInARow) {
   }
   EXPECT_EQ(workers_.size(), 3U);
   EXPECT_TRUE(keeper_.ended().has_value());
+}
+
+TEST_F(KeeperTest, ASearchForThePoisonDoesNotCostTheRank) {
+  open(3);
+  for (const std::uint32_t rows : {64U, 64U, 32U, 16U, 8U, 4U, 2U, 1U, 1U}) {
+    worker().board().slot(0).begin(wire::Doing::running, 3, 0, rows, now_s());
+    wire::FlightBoard::enter(&worker().board().slot(0));
+    worker().board().note_crash(11);
+    wire::FlightBoard::enter(nullptr);
+    worker().end = "killed by signal 11 (Segmentation fault)";
+    poll();
+    EXPECT_EQ(died_.back().suspects.at(0).rows, rows);
+    EXPECT_EQ(died_.back().retired, 0) << rows;
+    configure(3);
+    poll();
+  }
+  worker().end = "exit code 7"; // nobody is suspected
+  poll();
+  EXPECT_EQ(died_.back().retired, 1);
+}
+
+TEST_F(KeeperTest, OneThatDiesWhileItOpensAgainIsReplaced) {
+  constexpr std::int32_t as_a_training = 1 << 30;
+  open(as_a_training);
+  wire::Buffer bytes;
+  wire::encode(wire::Halt{1, "rank 1 died"}, bytes);
+  keeper_.post(Type::halt, bytes);
+  worker().end = "";
+  poll();
+  configure(as_a_training);
+  worker().end = "killed by signal 9 (Killed)";
+  poll();
+  ASSERT_EQ(died_.size(), 2U);
+  EXPECT_EQ(died_[1].retired, 0);
+  EXPECT_FALSE(keeper_.ended().has_value());
+}
+
+TEST_F(KeeperTest, WorkersThatCannotEvenBeStartedAreNotReplacedForEver) {
+  open(1 << 30);
+  for (int death = 0; death < 20 && (died_.empty() || died_.back().retired == 0); ++death) {
+    worker().end = "exit code 127";
+    poll();
+  }
+  EXPECT_EQ(died_.back().retired, 1);
+  EXPECT_LT(workers_.size(), 10U);
+}
+
+TEST_F(KeeperTest, ANextOneThatCannotBeMadeIsTheRanksLoss) {
+  open();
+  no_more_ = true;
+  worker().end = "killed by signal 9 (Killed)";
+  poll();
+  ASSERT_EQ(died_.size(), 1U);
+  EXPECT_EQ(died_[0].retired, 1);
+  EXPECT_THAT(died_[0].reason, HasSubstr("too many open files"));
+}
+
+TEST_F(KeeperTest, WithoutRestartsOneThatStandsStillIsEndedToo) {
+  configure(0, 0, 0.2);
+  worker().say(Type::opened, wire::Opened{});
+  worker().board().slot(2).begin(wire::Doing::preparing, 4, 70, 1, now_s());
+  ASSERT_TRUE(poll_until([&] { return keeper_.ended().has_value(); }));
+  EXPECT_THAT(*keeper_.ended(), HasSubstr("did nothing for 0.2 s while preparing item 70"));
+  EXPECT_TRUE(died_.empty());
 }
 
 TEST_F(KeeperTest, AGpuThatCannotBeUsedIsGivenUpAtOnceAndLeftOut) {

@@ -91,8 +91,9 @@ def test_a_rank_that_dies_again_and_again_ends_the_run(data, tmp_path):
     assert len(history(tmp_path / "out.h5")) == 120
 
 
-def test_others_go_on_without_a_rank_that_is_out(data, undisturbed, tmp_path):
-    done = train(*options(data, tmp_path, "--fault", "kill:rank=2,step=70", "--max-restarts", 1, "--min-ranks", 2), ranks=3)
+@pytest.mark.parametrize("rank", [0, 1, 2])
+def test_others_go_on_without_a_rank_that_is_out(rank, data, undisturbed, tmp_path):
+    done = train(*options(data, tmp_path, "--fault", f"kill:rank={rank},step=70,times=2", "--max-restarts", 1, "--min-ranks", 2), ranks=3)
     assert "2 rank(s) go on, the global batch of 32 stays" in done.out + done.err
     assert_same_curve(tmp_path / "out.h5", undisturbed[0], 1e-4)
     ours, theirs = parameters_of(tmp_path / "net.pt"), parameters_of(undisturbed[1])
