@@ -26,27 +26,8 @@ constexpr std::int32_t most_unborn = 5;
 constexpr double pause_s = 1;
 /// A worker that shall end at once (its training begins again, or it has failed) and has not.
 constexpr double obeys_within_s = 10;
-/// Less than this within --stall-timeout is no work: waking up now and then to look at the clock.
-constexpr double idle_cpu = 0.01; ///< of a core
-constexpr std::uint64_t idle_io_bytes = 1'000'000;
-
-std::string name_of(const wire::Activity& activity) {
-  const std::uint64_t last = activity.first + activity.rows - 1;
-  const char* doing = activity.doing == Doing::running                ? "running"
-                      : activity.doing == Doing::preparing_validation ? "preparing validation"
-                                                                      : "preparing";
-  return activity.rows == 1 ? fmt::format("{} item {}", doing, activity.first)
-                            : fmt::format("{} items {} to {}", doing, activity.first, last);
-}
-
 bool speaks_of_device(const wire::Died& died) {
   return died.spoke != 0 && died.reason.find("CUDA error") != std::string::npos;
-}
-
-/// The first of them.
-std::string names_of(const std::vector<wire::Activity>& activities) {
-  return activities.size() == 1 ? name_of(activities.front())
-                                : fmt::format("{} and {} more", name_of(activities.front()), activities.size() - 1);
 }
 
 } // namespace
@@ -58,14 +39,14 @@ void WorkerKeeper::post(Type type, wire::View payload) {
   if (retired_) return;
   if (type == Type::configure) {
     const auto configure = wire::decode<wire::Configure>(payload);
-    rules_ = {configure.item_timeout_s, configure.stall_timeout_s, configure.max_restarts,
-              std::max<std::int64_t>(configure.batch_size, 1)};
+    max_restarts_ = configure.max_restarts;
+    watch_.set_limits({configure.item_timeout_s, configure.stall_timeout_s, std::max<std::int64_t>(configure.batch_size, 1)});
     configured_ = true;
     unborn_ = 0;
   }
   if (type == Type::finish) finishing_ = true;
   // Meant for one that has died meanwhile.
-  if (!configured_ && type != Type::finish && rules_.max_restarts > 0) return;
+  if (!configured_ && type != Type::finish && max_restarts_ > 0) return;
   if (type == Type::halt && wire::decode<wire::Halt>(payload).now != 0 && told_s_ == 0) told_s_ = now_s();
   worker_->post(type, payload);
 }
@@ -85,8 +66,7 @@ bool WorkerKeeper::poll(const OnWorkerFrame& handle) {
 
 void WorkerKeeper::notice_pause(double now) {
   if (polled_s_ > 0 && now - polled_s_ > pause_s) {
-    awake_s_ = now;
-    pulse_s_ = effort_s_ = 0;
+    watch_.resume(now);
     if (told_s_ > 0) told_s_ = now;
   }
   polled_s_ = now;
@@ -104,7 +84,7 @@ bool WorkerKeeper::pass_frames(const OnWorkerFrame& handle) {
       uuid_ = wire::decode<wire::Opened>(payload).uuid;
     }
     // Before the first model is open a failure speaks of the model or the set-up, and ends the run.
-    if (type == Type::failure && rules_.max_restarts > 0 && worked_) {
+    if (type == Type::failure && max_restarts_ > 0 && worked_) {
       failure_ = wire::decode<wire::Failure>(payload).text;
       failed_s_ = now_s();
       return;
@@ -117,53 +97,13 @@ void WorkerKeeper::watch(double now) {
   if (!late_.empty()) return; // it is being ended
   if (told_s_ > 0 && now - told_s_ > obeys_within_s) return end_late("did not end when it was told to", {}, now);
   if (!failure_.empty() && now - failed_s_ > obeys_within_s) return end_late(failure_, worker_->flight().read(), now);
-  look_for_late(now);
+  if (auto late = watch_.look({worker_->flight(), [this] { return worker_->effort(); }, opened_, !uuid_.empty()}, now))
+    return end_late(std::move(late->reason), std::move(late->suspects), now);
   warm_spare(now);
   if (spare_ != nullptr)
     spare_->poll([this](Type type, wire::View payload, const std::shared_ptr<void>&) {
       if (type == Type::hello) spare_hello_.assign(payload.begin(), payload.end());
     });
-}
-
-void WorkerKeeper::look_for_late(double now) {
-  const wire::FlightBoard& flight = worker_->flight();
-  if (const std::uint64_t pulse = flight.pulse(); pulse != pulse_ || pulse_s_ == 0) {
-    pulse_ = pulse;
-    pulse_s_ = now;
-  }
-  if (rules_.stall_timeout_s > 0 && now - pulse_s_ > rules_.stall_timeout_s)
-    return end_late(fmt::format("no sign of life for {:g} s (--stall-timeout)", rules_.stall_timeout_s), flight.read(), now);
-  if (rules_.stall_timeout_s > 0) look_for_idle(now);
-  if (rules_.item_timeout_s <= 0 || !late_.empty()) return;
-  for (const wire::Activity& activity : flight.read()) {
-    // A batch that was cut is computed whole: its other rows are zeros.
-    const double limit_s =
-        rules_.item_timeout_s * (activity.doing == Doing::running ? static_cast<double>(rules_.batch_size) : 1);
-    if (now - std::max(activity.since_s, awake_s_) > limit_s)
-      return end_late(fmt::format("{} took longer than --item-timeout allows ({:g} s)", name_of(activity), limit_s), {activity},
-                      now);
-  }
-}
-
-/// A worker that has had the same in hand for so long and did nothing at all, neither computed nor read, stands still: a lock that is
-/// never released, a file on a server that does not answer. One that is slow is left alone; --item-timeout is for those.
-void WorkerKeeper::look_for_idle(double now) {
-  std::vector<wire::Activity> in_hand = worker_->flight().read();
-  std::erase_if(in_hand, [this](const wire::Activity& each) {
-    return (each.doing == Doing::running && !uuid_.empty()) || // its GPU works, for all we know
-           (effort_s_ > 0 && each.since_s > effort_s_);
-  });
-  if (opened_ && in_hand.empty()) effort_s_ = 0;
-  if ((opened_ && in_hand.empty()) || (effort_s_ > 0 && now - effort_s_ < rules_.stall_timeout_s)) return;
-  const Effort effort = worker_->effort();
-  const bool idle =
-      effort.cpu_s - effort_.cpu_s < idle_cpu * rules_.stall_timeout_s && effort.io_bytes - effort_.io_bytes < idle_io_bytes;
-  if (effort_s_ > 0 && idle)
-    return end_late(fmt::format("did nothing for {:g} s while {} (--stall-timeout)", rules_.stall_timeout_s,
-                                opened_ ? names_of(in_hand) : "opening the model"),
-                    in_hand, now);
-  effort_ = effort;
-  effort_s_ = now;
 }
 
 void WorkerKeeper::end_late(std::string reason, std::vector<wire::Activity> suspects, double now) {
@@ -178,7 +118,7 @@ void WorkerKeeper::warm_spare(double now) {
     if (spare_->ended()) spare_.reset(); // the next round makes another
     return;
   }
-  if (rules_.max_restarts <= 0 || !opened_ || finishing_ || now - opened_s_ <= spare_after_s) return;
+  if (max_restarts_ <= 0 || !opened_ || finishing_ || now - opened_s_ <= spare_after_s) return;
   spare_hello_.clear();
   try {
     spare_ = make_();
@@ -189,7 +129,7 @@ void WorkerKeeper::warm_spare(double now) {
 
 /// False for a worker that never worked: what it died of would end the next one, too; and once there is no more work.
 bool WorkerKeeper::replaceable() const {
-  return rules_.max_restarts > 0 && !finishing_ && !killed_ && !retired_ && (worked_ || !late_.empty());
+  return max_restarts_ > 0 && !finishing_ && !killed_ && !retired_ && (worked_ || !late_.empty());
 }
 
 /// While a worker opens its model, too.
@@ -205,7 +145,7 @@ bool WorkerKeeper::replace_dead(const OnWorkerFrame& handle, double now) {
   if (!end) return false;
   wire::Died died = describe(*end);
   count(died);
-  retired_ = stuck || deaths_ > rules_.max_restarts || unborn_ > most_unborn;
+  retired_ = stuck || deaths_ > max_restarts_ || unborn_ > most_unborn;
   look_at_device(died, stuck);
   if (!retired_) try {
       const bool warm = spare_ != nullptr && !spare_->ended();
@@ -221,7 +161,8 @@ bool WorkerKeeper::replace_dead(const OnWorkerFrame& handle, double now) {
   failure_.clear();
   late_.clear();
   late_suspects_.clear();
-  pulse_s_ = told_s_ = effort_s_ = 0;
+  told_s_ = 0;
+  watch_.begin();
   looked_s_ = now;
   wire::Buffer bytes;
   wire::encode(died, bytes);

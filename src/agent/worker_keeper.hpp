@@ -8,8 +8,8 @@
 #include <vector>
 
 #include "agent/bad_devices.hpp"
-#include "agent/effort.hpp"
 #include "agent/worker_link.hpp"
+#include "agent/worker_watch.hpp"
 #include "wire/flight.hpp"
 
 namespace mgpu::agent {
@@ -44,16 +44,8 @@ class WorkerKeeper final : public WorkerLink {
   void end();
 
  private:
-  struct Rules {
-    double item_timeout_s = 0, stall_timeout_s = 0; ///< 0: none
-    std::int32_t max_restarts = 0;                  ///< 0: a worker's end is the end
-    std::int64_t batch_size = 1;
-  };
-
   bool pass_frames(const OnWorkerFrame& handle);
   void watch(double now);
-  void look_for_late(double now);
-  void look_for_idle(double now);
   bool watched() const;
   void end_late(std::string reason, std::vector<wire::Activity> suspects, double now);
   void warm_spare(double now);
@@ -71,7 +63,8 @@ class WorkerKeeper final : public WorkerLink {
   std::string uuid_;                            ///< of the GPU; "" on a CPU
   std::unique_ptr<LocalWorker> worker_, spare_; ///< the spare has started but knows nothing yet
   wire::Buffer spare_hello_;
-  Rules rules_;
+  WorkerWatch watch_;
+  std::int32_t max_restarts_ = 0; ///< that may die one after another; 0: a worker's end is the end
   bool configured_ = false, opened_ = false, finishing_ = false, killed_ = false, retired_ = false;
   bool worked_ = false;     ///< one of them has opened: what ends the next is not the model
   std::int32_t deaths_ = 0; ///< since the last result or checkpoint, but those that were asked for or narrowed a suspicion
@@ -79,11 +72,6 @@ class WorkerKeeper final : public WorkerLink {
   std::uint64_t suspected_rows_ = 0; ///< when the last one died; 0: since a result nobody did
   double opened_s_ = 0, looked_s_ = 0;
   double polled_s_ = 0;
-  double awake_s_ = 0; ///< since when this process has not been stopped; before that no time counts
-  std::uint64_t pulse_ = 0;
-  double pulse_s_ = 0;
-  Effort effort_;       ///< what it had done at effort_s_
-  double effort_s_ = 0; ///< 0: it has nothing in hand
   double told_s_ = 0;   ///< when it was told to end at once; 0: it was not
   std::string failure_; ///< what the worker said it failed by
   double failed_s_ = 0;

@@ -1,0 +1,89 @@
+#include "agent/worker_watch.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+namespace mgpu::agent {
+
+using wire::Doing;
+
+namespace {
+
+/// Less than this within --stall-timeout is no work: waking up now and then to look at the clock.
+constexpr double idle_cpu = 0.01; ///< of a core
+constexpr std::uint64_t idle_io_bytes = 1'000'000;
+
+/// The first of them.
+std::string names_of(const std::vector<wire::Activity>& activities) {
+  return activities.size() == 1 ? name_of(activities.front())
+                                : fmt::format("{} and {} more", name_of(activities.front()), activities.size() - 1);
+}
+
+} // namespace
+
+std::string name_of(const wire::Activity& activity) {
+  const std::uint64_t last = activity.first + activity.rows - 1;
+  const char* doing = activity.doing == Doing::running                ? "running"
+                      : activity.doing == Doing::preparing_validation ? "preparing validation"
+                                                                      : "preparing";
+  return activity.rows == 1 ? fmt::format("{} item {}", doing, activity.first)
+                            : fmt::format("{} items {} to {}", doing, activity.first, last);
+}
+
+void WorkerWatch::begin() {
+  pulse_s_ = effort_s_ = 0;
+}
+
+void WorkerWatch::resume(double now) {
+  begin();
+  awake_s_ = now;
+}
+
+std::optional<WorkerWatch::Late> WorkerWatch::look(const Facts& worker, double now) {
+  if (const std::uint64_t pulse = worker.flight.pulse(); pulse != pulse_ || pulse_s_ == 0) {
+    pulse_ = pulse;
+    pulse_s_ = now;
+  }
+  if (limits_.stall_timeout_s > 0) {
+    if (now - pulse_s_ > limits_.stall_timeout_s)
+      return Late{fmt::format("no sign of life for {:g} s (--stall-timeout)", limits_.stall_timeout_s), worker.flight.read()};
+    if (auto late = look_for_idle(worker, now)) return late;
+  }
+  if (limits_.item_timeout_s <= 0) return std::nullopt;
+  for (const wire::Activity& activity : worker.flight.read()) {
+    // A batch that was cut is computed whole: its other rows are zeros.
+    const double limit_s =
+        limits_.item_timeout_s * (activity.doing == Doing::running ? static_cast<double>(limits_.batch_size) : 1);
+    if (now - std::max(activity.since_s, awake_s_) > limit_s)
+      return Late{fmt::format("{} took longer than --item-timeout allows ({:g} s)", name_of(activity), limit_s), {activity}};
+  }
+  return std::nullopt;
+}
+
+/// A worker that has had the same in hand for so long and did nothing at all, neither computed nor read, stands still: a lock that is
+/// never released, a file on a server that does not answer. One that is slow is left alone; --item-timeout is for those.
+std::optional<WorkerWatch::Late> WorkerWatch::look_for_idle(const Facts& worker, double now) {
+  std::vector<wire::Activity> in_hand = worker.flight.read();
+  std::erase_if(in_hand, [&](const wire::Activity& each) {
+    return (each.doing == Doing::running && worker.on_gpu) || // the GPU works, for all we know
+           (effort_s_ > 0 && each.since_s > effort_s_);
+  });
+  if (worker.opened && in_hand.empty()) {
+    effort_s_ = 0;
+    return std::nullopt;
+  }
+  if (effort_s_ > 0 && now - effort_s_ < limits_.stall_timeout_s) return std::nullopt;
+  const Effort effort = worker.effort();
+  const bool idle =
+      effort.cpu_s - effort_.cpu_s < idle_cpu * limits_.stall_timeout_s && effort.io_bytes - effort_.io_bytes < idle_io_bytes;
+  if (effort_s_ > 0 && idle)
+    return Late{fmt::format("did nothing for {:g} s while {} (--stall-timeout)", limits_.stall_timeout_s,
+                            worker.opened ? names_of(in_hand) : "opening the model"),
+                in_hand};
+  effort_ = effort;
+  effort_s_ = now;
+  return std::nullopt;
+}
+
+} // namespace mgpu::agent
