@@ -42,7 +42,9 @@ class Run:
         self.log = pathlib.Path(log)
         self.began = time.monotonic()
         with open(log, "ab") as text:
-            self.mpirun = subprocess.Popen([shutil.which("mpirun"), "-np", str(ranks), *options, *map(str, command)], env=ENVIRONMENT, stdout=text, stderr=text,
+            # A killed mpirun leaves its folder behind, on which a later one with the same process id would fail.
+            environment = {**ENVIRONMENT, "TMPDIR": str(self.log.parent)}
+            self.mpirun = subprocess.Popen([shutil.which("mpirun"), "-np", str(ranks), *options, *map(str, command)], env=environment, stdout=text, stderr=text,
                                            stdin=subprocess.DEVNULL)
 
     def agents(self, processes=None):
