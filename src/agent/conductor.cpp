@@ -164,9 +164,9 @@ void Conductor::on_frame(int rank, Type type, wire::View payload, const std::sha
 
 void Conductor::on_failure(int rank, const wire::Failure& failure) {
   const std::string host = roster_.at(rank).join ? roster_.at(rank).join->host : "unknown host";
-  // Before a rank has opened its model, its failure speaks of the model or the set-up, which every rank shares.
-  if (starting() || !roster_.at(rank).opened) {
-    const bool usage = failure.exit_code == static_cast<int>(ExitCode::usage);
+  // Bad usage, a model that cannot be used: every rank's. Anything else, also while it opens the model, may be this one's device or memory.
+  const bool usage = failure.exit_code == static_cast<int>(ExitCode::usage);
+  if (starting() || (usage && !roster_.at(rank).opened)) {
     throw Error(usage ? failure.text : fmt::format("rank {} on {}: {}", rank, host, failure.text),
                 usage ? ExitCode::usage : ExitCode::failed);
   }

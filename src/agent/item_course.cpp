@@ -31,8 +31,8 @@ std::uint32_t choose_batch_size(const RunSetup& setup, bool gpu) {
   return gpu ? gpu_batch : cpu_batch;
 }
 
-/// How long an agent may take to end a worker that is late.
-constexpr double late_agent_s = 5;
+/// How long an agent may take to notice that a worker is late, at least, and to end it.
+constexpr double least_notice_s = 10, late_agent_s = 5;
 constexpr std::size_t longest_last_words = 200;
 
 /// The last line that says something.
@@ -65,7 +65,8 @@ void ItemCourse::plan(const std::vector<comm::Binding>& bindings) {
   options.least_credit = static_cast<std::uint32_t>(batches_in_flight(plan_->batch_size(), bindings[0].loaders));
   options.retries = static_cast<std::uint32_t>(setup_.retries);
   // Its agent ends a worker that is late; an agent that does not is given up.
-  if (setup_.item_timeout_s > 0) options.batch_timeout_s = 2 * setup_.item_timeout_s * plan_->batch_size() + late_agent_s;
+  if (setup_.item_timeout_s > 0)
+    options.batch_timeout_s = std::max(2 * setup_.item_timeout_s * plan_->batch_size(), least_notice_s) + late_agent_s;
   gatherer_.emplace(plan_->items(), plan_->batch_size());
   identify(bindings[0].device >= 0);
   dispatcher_.emplace(*plan_, options, setup_.resume && !setup_.dry_run ? go_on() : std::vector<bool>());

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <limits>
 
 namespace mgpu::agent {
 
@@ -10,6 +11,9 @@ using wire::Doing;
 
 namespace {
 
+/// A worker's main thread beats twice a second whatever the others do: where --item-timeout asks for a short wait, silence is not waited for
+/// much longer.
+constexpr double least_silence_s = 10;
 /// Less than this within --stall-timeout is no work: waking up now and then to look at the clock.
 constexpr double idle_cpu = 0.01; ///< of a core
 constexpr std::uint64_t idle_io_bytes = 1'000'000;
@@ -40,14 +44,23 @@ void WorkerWatch::resume(double now) {
   awake_s_ = now;
 }
 
+double WorkerWatch::longest_silence_s() const {
+  double longest_s = std::numeric_limits<double>::infinity();
+  if (limits_.stall_timeout_s > 0) longest_s = limits_.stall_timeout_s;
+  if (limits_.item_timeout_s > 0)
+    longest_s = std::min(longest_s, std::max(least_silence_s, limits_.item_timeout_s * static_cast<double>(limits_.batch_size)));
+  return longest_s;
+}
+
 std::optional<WorkerWatch::Late> WorkerWatch::look(const Facts& worker, double now) {
   if (const std::uint64_t pulse = worker.flight.pulse(); pulse != pulse_ || pulse_s_ == 0) {
     pulse_ = pulse;
     pulse_s_ = now;
   }
+  const double silence_s = longest_silence_s();
+  if (now - pulse_s_ > silence_s)
+    return Late{fmt::format("no sign of life for {:g} s (--stall-timeout)", silence_s), worker.flight.read()};
   if (limits_.stall_timeout_s > 0) {
-    if (now - pulse_s_ > limits_.stall_timeout_s)
-      return Late{fmt::format("no sign of life for {:g} s (--stall-timeout)", limits_.stall_timeout_s), worker.flight.read()};
     if (auto late = look_for_idle(worker, now)) return late;
   }
   if (limits_.item_timeout_s <= 0) return std::nullopt;

@@ -40,6 +40,7 @@ class WorkerWatch {
   std::optional<Late> look(const Facts& worker, double now);
 
  private:
+  double longest_silence_s() const;
   std::optional<Late> look_for_idle(const Facts& worker, double now);
 
   Limits limits_;

@@ -19,6 +19,7 @@ class FakeWorker final : public WorkerLink {
   struct Behaviour {
     bool with_column = false;            ///< a float64 column "double_index" = 2 × item index
     std::int64_t dies_after = -1;        ///< batches after which it is gone; -1: never
+    bool cannot_open = false;            ///< its device fails
     bool hangs = false;                  ///< takes grants, never answers
     std::int64_t kills_agent_after = -1; ///< batches after which the agent ends by SIGKILL; 0: instead of opening; -1: never
     double opens_at_unix_s = 0;          ///< opens only then, so that all ranks of a bench begin together
@@ -87,6 +88,11 @@ class FakeWorker final : public WorkerLink {
   void answer_configure() {
     opened_ = true;
     if (behaviour_.kills_agent_after == 0) raise(SIGKILL);
+    if (behaviour_.cannot_open) {
+      say(wire::Type::failure, wire::Failure{1, "CUDA error: uncorrectable ECC error encountered"});
+      end_ = "exit code 1";
+      return;
+    }
     wire::Opened opened;
     opened.device = "cpu";
     if (behaviour_.with_column) opened.columns.push_back({"double_index", DType::float64, Layout::fixed, {}});

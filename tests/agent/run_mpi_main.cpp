@@ -54,6 +54,7 @@ agent::FakeWorker::Behaviour behaviour_of(const std::string& scenario, int rank)
   behaviour.with_column = true;
   if ((scenario == "dies" && rank == 1) || scenario == "all_die") behaviour.dies_after = 3;
   behaviour.hangs = scenario == "hangs" && rank == 1;
+  behaviour.cannot_open = scenario == "cannot_open" && rank == 1;
   if ((scenario == "killed" && rank == 1) || (scenario == "killed_many" && rank % 2 == 1)) behaviour.kills_agent_after = 3;
   if (scenario == "killed_early" && rank == 1) behaviour.kills_agent_after = 0;
   return behaviour;
@@ -110,7 +111,8 @@ int conduct(const std::string& scenario, const std::filesystem::path& folder, co
   if (conductor.dismiss() == agents_die) fail(agents_die ? "a dead rank was not missed" : "a rank did not say bye");
   if (!failed) check_file(setup.output);
   if (slow_plan && beats < short_timeout_s) fail("no sign of life while the run was planned");
-  if ((agents_die || scenario == "dies" || scenario == "hangs") && conductor.roster().at(1).lost.empty())
+  if ((agents_die || scenario == "dies" || scenario == "hangs" || scenario == "cannot_open") &&
+      conductor.roster().at(1).lost.empty())
     fail("rank 1 was not given up");
   std::filesystem::remove(table);
   for (const char* ending : {".h5", ".h5.partial", ".h5.journal", ".h5.summary.json"}) std::filesystem::remove(table + ending);

@@ -118,7 +118,7 @@ def test_a_worker_struck_from_outside(bundle, pictures, undisturbed, tmp_path, b
     """Item 20 hangs the first time, so that there is a worker to strike."""
     output = tmp_path / "out.h5"
     command = [shutil.which("mpirun"), "--oversubscribe", "--timeout", str(RUN_LIMIT_S), "-np", "2", BIN / "mgpu_run", "infer", "--model", bundle, "--input", pictures,
-               "--output", output, "--batch-size", BATCH, "--progress", "none", "--stall-timeout", 2, "--fault", "hang:item=20,times=1"]
+               "--output", output, "--batch-size", BATCH, "--progress", "none", "--stall-timeout", 8, "--fault", "hang:item=20,times=1"]
     run = subprocess.Popen(list(map(str, command)), env=ENVIRONMENT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     try:
         for _ in range(600):  # until one hangs: all else is done by then

@@ -12,7 +12,7 @@ from PIL import Image
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "model"))
 from make_models import Spelling  # noqa: E402
 
-COMMON = ("--batch-size", "8", "--threads", "1", "--item-timeout", "2", "--rank-timeout", "8", "--progress", "none")
+COMMON = ("--batch-size", "8", "--threads", "1", "--item-timeout", "2", "--stall-timeout", "15", "--rank-timeout", "8", "--start-timeout", "30", "--progress", "none")
 
 
 class Net(torch.nn.Module):
