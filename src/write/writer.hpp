@@ -23,9 +23,9 @@ struct Block {
 
 class Writer {
  public:
-  /// `commit_every`: at most this much finished work is lost by a power cut.
+  /// `commit_every`: at most this much finished work, and what comes in while the disk takes it, is lost with the process.
   /// `queue_bytes`: full() beyond this, so that rank 0 stops handing out work; blocks count with what it costs to hold them.
-  Writer(std::unique_ptr<ResultFile> file, std::chrono::milliseconds commit_every = std::chrono::milliseconds(100),
+  Writer(std::unique_ptr<ResultFile> file, std::chrono::milliseconds commit_every = std::chrono::milliseconds(75),
          std::size_t queue_bytes = 64u << 20);
   ~Writer();
 
