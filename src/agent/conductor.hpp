@@ -99,8 +99,8 @@ class Conductor final : private RunControl {
   } reading_; ///< guarded by reading_mutex_
   double reading_shown_s_ = 0;
   std::atomic<bool> call_off_{false}; ///< what is being planned shall not begin
-  std::future<void>
-      planning_; ///< a long journal or a large model takes its time, and the ranks must not think that rank 0 is lost
+  /// A long journal or a large model takes its time, and the ranks must not think that rank 0 is lost.
+  std::future<void> planning_;
   Phase phase_ = Phase::gathering;
   double beat_s_ = 0, watched_s_ = 0, phase_deadline_s_ = 0, drain_s_ = 0;
   bool stopping_ = false;

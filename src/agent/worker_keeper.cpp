@@ -26,6 +26,7 @@ constexpr std::int32_t most_unborn = 5;
 constexpr double pause_s = 1;
 /// A worker that shall end at once (its training begins again, or it has failed) and has not.
 constexpr double obeys_within_s = 10;
+
 bool speaks_of_device(const wire::Died& died) {
   return died.spoke != 0 && died.reason.find("CUDA error") != std::string::npos;
 }

@@ -59,7 +59,9 @@ std::optional<WorkerWatch::Late> WorkerWatch::look(const Facts& worker, double n
   }
   const double silence_s = longest_silence_s();
   if (now - pulse_s_ > silence_s)
-    return Late{fmt::format("no sign of life for {:g} s (--stall-timeout)", silence_s), worker.flight.read()};
+    return Late{fmt::format("no sign of life for {:g} s ({})", silence_s,
+                            silence_s == limits_.stall_timeout_s ? "--stall-timeout" : "--item-timeout"),
+                worker.flight.read()};
   if (limits_.stall_timeout_s > 0) {
     if (auto late = look_for_idle(worker, now)) return late;
   }

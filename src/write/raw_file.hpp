@@ -16,6 +16,9 @@ Error file_error(const std::string& path, const char* call, int error_number, st
 /// "1.5 GB".
 std::string shown_bytes(std::uint64_t bytes);
 
+/// Anything is at `path`, a dangling link too.
+bool is_there(const std::string& path);
+
 /// fsync of the folder that holds `path`, so that a new or renamed name is on the disk.
 void sync_folder_of(const std::string& path);
 

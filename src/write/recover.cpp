@@ -69,10 +69,6 @@ Earlier RunningFile::recover(const Footer& footer) {
 
 namespace {
 
-bool is_there(const std::string& path) {
-  return ::access(path.c_str(), F_OK) == 0;
-}
-
 /// A run that was killed between its very last steps, or a recover before its end, leaves what is of no use any more. Nothing that
 /// belongs to another run, or to one that is alive, is touched. Returns whether anything was there.
 bool clear_left(const Places& places, const ReadFile& file) {

@@ -18,12 +18,6 @@ namespace mgpu::write {
 
 namespace {
 
-/// Anything at `path`, a dangling link too.
-bool is_there(const std::string& path) {
-  struct stat facts {};
-  return ::lstat(path.c_str(), &facts) == 0;
-}
-
 /// Whether another run writes the output now; one that is just ending is waited for, at most `limit`.
 bool is_running(const std::string& path, std::chrono::seconds limit) {
   struct stat facts {};

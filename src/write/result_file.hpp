@@ -73,7 +73,7 @@ class ResultFile {
                                             const OnReading& on_reading = {});
   /// Removes what a run wrote that ended before it had any result.
   static void discard(const std::string& path) noexcept;
-  /// Removes the journal of a run that was killed between the very last steps: its file is complete.
+  /// Removes what a run, or a `recover`, that was killed between its very last steps left beside a complete file.
   static void tidy(const std::string& path) noexcept;
   virtual ~ResultFile() = default;
 

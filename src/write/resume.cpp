@@ -16,10 +16,6 @@ namespace mgpu::write {
 
 namespace {
 
-bool is_there(const std::string& path) {
-  return ::access(path.c_str(), F_OK) == 0;
-}
-
 Error lost(const std::string& path, std::string_view why) {
   return usage_error(fmt::format("{} {}: the run cannot be gone on with; --overwrite begins anew", manifest::shown(path), why));
 }

@@ -32,9 +32,7 @@ class ScriptedWorker final : public LocalWorker {
   }
   void wait(std::chrono::microseconds timeout) override { std::this_thread::sleep_for(timeout); }
   std::optional<std::string> ended() override { return end; }
-  void kill() override {
-    if (!stubborn) end = "killed by signal 9 (Killed)";
-  }
+  void kill() override { end = "killed by signal 9 (Killed)"; }
   const wire::FlightBoard& flight() const override { return wire::FlightBoard::in(memory_); }
   Effort effort() const override { return effort_; }
   std::string last_words() const override { return "so long"; }
@@ -51,7 +49,6 @@ class ScriptedWorker final : public LocalWorker {
   std::vector<Type> posted;
   std::optional<std::string> end;
   Effort effort_;
-  bool stubborn = false; ///< does not end by SIGKILL
 
  private:
   mutable wire::SharedMemory memory_;

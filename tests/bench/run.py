@@ -10,7 +10,7 @@
   allreduce  gradients of 2 ranks summed and applied, on one node and over two, beside MPI_Allreduce and gloo
   start      launch to first result beside torchrun; N ranks opening a model beside one
   train      a training step on 2 ranks, beside torchrun + DDP/gloo, our own without synchronisation, and plain PyTorch
-  isolate    from a worker's death to the next one at work
+  isolate    from a worker's death to the next one at work; with MGPU_BENCH_BEFORE=BUILD the cost of isolation beside that build
   idle       what 8 idle ranks cost
 """
 

@@ -163,8 +163,11 @@ TEST(Dispatcher, LeasesHaveDeadlines) {
   const Granted granted = pump(dispatcher, 100);
   EXPECT_TRUE(dispatcher.overdue(104).empty());
   EXPECT_EQ(dispatcher.overdue(106), std::vector<int>{0});
-  dispatcher.complete(0, granted.at(0).front(), 0, 104); // the next one begins only now
-  EXPECT_TRUE(dispatcher.overdue(106).empty());
+  dispatcher.postpone(1000);
+  EXPECT_TRUE(dispatcher.overdue(1104).empty()) << "the job was suspended";
+  EXPECT_EQ(dispatcher.overdue(1106), std::vector<int>{0});
+  dispatcher.complete(0, granted.at(0).front(), 0, 1104); // the next one begins only now
+  EXPECT_TRUE(dispatcher.overdue(1106).empty());
 }
 
 TEST(Dispatcher, StopsHandingOutAndDrains) {
