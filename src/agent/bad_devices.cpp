@@ -77,6 +77,9 @@ bool BadDevices::add(const BadDevice& device, double now_unix_s) const {
 
 namespace {
 
+// nvmlReturn_t, nvml.h.
+constexpr int success = 0, gpu_is_lost = 15, reset_required = 16;
+
 /// The few functions of NVML we need (NVML API reference: nvmlInit_v2, nvmlDeviceGetHandleByUUID, nvmlDeviceGetMemoryInfo,
 /// nvmlErrorString).
 struct Nvml {
@@ -113,8 +116,12 @@ std::string probe_device(const std::string& uuid) {
       {{"nvmlInit", [] { return nvml.init(); }},
        {"nvmlDeviceGetHandleByUUID", [&] { return nvml.by_uuid(uuid.c_str(), &device); }},
        {"nvmlDeviceGetMemoryInfo", [&] { return nvml.memory(device, &memory); }}}};
-  for (const auto& [call, step] : steps)
-    if (const int code = step(); code != 0) return fmt::format("{}: {}", call, nvml.error(code));
+  for (const auto& [call, step] : steps) {
+    const int code = step();
+    // Any other code says something of the question, not of the device: a MIG slice is "not found", a container forbids NVML.
+    if (code == gpu_is_lost || code == reset_required) return fmt::format("{}: {}", call, nvml.error(code));
+    if (code != success) return {};
+  }
   return {};
 }
 

@@ -48,6 +48,15 @@ void weights_to_channels_last(torch::jit::Module& module) {
     if (parameter.dim() == 4) parameter.set_data(parameter.data().contiguous(torch::MemoryFormat::ChannelsLast));
 }
 
+/// Module::to(type) would make integers (an index, a counter) floats, too.
+void convert_floats(torch::jit::Module& module, torch::ScalarType type) {
+  const auto convert = [type](torch::Tensor tensor) {
+    if (tensor.is_floating_point()) tensor.set_data(tensor.data().to(type));
+  };
+  for (const torch::Tensor& parameter : module.parameters()) convert(parameter);
+  for (const torch::Tensor& buffer : module.buffers()) convert(buffer);
+}
+
 } // namespace
 
 TorchScriptModel::TorchScriptModel(const std::string& path, const RankContext& context)
@@ -62,7 +71,7 @@ TorchScriptModel::TorchScriptModel(const std::string& path, const RankContext& c
   count_inputs(path);
   context.progress("optimising the network", 0.6);
   module_.eval();
-  module_.to(dtype_);
+  convert_floats(module_, dtype_);
   if (device_.is_cuda()) weights_to_channels_last(module_);
   module_ = frozen(module_);
   if (device_.is_cpu() && dtype_ == torch::kFloat32) module_ = optimised_for_cpu(module_);

@@ -25,10 +25,17 @@ void BatchRunner::trial(const std::optional<RowSpec>& row_spec, std::int64_t bat
   for (int variant = 0; variant < (row_spec ? 1 : 2); ++variant) {
     const torch::Tensor row = work_.trial_row(variant);
     if (!row.defined()) return;
-    try {
-      run_trial(row, !row_spec, batch_size);
-    } catch (const std::exception& error) {
-      throw usage_error(fmt::format("a trial batch of {} rows failed: {}", batch_size, reason_of(error)));
+    for (bool fits = false; !fits;) {
+      const std::int64_t rows = std::min(batch_size, micro_.rows());
+      try {
+        run_trial(row, !row_spec, rows);
+        fits = true;
+      } catch (const std::exception& error) {
+        if (!is_out_of_memory(error) || rows <= 1)
+          throw usage_error(fmt::format("a trial batch of {} row{} failed: {}", rows, rows == 1 ? "" : "s", reason_of(error)));
+        lane_.free_cache();
+        note_memory_ran_out(static_cast<std::size_t>(rows));
+      }
     }
   }
 }

@@ -15,6 +15,7 @@
 
 #include "load/file_bytes.hpp"
 #include "load/jpeg_facts.hpp"
+#include "model/reason.hpp"
 #include "run/fit_picture.hpp"
 #include "run/nvjpeg_library.hpp"
 #endif
@@ -206,9 +207,10 @@ std::string NvjpegPictures::load_on_gpu(Slot& slot, std::span<const std::uint8_t
     C10_CUDA_CHECK(cudaMemcpyAsync(out, row.const_data_ptr(), row.nbytes(), cudaMemcpyDeviceToHost, slot.stream));
     slot.wait();
     return "";
-  } catch (const c10::OutOfMemoryError&) {
+  } catch (const std::exception& error) {
+    if (is_device_lost(error)) throw;
     slot.wait();
-    return "no GPU memory left";
+    return is_out_of_memory(error) ? "no GPU memory left" : reason_of(error);
   }
 }
 

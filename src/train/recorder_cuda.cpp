@@ -51,7 +51,8 @@ class Milestone {
 
 class CudaRecording final : public Recording {
  public:
-  CudaRecording(const CUDAStream& stream, const CUDAStream& relay) : stream_(stream), relay_(relay) {}
+  CudaRecording(const CUDAStream& stream, const CUDAStream& relay, std::shared_ptr<const at::cuda::MempoolId_t> pool)
+      : stream_(stream), relay_(relay), pool_(std::move(pool)) {}
 
   void replay(const std::function<void(std::size_t)>& reached) override {
     const CUDAStream caller = c10::cuda::getCurrentCUDAStream(stream_.device_index());
@@ -74,6 +75,7 @@ class CudaRecording final : public Recording {
 
  private:
   CUDAStream stream_, relay_;
+  std::shared_ptr<const at::cuda::MempoolId_t> pool_;
 };
 
 /// All passes share one pool of memory. That is safe in any order: they run one after another on one stream, and what they leave for
@@ -83,8 +85,7 @@ class CudaRecorder final : public Recorder {
   explicit CudaRecorder(torch::Device device)
       : device_(device),
         stream_(c10::cuda::getStreamFromPool(/*isHighPriority=*/false, device.index())),
-        relay_(c10::cuda::getStreamFromPool(/*isHighPriority=*/true, device.index())),
-        pool_(at::cuda::graph_pool_handle()) {}
+        relay_(c10::cuda::getStreamFromPool(/*isHighPriority=*/true, device.index())) {}
 
   void warm_up(const std::function<void()>& pass) override {
     const CUDAStream caller = c10::cuda::getCurrentCUDAStream(device_.index());
@@ -102,10 +103,11 @@ class CudaRecorder final : public Recorder {
   std::unique_ptr<Recording> record(std::function<void()> pass) override {
     // Cached blocks serve other streams than the pool of the recordings.
     c10::cuda::CUDACachingAllocator::emptyCache();
-    auto recording = std::make_unique<CudaRecording>(stream_, relay_);
+    const auto pool = pool_of_the_living();
+    auto recording = std::make_unique<CudaRecording>(stream_, relay_, pool);
     const c10::cuda::CUDAStreamGuard guard(stream_);
     // This thread alone is watched for calls that break a capture: loaders pin memory and NCCL's watchdog asks for events meanwhile.
-    recording->graph.capture_begin(pool_, cudaStreamCaptureModeThreadLocal);
+    recording->graph.capture_begin(*pool, cudaStreamCaptureModeThreadLocal);
     recorded_ = recording.get();
     try {
       pass();
@@ -131,10 +133,17 @@ class CudaRecorder final : public Recorder {
     }
   }
 
+  /// The allocator forgets a pool with the last graph that used it, and refuses its id from then on.
+  std::shared_ptr<const at::cuda::MempoolId_t> pool_of_the_living() {
+    auto pool = pool_.lock();
+    if (pool == nullptr) pool_ = pool = std::make_shared<const at::cuda::MempoolId_t>(at::cuda::graph_pool_handle());
+    return pool;
+  }
+
   torch::Device device_;
   CUDAStream stream_; ///< of passes: a capture cannot be on the default stream
   CUDAStream relay_;  ///< from which those who wait for milestones are served
-  at::cuda::MempoolId_t pool_;
+  std::weak_ptr<const at::cuda::MempoolId_t> pool_; ///< of the recordings that live
   CudaRecording* recorded_ = nullptr; ///< while its pass runs
 };
 
