@@ -14,6 +14,9 @@ enum class ExitCode : int {
   stopped = 75,     ///< stopped early; the same command with --resume goes on
 };
 
+/// What a failure of an item is put down to. By `io` and `memory` the rank may be the reason, not the item: it is tried on another one.
+enum class Cause : std::uint8_t { item = 0, io = 1, memory = 2 };
+
 /// The one exception of the project. `what()` is one line a user can act on.
 class Error : public std::runtime_error {
  public:
@@ -23,7 +26,8 @@ class Error : public std::runtime_error {
 
   int rank = -1;          ///< rank it happened on; -1: unknown or not tied to one
   std::int64_t item = -1; ///< manifest row it concerns; -1: none
-  std::string call;       ///< library call that failed, e.g. "H5Dcreate2"; "": none
+  Cause cause = Cause::item;
+  std::string call; ///< library call that failed, e.g. "H5Dcreate2"; "": none
 
  private:
   ExitCode code_;
@@ -32,6 +36,13 @@ class Error : public std::runtime_error {
 /// Bad usage or unusable input, model or output: exit code 2, thrown before any work.
 inline Error usage_error(const std::string& message) {
   return Error(message, ExitCode::usage);
+}
+
+/// A file that cannot be opened or read here: the item is tried once on another rank.
+inline Error io_error(const std::string& message) {
+  Error error(message);
+  error.cause = Cause::io;
+  return error;
 }
 
 } // namespace mgpu

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <fstream>
+#include <map>
 #include <utility>
 
 #include "agent/report.hpp"
@@ -34,6 +35,8 @@ std::uint32_t choose_batch_size(const RunSetup& setup, bool gpu) {
 /// How long an agent may take to notice that a worker is late, at least, and to end it.
 constexpr double least_notice_s = 10, late_agent_s = 5;
 constexpr std::size_t longest_last_words = 200;
+/// Rows of a batch that are tried elsewhere go in at most so many leases, each of which names all items of the batch.
+constexpr std::size_t most_parts = 8;
 
 /// The last line that says something.
 std::string last_line(std::string_view text) {
@@ -55,6 +58,7 @@ ItemCourse::ItemCourse(RunControl& control)
       setup_(control.setup()),
       output_(setup_),
       counts_(static_cast<std::size_t>(control.roster().size())),
+      unreadable_(counts_.size()),
       grants_(counts_.size()),
       began_s_(now_s()) {}
 
@@ -67,11 +71,20 @@ void ItemCourse::plan(const std::vector<comm::Binding>& bindings) {
   // Its agent ends a worker that is late; an agent that does not is given up.
   if (setup_.item_timeout_s > 0)
     options.batch_timeout_s = std::max(2 * setup_.item_timeout_s * plan_->batch_size(), least_notice_s) + late_agent_s;
+  options.node_of = nodes();
   gatherer_.emplace(plan_->items(), plan_->batch_size());
   identify(bindings[0].device >= 0);
   dispatcher_.emplace(*plan_, options, setup_.resume && !setup_.dry_run ? go_on() : std::vector<bool>());
   for (const std::string& name : setup_.item_columns) item_columns_.push_back(setup_.manifest.column(name).value());
   print_plan(setup_, *plan_, control_.roster(), bindings);
+}
+
+std::vector<int> ItemCourse::nodes() const {
+  std::map<std::string, int> numbers;
+  std::vector<int> node_of;
+  for (int rank = 0; rank < control_.roster().size(); ++rank)
+    node_of.push_back(numbers.emplace(control_.roster().at(rank).join->node, static_cast<int>(numbers.size())).first->second);
+  return node_of;
 }
 
 void ItemCourse::identify(bool gpu) {
@@ -151,6 +164,7 @@ void ItemCourse::lost(int rank, const std::string& reason, ExitCode /*code*/, bo
 
 bool ItemCourse::step(double now) {
   output_.check();
+  put_aside_sick_ranks();
   constexpr double pause_s = 1;
   if (stepped_s_ > 0 && now - stepped_s_ > pause_s) dispatcher_->postpone(now - stepped_s_);
   stepped_s_ = now;
@@ -209,7 +223,7 @@ void ItemCourse::add_to_grant(wire::Grant& grant, const dispatch::Lease& lease) 
   wire::BatchRange& range = grant.batches.emplace_back();
   range.batch = lease.batch;
   range.first = span.first;
-  range.attempt = lease.attempt;
+  range.attempt = lease.attempt + (lease.second_try() ? 1 : 0);
   if (lease.rows < span.count) {
     range.wanted_begin = lease.begin;
     range.wanted_rows = lease.rows;
@@ -249,18 +263,56 @@ void ItemCourse::fail_row(int rank, const dispatch::Lease& lease, const std::str
   result.flags = {&flags, 1};
   result.seconds = {&seconds, 1};
   result.errors.emplace_back(0, reason);
-  const std::size_t size = wire::encoded_size(result);
-  const std::shared_ptr<void> block(std::aligned_alloc(wire::block_alignment, size), [](void* pointer) { std::free(pointer); });
-  auto* bytes = static_cast<std::byte*>(block.get());
-  wire::encode(result, bytes);
-  accept(rank, gatherer_->open({bytes, size}), {bytes, size}, block);
+  const wire::Block block = wire::make_block(result);
+  accept(rank, gatherer_->open(block.bytes), block.bytes, block.owner);
 }
 
 void ItemCourse::on_results(int rank, wire::View block, const std::shared_ptr<void>& owner) {
   const wire::BatchResult result = gatherer_->open(block);
+  const std::uint32_t begin = row_in_batch(result.batch, result.first);
   // A late or second answer: the first one counts.
-  if (!dispatcher_->complete(rank, result.batch, row_in_batch(result.batch, result.first), now_s())) return;
-  accept(rank, result, block, owner);
+  const auto lease = dispatcher_->complete(rank, result.batch, begin, now_s());
+  if (!lease) return;
+  const std::vector<gather::Unreadable> unreadable = gather::unreadable_rows(result, most_parts);
+  std::uint32_t failed = 0;
+  for (const gather::Unreadable& rows : unreadable) failed += rows.failed;
+  settled_ |= lease->second_try();
+  if (!dispatcher_->note_rows(rank, *lease, failed)) return accept(rank, result, block, owner);
+  try_elsewhere(rank, *lease, result, unreadable);
+}
+
+/// A rank that cannot read some items, or has no memory for them, is not the last word on them: another tries them, once. Its other rows
+/// are good.
+void ItemCourse::try_elsewhere(int rank, const dispatch::Lease& lease, const wire::BatchResult& result,
+                               const std::vector<gather::Unreadable>& unreadable) {
+  std::string& reason = unreadable_[static_cast<std::size_t>(rank)];
+  for (std::size_t i = 0; i < result.errors.size() && reason.empty(); ++i)
+    if (result.cause(i) != Cause::item) reason = result.errors[i].second;
+  const auto accept_rows = [&](std::size_t begin, std::size_t end) {
+    if (begin == end) return;
+    const wire::Block block = wire::make_block(wire::part_of(result, begin, end));
+    accept(rank, gatherer_->open(block.bytes), block.bytes, block.owner);
+  };
+  std::uint32_t at = 0;
+  for (const gather::Unreadable& rows : unreadable) {
+    accept_rows(at, rows.begin);
+    dispatcher_->try_elsewhere(rank, lease, {lease.batch, lease.begin + rows.begin, rows.end - rows.begin}, rows.failed, now_s());
+    at = rows.end;
+  }
+  accept_rows(at, result.rows());
+}
+
+/// A rank that fails what others can do would only be in the way.
+void ItemCourse::put_aside_sick_ranks() {
+  if (!std::exchange(settled_, false) || !stop_reason_.empty()) return;
+  for (int rank = 0; rank < control_.roster().size() && control_.roster().living() > 1; ++rank) {
+    const dispatch::RankHealth& health = dispatcher_->health();
+    if (!control_.roster().at(rank).lost.empty() || !health.fails_alone(rank)) continue;
+    const std::string reason = fmt::format("of its last {} items {} failed there by \"{}\", and others could do them",
+                                           health.done(rank), health.failed(rank), unreadable_[static_cast<std::size_t>(rank)]);
+    dispatcher_->release(rank, {}, [](const dispatch::Lease&) {}); // what it holds is not to blame
+    control_.give_up(rank, reason);
+  }
 }
 
 void ItemCourse::accept(int rank, const wire::BatchResult& result, wire::View block, const std::shared_ptr<void>& owner) {

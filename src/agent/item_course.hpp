@@ -9,6 +9,7 @@
 #include "agent/output.hpp"
 #include "dispatch/dispatcher.hpp"
 #include "gather/gatherer.hpp"
+#include "gather/unreadable.hpp"
 
 namespace mgpu::agent {
 
@@ -33,12 +34,16 @@ class ItemCourse final : public Course {
 
  private:
   void identify(bool gpu);
+  std::vector<int> nodes() const;
   std::vector<bool> go_on();
   void hand_out(double now);
   void add_to_grant(wire::Grant& grant, const dispatch::Lease& lease) const;
   void fail_row(int rank, const dispatch::Lease& lease, const std::string& reason);
   void on_results(int rank, wire::View block, const std::shared_ptr<void>& owner);
   void accept(int rank, const wire::BatchResult& result, wire::View block, const std::shared_ptr<void>& owner);
+  void try_elsewhere(int rank, const dispatch::Lease& lease, const wire::BatchResult& result,
+                     const std::vector<gather::Unreadable>& unreadable);
+  void put_aside_sick_ranks();
   std::uint32_t row_in_batch(std::uint64_t batch, std::uint64_t item) const;
   void tell_failure(int rank, const gather::FailedItem& failed);
 
@@ -49,7 +54,9 @@ class ItemCourse final : public Course {
   struct Count {
     std::uint64_t items = 0, failed = 0, batches = 0;
   };
-  std::vector<Count> counts_; ///< by rank, of all its workers: one that died has told nothing
+  std::vector<Count> counts_;           ///< by rank, of all its workers: one that died has told nothing
+  std::vector<std::string> unreadable_; ///< by rank: why it first could not read an item
+  bool settled_ = false;                ///< a second try was answered
   std::optional<dispatch::Plan> plan_;
   std::optional<dispatch::Dispatcher> dispatcher_;
   std::optional<gather::Gatherer> gatherer_;

@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "mgpu/error.hpp"
 #include "mgpu/work.hpp"
 #include "wire/messages.hpp"
 
@@ -24,12 +25,17 @@ struct LoadedBatch {
   torch::Tensor lengths;           ///< [B] int64 on the host; undefined with a RowSpec
   std::vector<Sample> samples;     ///< [B]
   std::vector<std::string> errors; ///< [B] "" or why the row failed
+  std::vector<Cause> causes;       ///< [B] of `errors`
   std::vector<float> seconds;      ///< [B] loading; the engine adds the run's share
   InputBuffer* buffer = nullptr;   ///< with a RowSpec, what `input` is a view of
   std::chrono::steady_clock::time_point granted;
 
   std::size_t rows() const { return range.items.size(); }
   bool ok(std::size_t row) const { return errors[row].empty(); }
+  void fail(std::size_t row, std::string reason, Cause cause) {
+    errors[row] = std::move(reason);
+    causes[row] = cause;
+  }
 };
 
 } // namespace mgpu

@@ -7,6 +7,7 @@
 #include <cstring>
 
 #include "mgpu/error.hpp"
+#include "model/reason.hpp"
 
 namespace mgpu {
 
@@ -108,6 +109,7 @@ void Prefetch::start(Entry& entry) {
   const std::size_t rows = batch.rows();
   batch.samples.resize(rows);
   batch.errors.assign(rows, "");
+  batch.causes.assign(rows, Cause::item);
   batch.seconds.assign(rows, 0.0f);
   entry.started = true;
   if (!settings_.row_spec) return;
@@ -203,6 +205,7 @@ void Prefetch::prepare_row(LoadedBatch& batch, std::size_t row, wire::FlightSlot
       load_row(batch, row);
     } catch (const std::exception& error) {
       reason = error.what();
+      batch.causes[row] = cause_of(error);
       if (reason.empty()) reason = "could not be prepared";
     } catch (...) {
       reason = "could not be prepared: unknown exception";

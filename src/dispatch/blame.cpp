@@ -14,6 +14,7 @@ Lease part_of(const Lease& lease, std::uint32_t begin, std::uint32_t end) {
   part.begin = begin;
   part.rows = end - begin;
   part.cost = lease.cost * part.rows / std::max(lease.rows, 1u);
+  part.unreadable = std::min(lease.unreadable, part.rows);
   return part;
 }
 

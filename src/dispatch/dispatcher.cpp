@@ -20,6 +20,8 @@ Dispatcher::Dispatcher(const Plan& plan, const DispatcherOptions& options, std::
       done_(std::move(done)),
       queues_(static_cast<std::size_t>(plan.queues())),
       active_(index(plan.ranks()), false),
+      lost_(active_.size(), false),
+      health_(plan.ranks()),
       batch_s_(active_.size(), 0.0),
       waiting_(plan.batches() - static_cast<std::uint64_t>(std::count(done_.begin(), done_.end(), true))) {}
 
@@ -42,7 +44,10 @@ void Dispatcher::release(int rank, const Death& death, const std::function<void(
   for (const Lease& lease : leases) {
     const Verdict verdict = judge(lease, death, options_.retries);
     again.insert(again.end(), verdict.again.begin(), verdict.again.end());
-    for (const Lease& row : verdict.failed) failed(row);
+    for (const Lease& row : verdict.failed) {
+      if (row.second_try()) health_.note_settled(row.failed_on, row.unreadable, 0);
+      failed(row);
+    }
   }
   returned_.insert(returned_.begin(), again.begin(), again.end());
   waiting_ += again.size();
@@ -55,6 +60,7 @@ void Dispatcher::lose_rank(int rank, const std::function<void(const Lease&)>& fa
     death.suspects.push_back({oldest.batch, oldest.begin, oldest.rows});
   }
   release(rank, death, failed);
+  lost_[index(rank)] = true;
   ++lost_count_;
   if (plan_.schedule() != Schedule::dynamic) queues_[index(rank)].adopted = true;
 }
@@ -71,10 +77,53 @@ bool Dispatcher::holds_suspicious(int rank) const {
   return leases_.count(rank) > 0 && leases_.of(rank).front().suspicious(); // it came alone
 }
 
-bool Dispatcher::take_returned(int rank, Lease& lease) {
+bool Dispatcher::same_node(int a, int b) const {
+  return a == b || (!options_.node_of.empty() && options_.node_of[index(a)] == options_.node_of[index(b)]);
+}
+
+/// Whether another rank is in the run.
+bool Dispatcher::any_other(int rank, bool on_another_node) const {
+  for (int other = 0; other < plan_.ranks(); ++other)
+    if (other != rank && !lost_[index(other)] && !(on_another_node && same_node(rank, other))) return true;
+  return false;
+}
+
+/// Another node, where there is one; else another rank. One that does not come up is not waited for.
+bool Dispatcher::may_try(int rank, const Lease& lease, double now_s) const {
+  if (!lease.second_try()) return true;
+  if (!same_node(rank, lease.failed_on)) return true;
+  const bool waited = now_s - lease.granted_at_s > options_.elsewhere_s;
+  if (rank != lease.failed_on) return waited || !any_other(lease.failed_on, true);
+  return !any_other(rank, false) || (waited && active_count_ == 1);
+}
+
+bool Dispatcher::note_rows(int rank, const Lease& lease, std::uint32_t unreadable) {
+  if (lease.second_try()) {
+    health_.note_settled(lease.failed_on, lease.unreadable, lease.unreadable - std::min(lease.unreadable, unreadable));
+    return false;
+  }
+  const bool again = unreadable > 0 && any_other(rank, false);
+  health_.note_done(rank, lease.rows, 0);
+  return again;
+}
+
+void Dispatcher::try_elsewhere(int rank, const Lease& lease, const Suspect& rows, std::uint32_t unreadable, double now_s) {
+  Lease part = lease;
+  part.begin = rows.begin;
+  part.rows = rows.rows;
+  part.cost = lease.cost * rows.rows / std::max(lease.rows, 1u);
+  part.failed_on = rank;
+  part.unreadable = unreadable;
+  part.granted_at_s = now_s;
+  returned_.push_back(part);
+  ++waiting_;
+  health_.note_done(rank, 0, unreadable);
+}
+
+bool Dispatcher::take_returned(int rank, Lease& lease, double now_s) {
   const bool idle = leases_.count(rank) == 0;
-  const auto found =
-      std::find_if(returned_.begin(), returned_.end(), [&](const Lease& each) { return idle || !each.suspicious(); });
+  const auto found = std::find_if(returned_.begin(), returned_.end(),
+                                  [&](const Lease& each) { return (idle || !each.suspicious()) && may_try(rank, each, now_s); });
   if (found == returned_.end()) return false;
   lease = *found;
   returned_.erase(found);
@@ -92,7 +141,8 @@ bool Dispatcher::take(int rank, double now_s, Lease& lease) {
     return true;
   };
   const auto take_any = [&] {
-    if (take_returned(rank, lease)) return true;
+    if (take_returned(rank, lease, now_s)) return true;
+    if (health_.held_back(rank) && active_count_ > 1) return false;
     if (plan_.schedule() == Schedule::dynamic) return take_from(0);
     if (take_from(rank)) return true;
     for (int queue = 0; queue < plan_.queues(); ++queue)
@@ -149,34 +199,38 @@ double Dispatcher::expected_finish_s(int rank, double now_s) const {
 void Dispatcher::pump_by_cost(double now_s, const std::function<void(int, const Lease&)>& grant) {
   // Longest first, each to the rank expected to be free first, and only as far ahead as that rank's credit: what list
   // scheduling would decide, decided a little before the rank is idle.
+  std::vector<bool> skipped(active_.size(), false); // what waits is not for them
   const bool latecomers = active_count_ + lost_count_ < plan_.ranks() && now_s - first_pump_s_ < options_.latecomer_s;
   Lease lease;
   while (waiting_ > 0) {
     int chosen = -1;
     double earliest = std::numeric_limits<double>::infinity();
     for (int rank = 0; rank < plan_.ranks(); ++rank) {
-      if (!active_[index(rank)] || holds_suspicious(rank)) continue;
+      if (!active_[index(rank)] || skipped[index(rank)] || holds_suspicious(rank)) continue;
       const double finish = leases_.count(rank) == 0 ? -1.0 : expected_finish_s(rank, now_s);
       if (finish < earliest) {
         earliest = finish;
         chosen = rank;
       }
     }
-    if (chosen < 0 || leases_.count(chosen) >= (latecomers ? 1 : credit(chosen)) || !take(chosen, now_s, lease)) return;
-    grant(chosen, lease);
+    if (chosen < 0 || leases_.count(chosen) >= (latecomers ? 1 : credit(chosen))) return;
+    if (take(chosen, now_s, lease))
+      grant(chosen, lease);
+    else
+      skipped[index(chosen)] = true;
   }
 }
 
-bool Dispatcher::complete(int rank, std::uint64_t batch, std::uint32_t begin, double now_s) {
+std::optional<Lease> Dispatcher::complete(int rank, std::uint64_t batch, std::uint32_t begin, double now_s) {
   const double began_s = leases_.front_since_s(rank);
   const auto lease = leases_.end(rank, batch, begin, now_s);
-  if (!lease) return false;
+  if (!lease) return std::nullopt;
   const double took_s = std::max(now_s - began_s, 1e-7);
   double& batch_s = batch_s_[index(rank)];
   batch_s = batch_s == 0 ? took_s : 0.9 * batch_s + 0.1 * took_s;
   seconds_done_ += took_s;
   cost_done_ += lease->cost;
-  return true;
+  return lease;
 }
 
 std::vector<int> Dispatcher::overdue(double now_s) const {

@@ -3,11 +3,13 @@
 #include <cstdint>
 #include <deque>
 #include <functional>
+#include <optional>
 #include <vector>
 
 #include "dispatch/blame.hpp"
 #include "dispatch/lease_table.hpp"
 #include "dispatch/plan.hpp"
+#include "dispatch/rank_health.hpp"
 
 namespace mgpu::dispatch {
 
@@ -21,7 +23,11 @@ struct DispatcherOptions {
   /// How long ranks that have not opened yet are counted on: until then nobody takes long batches ahead for which they are due.
   double latecomer_s = 2;
   double batch_timeout_s = 0; ///< a lease older than this at the front is overdue; 0: never
-  std::uint32_t retries = 2;  ///< workers that a row may kill, and be tried again
+  /// Node of each rank; empty: each rank is a node of its own. What failed by reading or memory is tried on another node where there is one.
+  std::vector<int> node_of;
+  /// How long such an item waits for a rank of its choice.
+  double elsewhere_s = 30;
+  std::uint32_t retries = 2; ///< workers that a row may kill, and be tried again
 };
 
 class Dispatcher {
@@ -39,8 +45,17 @@ class Dispatcher {
 
   /// Grants what can be granted now: calls `grant(rank, lease)` for each.
   void pump(double now_s, const std::function<void(int rank, const Lease&)>& grant);
-  /// A lease came back: the rows of `batch` from `begin` on. False: this rank does not hold it (late or repeated), drop the answer.
-  bool complete(int rank, std::uint64_t batch, std::uint32_t begin, double now_s);
+  /// A lease came back: the rows of `batch` from `begin` on. nullopt: this rank does not hold it (late or repeated), drop the answer.
+  /// note_rows() must follow.
+  std::optional<Lease> complete(int rank, std::uint64_t batch, std::uint32_t begin, double now_s);
+  /// How many rows the lease must answer; 0: the rank does not hold it.
+  std::uint32_t rows_of(int rank, std::uint64_t batch, std::uint32_t begin) const { return leases_.rows_of(rank, batch, begin); }
+  /// What came of the lease that complete() gave, `unreadable` of whose rows failed by reading or memory. True: they may be tried on
+  /// another rank, by try_elsewhere(), and their failure is not to be written. False: it was the second try, or there is no other rank.
+  bool note_rows(int rank, const Lease& lease, std::uint32_t unreadable);
+  /// Some rows of the lease that note_rows() was told of, `unreadable` of which failed.
+  void try_elsewhere(int rank, const Lease& lease, const Suspect& rows, std::uint32_t unreadable, double now_s);
+  const RankHealth& health() const { return health_; }
   /// Ranks whose oldest lease has been executing for longer than batch_timeout_s.
   std::vector<int> overdue(double now_s) const;
   /// This process was stopped for so long, and for all it knows the ranks, too.
@@ -63,7 +78,10 @@ class Dispatcher {
 
   void deactivate(int rank);
   bool take(int rank, double now_s, Lease& lease);
-  bool take_returned(int rank, Lease& lease);
+  bool take_returned(int rank, Lease& lease, double now_s);
+  bool may_try(int rank, const Lease& lease, double now_s) const;
+  bool same_node(int a, int b) const;
+  bool any_other(int rank, bool on_another_node) const;
   bool holds_suspicious(int rank) const;
   std::uint64_t left_for(int rank) const;
   std::uint32_t credit(int rank) const;
@@ -77,7 +95,8 @@ class Dispatcher {
   std::vector<bool> done_; ///< by batch, by an earlier run; empty: none
   std::vector<Queue> queues_;
   std::deque<Lease> returned_; ///< given back by ranks whose worker died
-  std::vector<bool> active_;
+  std::vector<bool> active_, lost_;
+  RankHealth health_;
   std::vector<double> batch_s_;             ///< by rank: smoothed time a batch takes, 0: none seen
   double seconds_done_ = 0, cost_done_ = 0; ///< of completed batches: their ratio turns costs into seconds
   std::uint64_t waiting_ = 0;

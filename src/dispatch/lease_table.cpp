@@ -27,6 +27,12 @@ std::optional<Lease> LeaseTable::end(int rank, std::uint64_t batch, std::uint32_
   return lease;
 }
 
+std::uint32_t LeaseTable::rows_of(int rank, std::uint64_t batch, std::uint32_t begin) const {
+  for (const Lease& lease : held_[index(rank)])
+    if (lease.batch == batch && lease.begin == begin) return lease.rows;
+  return 0;
+}
+
 std::vector<Lease> LeaseTable::end_all(int rank) {
   std::deque<Lease>& held = held_[index(rank)];
   std::vector<Lease> leases(held.begin(), held.end());

@@ -12,11 +12,14 @@ struct Lease {
   std::uint64_t batch = 0;
   std::uint32_t begin = 0, rows = 0;
   std::uint32_t attempt = 1; ///< 1 + workers that died while they were executing it
-  double granted_at_s = 0;   ///< clock of the dispatcher
+  double granted_at_s = 0;   ///< clock of the dispatcher; of one that waits to be tried elsewhere: since when
   double cost = 1;
+  std::int32_t failed_on = -1;  ///< the rank that could not read it or had no memory: another one tries it; -1: none
+  std::uint32_t unreadable = 0; ///< of those rows, the ones that failed there
 
   /// A worker died over it: it runs alone, so that the next death can be put down to it.
   bool suspicious() const { return attempt > 1; }
+  bool second_try() const { return failed_on >= 0; }
 };
 
 /// Leases by rank, in the order granted, which is the order a worker runs them in.
@@ -40,6 +43,8 @@ class LeaseTable {
   void postpone(double seconds) {
     for (double& since_s : front_since_) since_s += seconds;
   }
+  /// Rows of the lease of `batch` that begins at row `begin`; 0 if `rank` does not hold it.
+  std::uint32_t rows_of(int rank, std::uint64_t batch, std::uint32_t begin) const;
   const std::deque<Lease>& of(int rank) const { return held_[index(rank)]; }
 
  private:

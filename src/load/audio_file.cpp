@@ -33,7 +33,7 @@ class Source {
   explicit Source(const Item& item) : content_(item.content) {
     if (!item.shipped) {
       fd_ = ::open(item.path.c_str(), O_RDONLY | O_CLOEXEC);
-      if (fd_ < 0) throw Error(std::string("cannot be read: ") + std::strerror(errno));
+      if (fd_ < 0) throw io_error(std::string("cannot be read: ") + std::strerror(errno));
       size_ = ::lseek(fd_, 0, SEEK_END);
     } else {
       size_ = static_cast<std::int64_t>(item.content.size());
@@ -56,6 +56,10 @@ class Source {
   Source& operator=(const Source&) = delete;
 
   AVIOContext* context() const { return context_; }
+  /// FFmpeg takes a read that failed for a damaged recording, or for its end.
+  void require_read() const {
+    if (errno_ != 0) throw io_error(std::string("cannot be read: ") + std::strerror(errno_));
+  }
 
  private:
   static int read(void* opaque, std::uint8_t* to, int count) {
@@ -71,7 +75,10 @@ class Source {
     ssize_t got = -1;
     do got = ::pread(self.fd_, to, wanted, self.at_);
     while (got < 0 && errno == EINTR);
-    if (got < 0) return AVERROR(errno);
+    if (got < 0) {
+      self.errno_ = errno;
+      return AVERROR(errno);
+    }
     self.at_ += got;
     return got == 0 ? AVERROR_EOF : static_cast<int>(got);
   }
@@ -85,6 +92,7 @@ class Source {
 
   const std::string& content_;
   int fd_ = -1;
+  int errno_ = 0; ///< of a read that failed
   std::int64_t at_ = 0, size_ = 0;
   AVIOContext* context_ = nullptr;
 };
@@ -161,9 +169,11 @@ struct AudioFile::Impl {
     AVFormatContext* raw = format.release();                // freed by FFmpeg where opening fails
     const int opened = avformat_open_input(&raw, "", nullptr, &options);
     av_dict_free(&options);
+    if (opened < 0) source.require_read();
     if (opened < 0) throw Error("not a recording: " + start_of(item) + ", " + text_of(opened));
     format.reset(raw);
     const int found = avformat_find_stream_info(raw, nullptr);
+    source.require_read();
     if (found < 0) throw Error("not a recording: " + text_of(found));
     const AVCodec* codec = nullptr;
     stream = av_find_best_stream(raw, AVMEDIA_TYPE_AUDIO, -1, -1, &codec, 0);
@@ -201,7 +211,7 @@ struct AudioFile::Impl {
 };
 
 AudioFile::AudioFile(const Item& item, const LoadLimits& limits) {
-  if (auto reason = unreadable_reason(item, limits.file_bytes); !reason.empty()) throw Error(reason);
+  require_readable(item, limits.file_bytes);
   static const bool quiet = (av_log_set_level(AV_LOG_QUIET), true); // reasons are ours to give
   (void)quiet;
   impl_ = std::make_unique<Impl>(item);
@@ -224,6 +234,7 @@ void AudioFile::decode(const std::function<bool(const float*, std::int64_t)>& ta
   int failures = 0, failure = 0; // packets that could not be decoded since the last that could
 
   const auto fail = [&](int error) {
+    file.source.require_read();
     throw Error(fmt::format("corrupt recording at {:.1f} s: {}",
                             file.header.sample_rate > 0 ? static_cast<double>(decoded) / file.header.sample_rate : 0.0,
                             text_of(error)));
@@ -265,6 +276,7 @@ void AudioFile::decode(const std::function<bool(const float*, std::int64_t)>& ta
   }
   avcodec_send_packet(file.decoder.get(), nullptr);
   if (!drain()) return;
+  file.source.require_read();
   if (failures > 1 || (failures > 0 && decoded == 0)) fail(failure);
 }
 

@@ -66,9 +66,9 @@ std::span<const std::uint8_t> contents_of(const Item& item, std::uint64_t limit_
   }
   // Non-blocking, so that a FIFO among the inputs is refused below instead of being waited for.
   const Descriptor file(::open(item.path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
-  if (file.get() < 0) throw Error(reason_of(errno));
+  if (file.get() < 0) throw io_error(reason_of(errno));
   struct stat status {};
-  if (::fstat(file.get(), &status) != 0) throw Error(reason_of(errno));
+  if (::fstat(file.get(), &status) != 0) throw io_error(reason_of(errno));
   if (auto reason = reason_of(status, limit_bytes); !reason.empty()) throw Error(reason);
 
   // Read, not mapped: a file that shrinks meanwhile is then a short read, not a SIGBUS. One huge file must not keep its memory.
@@ -83,7 +83,7 @@ std::span<const std::uint8_t> contents_of(const Item& item, std::uint64_t limit_
   while (filled < size) {
     const ssize_t got = ::read(file.get(), buffer.data() + filled, std::min<std::size_t>(size - filled, 1u << 30));
     if (got < 0 && errno == EINTR) continue;
-    if (got < 0) throw Error(reason_of(errno));
+    if (got < 0) throw io_error(reason_of(errno));
     if (got == 0) break;
     filled += static_cast<std::size_t>(got);
   }
@@ -98,12 +98,15 @@ std::string quoted_start(std::span<const std::uint8_t> bytes) {
   return fmt::format("starts with bytes {:02x}", fmt::join(start, " "));
 }
 
-std::string unreadable_reason(const Item& item, std::uint64_t limit_bytes) {
-  if (item.shipped) return reason_of_shipped(item, limit_bytes);
+void require_readable(const Item& item, std::uint64_t limit_bytes) {
+  if (item.shipped) {
+    if (auto reason = reason_of_shipped(item, limit_bytes); !reason.empty()) throw Error(reason);
+    return;
+  }
   struct stat status {};
-  if (::stat(item.path.c_str(), &status) != 0) return reason_of(errno);
-  if (auto reason = reason_of(status, limit_bytes); !reason.empty()) return reason;
-  return ::access(item.path.c_str(), R_OK) == 0 ? std::string() : reason_of(errno);
+  if (::stat(item.path.c_str(), &status) != 0) throw io_error(reason_of(errno));
+  if (auto reason = reason_of(status, limit_bytes); !reason.empty()) throw Error(reason);
+  if (::access(item.path.c_str(), R_OK) != 0) throw io_error(reason_of(errno));
 }
 
 } // namespace mgpu::load

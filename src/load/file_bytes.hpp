@@ -16,7 +16,7 @@ std::span<const std::uint8_t> contents_of(const Item& item, std::uint64_t limit_
 /// The first bytes of a file as a reader would want them quoted in a reason: printable text, or hexadecimal.
 std::string quoted_start(std::span<const std::uint8_t> bytes);
 
-/// The reason an item that is not readable at all fails with, or "" where it is a regular non-empty file (or shipped bytes).
-std::string unreadable_reason(const Item& item, std::uint64_t limit_bytes);
+/// Throws Error with the reason, as contents_of() would, unless the item is a regular non-empty file (or shipped bytes).
+void require_readable(const Item& item, std::uint64_t limit_bytes);
 
 } // namespace mgpu::load

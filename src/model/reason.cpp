@@ -4,6 +4,7 @@
 
 #include <new>
 #include <string_view>
+#include <system_error>
 
 namespace mgpu {
 
@@ -47,7 +48,14 @@ bool is_out_of_memory(const std::exception& error) {
   if (dynamic_cast<const c10::OutOfMemoryError*>(&error) != nullptr || dynamic_cast<const std::bad_alloc*>(&error) != nullptr)
     return true;
   const std::string_view text = error.what();
-  return text.find("out of memory") != std::string_view::npos || text.find("can't allocate memory") != std::string_view::npos;
+  return text.find("out of memory") != std::string_view::npos || text.find("can't allocate memory") != std::string_view::npos ||
+         text.find("not enough memory") != std::string_view::npos;
+}
+
+Cause cause_of(const std::exception& error) {
+  if (const auto* ours = dynamic_cast<const Error*>(&error); ours != nullptr && ours->cause != Cause::item) return ours->cause;
+  if (is_out_of_memory(error)) return Cause::memory;
+  return dynamic_cast<const std::system_error*>(&error) != nullptr ? Cause::io : Cause::item;
 }
 
 bool is_device_lost(const std::exception& error) {

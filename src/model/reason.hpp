@@ -2,6 +2,8 @@
 #include <exception>
 #include <string>
 
+#include "mgpu/error.hpp"
+
 namespace mgpu {
 
 /// The first meaningful line of an exception: LibTorch's span pages of stack and TorchScript source around one telling line.
@@ -9,6 +11,9 @@ std::string reason_of(const std::exception& error);
 
 /// True when the device or host ran out of memory. TorchScript's interpreter turns exceptions into texts, so texts are looked at too.
 bool is_out_of_memory(const std::exception& error);
+
+/// What a failure is put down to: std::system_error and io_error() to reading, any lack of memory to memory, else to the item.
+Cause cause_of(const std::exception& error);
 
 /// True when the GPU itself has failed (an illegal address, a lost device): nothing in this process can use it again.
 bool is_device_lost(const std::exception& error);

@@ -12,9 +12,9 @@ namespace mgpu {
 
 namespace {
 
-void fail_rows(LoadedBatch& batch, std::size_t begin, std::size_t end, const std::string& reason) {
+void fail_rows(LoadedBatch& batch, std::size_t begin, std::size_t end, const std::string& reason, Cause cause = Cause::item) {
   for (std::size_t row = begin; row < end; ++row)
-    if (batch.errors[row].empty()) batch.errors[row] = reason;
+    if (batch.ok(row)) batch.fail(row, reason, cause);
 }
 
 } // namespace
@@ -105,6 +105,7 @@ void BatchRunner::run_rows(RanBatch& ran, std::size_t begin, std::size_t end) {
   if (std::none_of(first, last, [](const std::string& error) { return error.empty(); })) return;
 
   std::string reason;
+  Cause cause = Cause::item;
   try {
     attempt(ran, begin, end);
     return;
@@ -114,6 +115,7 @@ void BatchRunner::run_rows(RanBatch& ran, std::size_t begin, std::size_t end) {
   } catch (const std::exception& error) {
     if (is_device_lost(error)) throw;
     reason = reason_of(error);
+    cause = cause_of(error);
     if (is_out_of_memory(error)) {
       reason = "does not fit into memory even alone: " + reason;
       lane_.free_cache();
@@ -123,7 +125,7 @@ void BatchRunner::run_rows(RanBatch& ran, std::size_t begin, std::size_t end) {
     reason = "the job threw an unknown exception";
   }
   if (end - begin == 1) {
-    fail_rows(batch, begin, end, reason);
+    fail_rows(batch, begin, end, reason, cause);
     return;
   }
   const std::size_t middle = begin + (end - begin) / 2;
@@ -191,6 +193,7 @@ void keep_wanted(RanBatch& ran) {
   };
   keep(range.items);
   keep(batch.seconds);
+  keep(batch.causes);
   keep(batch.errors); // last: its size says how many rows there were
   range.first += from;
   range.wanted_begin = range.wanted_rows = 0;

@@ -33,12 +33,14 @@ void ResultSender::describe_rows(const RanBatch& ran, double run_s) {
   reasons_.clear();
   reasons_.reserve(rows); // result_.errors points into it
   result_.errors.clear();
+  result_.causes.clear();
   const auto share_s = static_cast<float>(run_s / static_cast<double>(rows));
   for (std::size_t row = 0; row < rows; ++row) {
     seconds_[row] = batch.seconds[row] + share_s;
     if (batch.ok(row)) continue;
     status_[row] = static_cast<std::uint8_t>(Status::failed);
     result_.errors.emplace_back(static_cast<std::uint32_t>(row), reasons_.emplace_back(one_line(batch.errors[row])));
+    result_.causes.push_back(batch.causes[row]);
   }
   items_ += rows;
   failed_ += reasons_.size();

@@ -18,7 +18,7 @@ namespace mgpu {
 
 namespace {
 
-constexpr std::array<std::string_view, 8> kinds{"kill", "segv", "abort", "hang", "oom", "nan", "gpu-lost", "enospc"};
+constexpr std::array<std::string_view, 9> kinds{"kill", "segv", "abort", "hang", "oom", "nan", "gpu-lost", "enospc", "io"};
 
 std::int64_t number(std::string_view text, const std::string& whole) {
   std::int64_t factor = 1, value = 0;
@@ -78,9 +78,11 @@ bool Faults::any(const char* kind) const {
 
 void Faults::before_item(std::uint64_t item, std::uint32_t attempt) const {
   for (const Fault& fault : faults_) {
+    if (fault.kind == "io" && fault.everywhere() && fault.in_time(attempt)) throw io_error("no such file, as --fault asked");
     if (fault.item < 0 || static_cast<std::uint64_t>(fault.item) != item || !fault.in_time(attempt)) continue;
     strike(fault.kind);
     if (fault.kind == "oom") throw std::bad_alloc();
+    if (fault.kind == "io") throw io_error("no such file, as --fault asked");
   }
 }
 

@@ -10,7 +10,7 @@ namespace mgpu {
 /// What --fault says, as far as it concerns one rank. Each fault is KIND:key=value,…
 ///
 /// Kinds: kill, segv, abort, hang (the worker ends so, or stands still), oom (memory runs out), nan (a result or loss is not a number),
-/// gpu-lost (the device fails for good), enospc (rank 0's disk is full).
+/// gpu-lost (the device fails for good), io (files cannot be read; of every item where none is named), enospc (rank 0's disk is full).
 /// Where: rank (default: every rank); item (while it is prepared), batch (before it runs) or step (of a training, counted from 1; a
 /// fault without any of the three is met in every batch or step).
 /// How often: oom: above=ROWS (only for more rows than this, every time; without it once a worker); times=N (only the first N times an

@@ -1,6 +1,9 @@
 #include "wire/batch_result.hpp"
 
 #include <algorithm>
+#include <cstdlib>
+#include <new>
+#include <numeric>
 
 namespace mgpu::wire {
 
@@ -59,9 +62,10 @@ std::vector<std::byte*> write_block(const BatchResult& result, std::uint64_t siz
   block.append(result.seconds.data(), result.seconds.size_bytes());
   block.append(result.status.data(), result.status.size_bytes());
   block.append(result.flags.data(), result.flags.size_bytes());
-  for (const auto& [row, reason] : result.errors) {
+  for (std::size_t i = 0; i < result.errors.size(); ++i) {
+    const auto& [row, reason] = result.errors[i];
     block.align(sizeof(std::uint32_t));
-    const std::uint32_t head[2] = {row, static_cast<std::uint32_t>(reason.size())};
+    const std::uint32_t head[3] = {row, static_cast<std::uint32_t>(result.cause(i)), static_cast<std::uint32_t>(reason.size())};
     block.append(head, sizeof head);
     block.append(reason.data(), reason.size());
   }
@@ -92,6 +96,23 @@ void check_consistent(const BatchResult& result) {
   for (const ColumnData& column : result.columns)
     if (!column.counts.empty() && column.counts.size() != result.rows())
       throw Error("wire: a batch result with another number of counts than rows");
+  if (!result.causes.empty() && result.causes.size() != result.errors.size())
+    throw Error("wire: a batch result with another number of causes than errors");
+}
+
+/// What rows [begin, end) have of a column of `rows` rows.
+ColumnData part_of(const ColumnData& column, std::size_t rows, std::size_t begin, std::size_t end) {
+  if (column.counts.empty()) {
+    const std::size_t row_bytes = column.data.size() / rows;
+    return {column.column, {}, column.data.subspan(begin * row_bytes, (end - begin) * row_bytes)};
+  }
+  const auto sum = [&](std::size_t from, std::size_t to) {
+    return std::accumulate(column.counts.begin() + static_cast<std::ptrdiff_t>(from),
+                           column.counts.begin() + static_cast<std::ptrdiff_t>(to), std::size_t{0});
+  };
+  const std::size_t all = sum(0, rows), element_bytes = all == 0 ? 0 : column.data.size() / all;
+  return {column.column, column.counts.subspan(begin, end - begin),
+          column.data.subspan(sum(0, begin) * element_bytes, sum(begin, end) * element_bytes)};
 }
 
 } // namespace
@@ -128,9 +149,11 @@ BatchResult decode_batch_result(View block) {
     throw Error("wire: a batch result with an unknown status");
   for (std::uint32_t i = 0; i < header.errors; ++i) {
     in.align(sizeof(std::uint32_t));
-    const auto row = in.get<std::uint32_t>();
+    const auto row = in.get<std::uint32_t>(), cause = in.get<std::uint32_t>();
     const View reason = in.take(in.get<std::uint32_t>());
     if (row >= header.rows) throw Error("wire: a batch result with an error for a row it does not have");
+    if (cause > static_cast<std::uint32_t>(Cause::memory)) throw Error("wire: a batch result with an unknown cause of a failure");
+    result.causes.push_back(static_cast<Cause>(cause));
     result.errors.emplace_back(row, std::string_view(reinterpret_cast<const char*>(reason.data()), reason.size()));
   }
   for (std::uint32_t i = 0; i < header.columns; ++i) {
@@ -146,6 +169,33 @@ BatchResult decode_batch_result(View block) {
   in.align(block_alignment);
   if (in.rest() != 0) throw Error("wire: a batch result has bytes left over");
   return result;
+}
+
+BatchResult part_of(const BatchResult& result, std::size_t begin, std::size_t end) {
+  BatchResult part;
+  part.batch = result.batch;
+  part.first = result.first + begin;
+  part.attempt = result.attempt;
+  part.status = result.status.subspan(begin, end - begin);
+  part.flags = result.flags.subspan(begin, end - begin);
+  part.seconds = result.seconds.subspan(begin, end - begin);
+  for (std::size_t i = 0; i < result.errors.size(); ++i) {
+    const auto& [row, reason] = result.errors[i];
+    if (row < begin || row >= end) continue;
+    part.errors.emplace_back(static_cast<std::uint32_t>(row - begin), reason);
+    part.causes.push_back(result.cause(i));
+  }
+  for (const ColumnData& column : result.columns) part.columns.push_back(part_of(column, result.rows(), begin, end));
+  return part;
+}
+
+Block make_block(const BatchResult& result) {
+  const std::size_t size = encoded_size(result);
+  auto* bytes = static_cast<std::byte*>(std::aligned_alloc(block_alignment, size));
+  if (bytes == nullptr) throw std::bad_alloc();
+  const std::shared_ptr<void> owner(bytes, [](void* pointer) { std::free(pointer); });
+  encode(result, bytes);
+  return {{bytes, size}, owner};
 }
 
 } // namespace mgpu::wire

@@ -2,12 +2,14 @@
 // The result of one batch, as it travels from the worker to the writer: one flat block, columns aligned, so that it is
 // written once (by the worker, into shared memory) and read in place (by the writer).
 #include <cstdint>
+#include <memory>
 #include <span>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "mgpu/columns.hpp"
+#include "mgpu/error.hpp"
 #include "wire/bytes.hpp"
 
 namespace mgpu::wire {
@@ -31,9 +33,21 @@ struct BatchResult {
   std::span<const std::uint8_t> flags;                            ///< [rows] mgpu::RowFlag
   std::span<const float> seconds;                                 ///< [rows] load + its share of the batch's run time
   std::vector<std::pair<std::uint32_t, std::string_view>> errors; ///< row in the batch, reason; failed rows only
+  std::vector<Cause> causes;                                      ///< of `errors`, one each; empty: all are the item's own
   std::vector<ColumnData> columns;
   std::size_t rows() const { return status.size(); }
+  Cause cause(std::size_t error) const { return causes.empty() ? Cause::item : causes[error]; }
 };
+
+/// Rows [begin, end) of a result; views into the same memory.
+BatchResult part_of(const BatchResult& result, std::size_t begin, std::size_t end);
+
+/// An encoded result with memory of its own.
+struct Block {
+  View bytes;
+  std::shared_ptr<void> owner;
+};
+Block make_block(const BatchResult& result);
 
 inline constexpr std::size_t block_alignment = 64;
 

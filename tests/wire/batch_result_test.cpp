@@ -94,6 +94,32 @@ TEST(BatchResult, DataCanBeFilledInPlace) {
   EXPECT_EQ(std::memcmp(whole.bytes.get(), block.bytes.get(), block.size), 0);
 }
 
+TEST(BatchResult, PartsHoldTheirRowsAndNoMore) {
+  const Sample sample;
+  BatchResult result = sample.view();
+  result.causes = {Cause::io};
+  for (std::size_t begin = 0; begin < 3; ++begin)
+    for (std::size_t end = begin + 1; end <= 3; ++end) {
+      const Block block = make_block(part_of(result, begin, end));
+      const BatchResult part = decode_batch_result(block.bytes);
+      EXPECT_EQ(part.first, 21 + begin);
+      EXPECT_EQ(part.rows(), end - begin);
+      const bool has_error = begin <= 1 && end > 1;
+      ASSERT_EQ(part.errors.size(), has_error ? 1U : 0U);
+      if (has_error) {
+        EXPECT_EQ(part.errors[0].first, 1 - begin);
+        EXPECT_EQ(part.cause(0), Cause::io);
+      }
+      ASSERT_EQ(part.columns[0].data.size(), (end - begin) * 8);
+      EXPECT_EQ(std::memcmp(part.columns[0].data.data(), sample.logits.data() + 2 * begin, (end - begin) * 8), 0);
+      const std::string texts[] = {"AB", "", "xyz"};
+      std::string text;
+      for (std::size_t row = begin; row < end; ++row) text += texts[row];
+      ASSERT_EQ(part.columns[1].data.size(), text.size());
+      EXPECT_EQ(std::memcmp(part.columns[1].data.data(), text.data(), text.size()), 0);
+    }
+}
+
 TEST(BatchResult, NoRowsNoColumns) {
   const BatchResult empty;
   const AlignedBlock block(encoded_size(empty));
