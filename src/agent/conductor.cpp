@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "agent/item_course.hpp"
+#include "agent/report.hpp"
 #include "agent/signals.hpp"
 #include "agent/staging.hpp"
 #include "agent/stuck_agent.hpp"
@@ -48,8 +49,8 @@ Outcome Conductor::run(const wire::Join& own_join) {
   for (int rank = 0; rank < roster_.size(); ++rank) roster_.at(rank).heard_s = now;
   roster_.at(0).join = own_join;
   course_ = make_course(*this);
-  if (!setup_.trace.empty()) trace_ = std::make_unique<TraceFile>(setup_.trace);
-  if (!setup_.log_dir.empty()) logs_ = std::make_unique<RankLogs>(setup_.log_dir);
+  if (!setup_.trace.empty()) trace_ = std::make_shared<TraceFile>(setup_.trace);
+  if (!setup_.log_dir.empty()) logs_ = std::make_shared<RankLogs>(setup_.log_dir);
   try {
     serve(0, [this] { return phase_ == Phase::done; });
   } catch (...) {
@@ -104,7 +105,11 @@ void Conductor::say(std::string_view line) {
 }
 
 void Conductor::log(int rank, int level, std::string_view text) {
-  if (logs_) logs_->write(rank, level, text);
+  if (!logs_) return;
+  const bool kept =
+      disk_.post([logs = logs_, rank, level, line = std::string(text)] { logs->write(rank, level, line); }, text.size());
+  if (!kept && !std::exchange(told_slow_disk_, true))
+    print_warning("--log-dir, --trace: their folder does not keep up; lines are left out");
 }
 
 void Conductor::give_up(int rank, const std::string& reason) {
@@ -112,7 +117,16 @@ void Conductor::give_up(int rank, const std::string& reason) {
   drop_rank(rank, reason, ExitCode::failed);
 }
 
+/// What one rank says may be damaged: that costs the rank, not the run.
 void Conductor::on_frame(int rank, Type type, wire::View payload, const std::shared_ptr<void>& owner) {
+  try {
+    hear(rank, type, payload, owner);
+  } catch (const wire::Malformed& error) {
+    give_up(rank, fmt::format("it sent what cannot be read: {}", error.what()));
+  }
+}
+
+void Conductor::hear(int rank, Type type, wire::View payload, const std::shared_ptr<void>& owner) {
   RankState& state = roster_.at(rank);
   state.heard_s = now_s();
   if (type == Type::bye) {
@@ -147,7 +161,10 @@ void Conductor::on_frame(int rank, Type type, wire::View payload, const std::sha
       state.stats = wire::decode<wire::Stats>(payload);
       return;
     case Type::trace:
-      if (trace_) trace_->append({reinterpret_cast<const char*>(payload.data()), payload.size()});
+      if (trace_)
+        disk_.post([trace = trace_, events = std::string(reinterpret_cast<const char*>(payload.data()),
+                                                         payload.size())] { trace->append(events); },
+                   payload.size());
       return;
     case Type::failure:
       return on_failure(rank, wire::decode<wire::Failure>(payload));

@@ -16,6 +16,7 @@
 #include "agent/run_setup.hpp"
 #include "agent/worker_link.hpp"
 #include "comm/messenger.hpp"
+#include "support/background.hpp"
 #include "support/progress.hpp"
 #include "support/rank_logs.hpp"
 #include "support/trace.hpp"
@@ -58,6 +59,7 @@ class Conductor final : private RunControl {
   bool step();
   void serve(double limit_s, const std::function<bool()>& until);
   void on_frame(int rank, wire::Type type, wire::View payload, const std::shared_ptr<void>& owner);
+  void hear(int rank, wire::Type type, wire::View payload, const std::shared_ptr<void>& owner);
   void on_opened(int rank, wire::Opened opened);
   void on_failure(int rank, const wire::Failure& failure);
   void on_died(int rank, const wire::Died& died);
@@ -111,8 +113,10 @@ class Conductor final : private RunControl {
   std::vector<std::string> staged_paths_;    ///< by rank: what it opens
   std::future<wire::Staged> staging_;        ///< on this rank
   std::unique_ptr<Progress> progress_;
-  std::unique_ptr<TraceFile> trace_;
-  std::unique_ptr<RankLogs> logs_;
+  std::shared_ptr<TraceFile> trace_;
+  std::shared_ptr<RankLogs> logs_;
+  Background disk_; ///< writes both: their folder may stall, this loop must not
+  bool told_slow_disk_ = false;
   std::future<Outcome> finishing_; ///< as planning_, for a large file
   Outcome outcome_;
 };

@@ -3,7 +3,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <fstream>
 #include <map>
 #include <utility>
 
@@ -37,6 +36,8 @@ constexpr double least_notice_s = 10, late_agent_s = 5;
 constexpr std::size_t longest_last_words = 200;
 /// Rows of a batch that are tried elsewhere go in at most so many leases, each of which names all items of the batch.
 constexpr std::size_t most_parts = 8;
+/// --ship bytes: files read and not answered for. Each lies in memory up to three times on its way.
+constexpr std::uint64_t shipped_bytes = 64u << 20;
 
 /// The last line that says something.
 std::string last_line(std::string_view text) {
@@ -59,6 +60,7 @@ ItemCourse::ItemCourse(RunControl& control)
       output_(setup_),
       counts_(static_cast<std::size_t>(control.roster().size())),
       unreadable_(counts_.size()),
+      stalls_(counts_.size()),
       grants_(counts_.size()),
       began_s_(now_s()) {}
 
@@ -69,12 +71,14 @@ void ItemCourse::plan(const std::vector<comm::Binding>& bindings) {
   options.least_credit = static_cast<std::uint32_t>(batches_in_flight(plan_->batch_size(), bindings[0].loaders));
   options.retries = static_cast<std::uint32_t>(setup_.retries);
   // Its agent ends a worker that is late; an agent that does not is given up.
-  if (setup_.item_timeout_s > 0)
+  // Where rank 0 reads the files itself its own time would count.
+  if (setup_.item_timeout_s > 0 && !setup_.ship_bytes)
     options.batch_timeout_s = std::max(2 * setup_.item_timeout_s * plan_->batch_size(), least_notice_s) + late_agent_s;
   options.node_of = nodes();
   gatherer_.emplace(plan_->items(), plan_->batch_size());
   identify(bindings[0].device >= 0);
   dispatcher_.emplace(*plan_, options, setup_.resume && !setup_.dry_run ? go_on() : std::vector<bool>());
+  if (setup_.ship_bytes && !setup_.dry_run) shipper_.emplace(control_.roster().size(), setup_.max_file_bytes, shipped_bytes);
   for (const std::string& name : setup_.item_columns) item_columns_.push_back(setup_.manifest.column(name).value());
   print_plan(setup_, *plan_, control_.roster(), bindings);
 }
@@ -127,7 +131,10 @@ void ItemCourse::describe(int rank, wire::Configure& configure) const {
 
 void ItemCourse::opened(int rank, bool again) {
   const wire::Opened& opened = *control_.roster().at(rank).opened;
-  if (!opened.columns.empty()) output_.set_columns(opened.columns);
+  if (!opened.columns.empty()) {
+    output_.set_columns(opened.columns);
+    gatherer_->set_columns(opened.columns);
+  }
   if (!again) dispatcher_->add_rank(rank);
 }
 
@@ -139,10 +146,15 @@ void ItemCourse::worker_died(int rank, const wire::Died& died) {
   const RankState& state = control_.roster().at(rank);
   dispatch::Death death;
   death.certain = died.certain != 0;
+  const bool blameless = died.stalled != 0 && input_is_away();
+  if (died.stalled != 0 && !blameless) ++stalls_[static_cast<std::size_t>(rank)];
   for (const wire::Suspect& suspect : died.suspects)
-    death.suspects.push_back({suspect.batch, row_in_batch(suspect.batch, suspect.first), suspect.rows});
+    if (!blameless) death.suspects.push_back({suspect.batch, row_in_batch(suspect.batch, suspect.first), suspect.rows});
   control_.say(fmt::format("rank {} on {}: its worker died: {}{}", rank, state.join->host, died.reason,
-                           died.retired != 0 ? "" : "; another takes its place"));
+                           blameless           ? "; no rank gets anything read: no item is charged"
+                           : died.retired != 0 ? ""
+                                               : "; another takes its place"));
+  if (shipper_) shipper_->forget(rank);
   dispatcher_->release(rank, death, [&](const dispatch::Lease& row) {
     const std::string words = last_line(died.last_words);
     fail_row(rank, row,
@@ -153,6 +165,7 @@ void ItemCourse::worker_died(int rank, const wire::Died& died) {
 
 void ItemCourse::lost(int rank, const std::string& reason, ExitCode /*code*/, bool over) {
   if (over) return; // its results are here; only its statistics are missing
+  if (shipper_) shipper_->forget(rank);
   const std::string& host = control_.roster().at(rank).join->host;
   dispatcher_->lose_rank(rank, [&](const dispatch::Lease& row) {
     fail_row(rank, row, fmt::format("it ended {} workers; the last with rank {} ({}): {}", row.attempt - 1, rank, host, reason));
@@ -164,9 +177,14 @@ void ItemCourse::lost(int rank, const std::string& reason, ExitCode /*code*/, bo
 
 bool ItemCourse::step(double now) {
   output_.check();
+  watch_input(now);
+  give_up_stalled_ranks();
   put_aside_sick_ranks();
   constexpr double pause_s = 1;
-  if (stepped_s_ > 0 && now - stepped_s_ > pause_s) dispatcher_->postpone(now - stepped_s_);
+  if (stepped_s_ > 0 && now - stepped_s_ > pause_s) {
+    dispatcher_->postpone(now - stepped_s_);
+    lively_s_ = now;
+  }
   stepped_s_ = now;
   for (const int rank : dispatcher_->overdue(now))
     control_.give_up(rank, fmt::format("its batch took longer than --item-timeout allows ({:.0f} s)", setup_.item_timeout_s));
@@ -200,12 +218,19 @@ double ItemCourse::drain_limit_s() const {
 }
 
 void ItemCourse::hand_out(double now) {
-  if (output_.full()) return; // the disk is slower than the ranks: they wait, memory does not grow
   bool any = false;
-  dispatcher_->pump(now, [&](int rank, const dispatch::Lease& lease) {
-    any = true;
-    add_to_grant(grants_[static_cast<std::size_t>(rank)], lease);
-  });
+  if (shipper_)
+    for (Shipper::Ready& ready : shipper_->take()) {
+      any = true;
+      grants_[static_cast<std::size_t>(ready.rank)].batches.push_back(std::move(ready.range));
+    }
+  if (!output_.full()) // else the disk is slower than the ranks: they wait, memory does not grow
+    dispatcher_->pump(now, [&](int rank, const dispatch::Lease& lease) {
+      wire::BatchRange range = range_of(lease);
+      if (shipper_) return shipper_->add(rank, std::move(range));
+      any = true;
+      grants_[static_cast<std::size_t>(rank)].batches.push_back(std::move(range));
+    });
   if (!any) return;
   if (first_grant_s_ == 0) first_grant_s_ = now;
   for (int rank = 0; rank < control_.roster().size(); ++rank) {
@@ -218,9 +243,9 @@ void ItemCourse::hand_out(double now) {
   }
 }
 
-void ItemCourse::add_to_grant(wire::Grant& grant, const dispatch::Lease& lease) const {
+wire::BatchRange ItemCourse::range_of(const dispatch::Lease& lease) const {
   const dispatch::BatchSpan span = plan_->span(lease.batch);
-  wire::BatchRange& range = grant.batches.emplace_back();
+  wire::BatchRange range;
   range.batch = lease.batch;
   range.first = span.first;
   range.attempt = lease.attempt + (lease.second_try() ? 1 : 0);
@@ -235,16 +260,8 @@ void ItemCourse::add_to_grant(wire::Grant& grant, const dispatch::Lease& lease) 
     item.path = setup_.manifest.path(index);
     for (std::size_t at = 0; at < item_columns_.size(); ++at)
       item.columns.emplace_back(setup_.item_columns[at], setup_.manifest.value(item_columns_[at], index));
-    if (!setup_.ship_bytes) continue;
-    // What cannot be read here is left for the worker to open by path, which gives the same reason as without shipping.
-    std::ifstream file(item.path, std::ios::binary);
-    std::error_code error;
-    const auto size = std::filesystem::file_size(item.path, error);
-    if (!file || error || size > setup_.max_file_bytes) continue;
-    item.content.resize(size);
-    file.read(item.content.data(), static_cast<std::streamsize>(size));
-    item.shipped = file.gcount() == static_cast<std::streamsize>(size);
   }
+  return range;
 }
 
 std::uint32_t ItemCourse::row_in_batch(std::uint64_t batch, std::uint64_t item) const {
@@ -271,48 +288,20 @@ void ItemCourse::on_results(int rank, wire::View block, const std::shared_ptr<vo
   const wire::BatchResult result = gatherer_->open(block);
   const std::uint32_t begin = row_in_batch(result.batch, result.first);
   // A late or second answer: the first one counts.
-  const auto lease = dispatcher_->complete(rank, result.batch, begin, now_s());
-  if (!lease) return;
+  const std::uint32_t leased = dispatcher_->rows_of(rank, result.batch, begin);
+  if (leased == 0) return;
+  if (result.rows() > leased)
+    throw wire::Malformed(fmt::format("a result of {} rows of batch {}, {} were asked for", result.rows(), result.batch, leased));
+  // A large batch comes in parts.
+  const dispatch::Lease lease =
+      dispatcher_->complete(rank, result.batch, begin, now_s(), static_cast<std::uint32_t>(result.rows())).value();
+  if (shipper_ && !dispatcher_->leases().holds(rank, result.batch)) shipper_->answered(rank, result.batch);
   const std::vector<gather::Unreadable> unreadable = gather::unreadable_rows(result, most_parts);
   std::uint32_t failed = 0;
   for (const gather::Unreadable& rows : unreadable) failed += rows.failed;
-  settled_ |= lease->second_try();
-  if (!dispatcher_->note_rows(rank, *lease, failed)) return accept(rank, result, block, owner);
-  try_elsewhere(rank, *lease, result, unreadable);
-}
-
-/// A rank that cannot read some items, or has no memory for them, is not the last word on them: another tries them, once. Its other rows
-/// are good.
-void ItemCourse::try_elsewhere(int rank, const dispatch::Lease& lease, const wire::BatchResult& result,
-                               const std::vector<gather::Unreadable>& unreadable) {
-  std::string& reason = unreadable_[static_cast<std::size_t>(rank)];
-  for (std::size_t i = 0; i < result.errors.size() && reason.empty(); ++i)
-    if (result.cause(i) != Cause::item) reason = result.errors[i].second;
-  const auto accept_rows = [&](std::size_t begin, std::size_t end) {
-    if (begin == end) return;
-    const wire::Block block = wire::make_block(wire::part_of(result, begin, end));
-    accept(rank, gatherer_->open(block.bytes), block.bytes, block.owner);
-  };
-  std::uint32_t at = 0;
-  for (const gather::Unreadable& rows : unreadable) {
-    accept_rows(at, rows.begin);
-    dispatcher_->try_elsewhere(rank, lease, {lease.batch, lease.begin + rows.begin, rows.end - rows.begin}, rows.failed, now_s());
-    at = rows.end;
-  }
-  accept_rows(at, result.rows());
-}
-
-/// A rank that fails what others can do would only be in the way.
-void ItemCourse::put_aside_sick_ranks() {
-  if (!std::exchange(settled_, false) || !stop_reason_.empty()) return;
-  for (int rank = 0; rank < control_.roster().size() && control_.roster().living() > 1; ++rank) {
-    const dispatch::RankHealth& health = dispatcher_->health();
-    if (!control_.roster().at(rank).lost.empty() || !health.fails_alone(rank)) continue;
-    const std::string reason = fmt::format("of its last {} items {} failed there by \"{}\", and others could do them",
-                                           health.done(rank), health.failed(rank), unreadable_[static_cast<std::size_t>(rank)]);
-    dispatcher_->release(rank, {}, [](const dispatch::Lease&) {}); // what it holds is not to blame
-    control_.give_up(rank, reason);
-  }
+  settled_ |= lease.second_try();
+  if (!dispatcher_->note_rows(rank, lease, failed)) return accept(rank, result, block, owner);
+  try_elsewhere(rank, lease, result, unreadable);
 }
 
 void ItemCourse::accept(int rank, const wire::BatchResult& result, wire::View block, const std::shared_ptr<void>& owner) {
@@ -323,6 +312,7 @@ void ItemCourse::accept(int rank, const wire::BatchResult& result, wire::View bl
   count.items += accepted.rows;
   count.failed += accepted.failed;
   ++count.batches;
+  stalls_[static_cast<std::size_t>(rank)] = 0;
   output_.put({rank, block, owner});
   if (gatherer_->failed() > setup_.max_failures && stop_reason_.empty()) {
     stop_reason_ = fmt::format("{} items failed, --max-failures allows {}", gatherer_->failed(), setup_.max_failures);

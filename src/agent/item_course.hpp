@@ -6,7 +6,9 @@
 #include <vector>
 
 #include "agent/course.hpp"
+#include "agent/input_probe.hpp"
 #include "agent/output.hpp"
+#include "agent/shipper.hpp"
 #include "dispatch/dispatcher.hpp"
 #include "gather/gatherer.hpp"
 #include "gather/unreadable.hpp"
@@ -37,13 +39,18 @@ class ItemCourse final : public Course {
   std::vector<int> nodes() const;
   std::vector<bool> go_on();
   void hand_out(double now);
-  void add_to_grant(wire::Grant& grant, const dispatch::Lease& lease) const;
+  wire::BatchRange range_of(const dispatch::Lease& lease) const;
   void fail_row(int rank, const dispatch::Lease& lease, const std::string& reason);
   void on_results(int rank, wire::View block, const std::shared_ptr<void>& owner);
   void accept(int rank, const wire::BatchResult& result, wire::View block, const std::shared_ptr<void>& owner);
   void try_elsewhere(int rank, const dispatch::Lease& lease, const wire::BatchResult& result,
                      const std::vector<gather::Unreadable>& unreadable);
   void put_aside_sick_ranks();
+  double quiet_since() const;
+  bool input_is_away() const;
+  void watch_input(double now);
+  std::vector<std::string> paths_to_probe();
+  void give_up_stalled_ranks();
   std::uint32_t row_in_batch(std::uint64_t batch, std::uint64_t item) const;
   void tell_failure(int rank, const gather::FailedItem& failed);
 
@@ -56,10 +63,15 @@ class ItemCourse final : public Course {
   };
   std::vector<Count> counts_;           ///< by rank, of all its workers: one that died has told nothing
   std::vector<std::string> unreadable_; ///< by rank: why it first could not read an item
-  bool settled_ = false;                ///< a second try was answered
+  std::vector<int> stalls_;             ///< by rank: workers that stalled, and were to blame, with nothing done between
+  InputProbe probe_;
+  std::uint64_t probed_items_ = 0;
+  double probed_s_ = 0, lively_s_ = 0;
+  bool settled_ = false; ///< a second try was answered
   std::optional<dispatch::Plan> plan_;
   std::optional<dispatch::Dispatcher> dispatcher_;
   std::optional<gather::Gatherer> gatherer_;
+  std::optional<Shipper> shipper_;        ///< --ship bytes
   std::vector<wire::Grant> grants_;       ///< by rank: being put together
   std::vector<std::size_t> item_columns_; ///< indices into the manifest
   write::Identity identity_;

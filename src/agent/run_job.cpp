@@ -37,6 +37,15 @@ std::uint64_t parse_max_failures(const std::string& text, std::uint64_t items) {
   return static_cast<std::uint64_t>(rest.empty() ? value : value / 100 * static_cast<double>(items));
 }
 
+double parse_item_timeout(const std::string& text) {
+  if (text == "auto") return by_times_seen;
+  double value = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+  if (error != std::errc() || end != text.data() + text.size() || !(value >= 0 && value < 1e9))
+    throw usage_error(fmt::format("--item-timeout {}: auto, or seconds; 0: for ever", text));
+  return value;
+}
+
 ModelLoad parse_load(const std::string& text) {
   if (text == "staged") return ModelLoad::staged;
   if (text == "staggered") return ModelLoad::staggered;
@@ -101,7 +110,7 @@ RunSetup prepare_run(const std::string& job_name, const Job& job, const cli::Res
   setup.max_file_bytes = static_cast<std::uint64_t>(config.get<double>("max-file-bytes"));
   setup.dry_run = config.get<bool>("dry-run");
   setup.retries = config.get<int>("retries");
-  setup.item_timeout_s = config.get<double>("item-timeout");
+  setup.item_timeout_s = parse_item_timeout(config.get<std::string>("item-timeout"));
   setup.stall_timeout_s = config.get<double>("stall-timeout");
   setup.max_restarts = config.get<int>("max-restarts");
   [[maybe_unused]] const Faults checked(config.get<std::string>("fault"), -1); // what is wrong with them is said before any work

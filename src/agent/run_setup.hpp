@@ -22,6 +22,9 @@ enum class ModelLoad : std::uint8_t {
   independent, ///< all at once
 };
 
+/// --item-timeout auto.
+inline constexpr double by_times_seen = -1;
+
 struct RunSetup {
   std::string job_name;
   const Job* job = nullptr;
@@ -46,7 +49,7 @@ struct RunSetup {
   std::uint64_t max_file_bytes = 0; ///< of a shipped file
   bool dry_run = false;
   int retries = 2;
-  double item_timeout_s = 0, stall_timeout_s = 60;
+  double item_timeout_s = by_times_seen, stall_timeout_s = 60;
   int max_restarts = 5;
   std::uint64_t max_failures = ~0ull; ///< items
   std::string progress = "auto";

@@ -1,5 +1,6 @@
 #include "agent/status_keeper.hpp"
 
+#include <fmt/format.h>
 #include <unistd.h>
 
 #include <cstdlib>
@@ -10,6 +11,11 @@
 
 namespace mgpu::agent {
 
+namespace {
+/// Shorter than the other ranks wait for rank 0's word.
+constexpr double patience_s = 10;
+} // namespace
+
 void StatusKeeper::begin(const std::string& output, const std::string& host) {
   output_ = output;
   if (const char* token = std::getenv(launch::token_variable); token != nullptr) status_.token = token;
@@ -19,12 +25,13 @@ void StatusKeeper::begin(const std::string& output, const std::string& host) {
 
 void StatusKeeper::running() {
   write(true);
+  disk_.drain(patience_s);
 }
 
 void StatusKeeper::beat() {
   constexpr double interval_s = 5;
   const double now = now_s();
-  if (!written_ || now - beat_s_ < interval_s) return;
+  if (!*written_ || now - beat_s_ < interval_s || !disk_.idle()) return;
   beat_s_ = now;
   ++status_.beat;
   write(false);
@@ -32,23 +39,26 @@ void StatusKeeper::beat() {
 
 void StatusKeeper::done(int exit_code, bool lost_machines) {
   const bool began = exit_code != static_cast<int>(ExitCode::usage);
-  if (status_.token.empty() && !began && written_) ::unlink(launch::status_path(output_).c_str());
-  if (status_.token.empty() && (!began || !written_)) return; // nothing to tell, and nobody asked
+  if (status_.token.empty() && !began && *written_) disk_.post([path = launch::status_path(output_)] { ::unlink(path.c_str()); });
+  if (status_.token.empty() && (!began || !*written_)) return; // nothing to tell, and nobody asked
   status_.done = true;
   status_.exit_code = exit_code;
   status_.lost_machines = lost_machines;
   write(true);
+  if (!disk_.drain(patience_s))
+    print_warning(fmt::format("{} cannot be written: its folder does not answer", launch::status_path(output_)));
 }
 
 void StatusKeeper::write(bool durable) {
   if (output_.empty()) return;
-  try {
-    launch::write_status(output_, status_, durable);
-    written_ = true;
-  } catch (const Error& error) {
-    if (!warned_) print_warning(error.what());
-    warned_ = true;
-  }
+  disk_.post([output = output_, status = status_, durable, written = written_, warned = warned_] {
+    try {
+      launch::write_status(output, status, durable);
+      *written = true;
+    } catch (const Error& error) {
+      if (!warned->exchange(true)) print_warning(error.what());
+    }
+  });
 }
 
 } // namespace mgpu::agent

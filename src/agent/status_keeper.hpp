@@ -1,8 +1,11 @@
 #pragma once
 // Rank 0's words to whoever watches the run from outside: OUTPUT.status.json.
+#include <atomic>
+#include <memory>
 #include <string>
 
 #include "launch/status.hpp"
+#include "support/background.hpp"
 
 namespace mgpu::agent {
 
@@ -25,7 +28,9 @@ class StatusKeeper {
 
   std::string output_;
   launch::Status status_;
-  bool written_ = false, warned_ = false;
+  std::shared_ptr<std::atomic<bool>> written_ = std::make_shared<std::atomic<bool>>(false),
+                                     warned_ = std::make_shared<std::atomic<bool>>(false);
+  Background disk_; ///< the folder may stall, the loop that beats must not
   double beat_s_ = 0;
 };
 

@@ -91,7 +91,7 @@ void TrainingCourse::describe(int rank, wire::Configure& configure) const {
   configure.rank = number_[static_cast<std::size_t>(rank)];
   configure.world_size = ranks_;
   configure.stall_timeout_s = setup_.stall_timeout_s;
-  configure.item_timeout_s = setup_.item_timeout_s;
+  configure.item_timeout_s = std::max(setup_.item_timeout_s, 0.0); // its ranks wait for each other, and that ends
   // Ranks that miss the one that died end as well: who is to blame, and how often, is counted here.
   if (setup_.max_restarts > 0) configure.max_restarts = std::numeric_limits<std::int32_t>::max();
   // Enough to keep the loaders busy while one is computed.

@@ -98,8 +98,10 @@ void WorkerKeeper::watch(double now) {
   if (!late_.empty()) return; // it is being ended
   if (told_s_ > 0 && now - told_s_ > obeys_within_s) return end_late("did not end when it was told to", {}, now);
   if (!failure_.empty() && now - failed_s_ > obeys_within_s) return end_late(failure_, worker_->flight().read(), now);
-  if (auto late = watch_.look({worker_->flight(), [this] { return worker_->effort(); }, opened_, !uuid_.empty()}, now))
+  if (auto late = watch_.look({worker_->flight(), [this] { return worker_->effort(); }, opened_, !uuid_.empty()}, now)) {
+    stalled_ = late->stalled;
     return end_late(std::move(late->reason), std::move(late->suspects), now);
+  }
   warm_spare(now);
   if (spare_ != nullptr)
     spare_->poll([this](Type type, wire::View payload, const std::shared_ptr<void>&) {
@@ -162,6 +164,7 @@ bool WorkerKeeper::replace_dead(const OnWorkerFrame& handle, double now) {
   failure_.clear();
   late_.clear();
   late_suspects_.clear();
+  stalled_ = false;
   told_s_ = 0;
   watch_.begin();
   looked_s_ = now;
@@ -179,7 +182,8 @@ void WorkerKeeper::count(const wire::Died& died) {
   std::uint64_t rows = 0;
   for (const wire::Suspect& suspect : died.suspects) rows += suspect.rows;
   const bool narrows = rows > 0 && rows < suspected_rows_ && !speaks_of_device(died);
-  if (told_s_ == 0 && !narrows) ++deaths_;
+  // A stall may be the server's on which all files lie: rank 0 sees the others, and counts.
+  if (told_s_ == 0 && !narrows && died.stalled == 0) ++deaths_;
   suspected_rows_ = rows;
 }
 
@@ -203,6 +207,7 @@ wire::Died WorkerKeeper::describe(const std::string& end) const {
   if (!late_.empty()) {
     died.reason = late_;
     died.spoke = failure_.empty() ? 0 : 1;
+    died.stalled = stalled_ ? 1 : 0;
     suspects = late_suspects_;
     died.certain = suspects.size() == 1 && failure_.empty() ? 1 : 0;
   } else if (crash && crash->activity) {

@@ -77,6 +77,7 @@ class WorkerKeeper final : public WorkerLink {
   double failed_s_ = 0;
   std::string late_; ///< why we killed it
   std::vector<wire::Activity> late_suspects_;
+  bool stalled_ = false; ///< it was late because it waited for files
   double late_s_ = 0;
 };
 

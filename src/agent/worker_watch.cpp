@@ -18,6 +18,9 @@ constexpr double least_silence_s = 10;
 constexpr double idle_cpu = 0.01; ///< of a core
 constexpr std::uint64_t idle_io_bytes = 1'000'000;
 
+/// --item-timeout auto: a model that loops has an end, one that is slow has its time.
+constexpr double times_the_median = 100, least_limit_s = 600, limit_at_first_s = 3600;
+
 /// The first of them.
 std::string names_of(const std::vector<wire::Activity>& activities) {
   return activities.size() == 1 ? name_of(activities.front())
@@ -29,6 +32,8 @@ std::string names_of(const std::vector<wire::Activity>& activities) {
 std::string name_of(const wire::Activity& activity) {
   const std::uint64_t last = activity.first + activity.rows - 1;
   const char* doing = activity.doing == Doing::running                ? "running"
+                      : activity.doing == Doing::collecting           ? "collecting"
+                      : activity.doing == Doing::encoding             ? "writing the results of"
                       : activity.doing == Doing::preparing_validation ? "preparing validation"
                                                                       : "preparing";
   return activity.rows == 1 ? fmt::format("{} item {}", doing, activity.first)
@@ -65,15 +70,23 @@ std::optional<WorkerWatch::Late> WorkerWatch::look(const Facts& worker, double n
   if (limits_.stall_timeout_s > 0) {
     if (auto late = look_for_idle(worker, now)) return late;
   }
-  if (limits_.item_timeout_s <= 0) return std::nullopt;
+  if (limits_.item_timeout_s == 0) return std::nullopt;
   for (const wire::Activity& activity : worker.flight.read()) {
-    // A batch that was cut is computed whole: its other rows are zeros.
-    const double limit_s =
-        limits_.item_timeout_s * (activity.doing == Doing::running ? static_cast<double>(limits_.batch_size) : 1);
-    if (now - std::max(activity.since_s, awake_s_) > limit_s)
-      return Late{fmt::format("{} took longer than --item-timeout allows ({:g} s)", name_of(activity), limit_s), {activity}};
+    const double limit = limit_s(activity, worker.flight);
+    if (now - std::max(activity.since_s, awake_s_) > limit)
+      return Late{fmt::format("{} took longer than --item-timeout {}allows ({:g} s)", name_of(activity),
+                              limits_.item_timeout_s < 0 ? "auto " : "", limit),
+                  {activity}};
   }
   return std::nullopt;
+}
+
+double WorkerWatch::limit_s(const wire::Activity& activity, const wire::FlightBoard& flight) const {
+  const bool one_item = activity.doing == Doing::preparing || activity.doing == Doing::preparing_validation;
+  // A batch that was cut is computed whole: its other rows are zeros.
+  if (limits_.item_timeout_s > 0) return limits_.item_timeout_s * (one_item ? 1 : static_cast<double>(limits_.batch_size));
+  const double typical_s = flight.typical_s(one_item ? Doing::preparing : Doing::running);
+  return typical_s > 0 ? std::max(least_limit_s, times_the_median * typical_s) : limit_at_first_s;
 }
 
 /// A worker that has had the same in hand for so long and did nothing at all, neither computed nor read, stands still: a lock that is
@@ -95,7 +108,9 @@ std::optional<WorkerWatch::Late> WorkerWatch::look_for_idle(const Facts& worker,
   if (effort_s_ > 0 && idle)
     return Late{fmt::format("did nothing for {:g} s while {} (--stall-timeout)", limits_.stall_timeout_s,
                             worker.opened ? names_of(in_hand) : "opening the model"),
-                in_hand};
+                in_hand, worker.opened && std::all_of(in_hand.begin(), in_hand.end(), [](const wire::Activity& each) {
+                           return each.doing == Doing::preparing;
+                         })};
   effort_ = effort;
   effort_s_ = now;
   return std::nullopt;

@@ -16,12 +16,13 @@ std::string name_of(const wire::Activity& activity);
 class WorkerWatch {
  public:
   struct Limits {
-    double item_timeout_s = 0, stall_timeout_s = 0; ///< 0: none
+    double item_timeout_s = 0, stall_timeout_s = 0; ///< 0: none; item_timeout_s < 0: by the times that the worker sees
     std::int64_t batch_size = 1;
   };
   struct Late {
     std::string reason;
     std::vector<wire::Activity> suspects;
+    bool stalled = false; ///< it waited for files
   };
   /// What is known of the worker.
   struct Facts {
@@ -41,6 +42,7 @@ class WorkerWatch {
 
  private:
   double longest_silence_s() const;
+  double limit_s(const wire::Activity& activity, const wire::FlightBoard& flight) const;
   std::optional<Late> look_for_idle(const Facts& worker, double now);
 
   Limits limits_;

@@ -27,6 +27,7 @@ struct LoadedBatch {
   std::vector<std::string> errors; ///< [B] "" or why the row failed
   std::vector<Cause> causes;       ///< [B] of `errors`
   std::vector<float> seconds;      ///< [B] loading; the engine adds the run's share
+  std::int64_t bytes = 0;          ///< without a RowSpec: memory of its rows or of `input`
   InputBuffer* buffer = nullptr;   ///< with a RowSpec, what `input` is a view of
   std::chrono::steady_clock::time_point granted;
 

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <iterator>
 
 #include "mgpu/error.hpp"
 #include "model/reason.hpp"
@@ -26,6 +27,70 @@ constexpr int first_loader_thread = 2; ///< thread id in the trace
 
 /// Why a row that is not wanted is no good row; nobody reads it.
 constexpr const char* not_wanted = "not wanted";
+
+std::int64_t bytes_of(const torch::Tensor& tensor) {
+  return tensor.defined() ? static_cast<std::int64_t>(tensor.nbytes()) : 0;
+}
+
+void collate_rows(LoadedBatch& batch, const AllocateHost& allocate) {
+  try {
+    Collated collated = collate(batch.samples, batch.errors, allocate);
+    batch.input = std::move(collated.input);
+    batch.lengths = std::move(collated.lengths);
+  } catch (const std::exception& error) {
+    for (std::size_t row = 0; row < batch.rows(); ++row)
+      if (batch.ok(row)) batch.fail(row, std::string("no memory to collect the batch: ") + error.what(), cause_of(error));
+  }
+  for (Sample& sample : batch.samples) sample.input = torch::Tensor();
+  batch.bytes = bytes_of(batch.input);
+}
+
+/// Rows [begin, end) as a batch of their own.
+std::unique_ptr<LoadedBatch> rows_of(LoadedBatch& batch, std::size_t begin, std::size_t end) {
+  auto part = std::make_unique<LoadedBatch>();
+  const auto move_rows = [&](auto& from, auto& to) {
+    to.assign(std::make_move_iterator(from.begin() + static_cast<std::ptrdiff_t>(begin)),
+              std::make_move_iterator(from.begin() + static_cast<std::ptrdiff_t>(end)));
+  };
+  part->range.batch = batch.range.batch;
+  part->range.first = batch.range.first + begin;
+  part->range.attempt = batch.range.attempt;
+  part->range.epoch = batch.range.epoch;
+  move_rows(batch.range.items, part->range.items);
+  move_rows(batch.samples, part->samples);
+  move_rows(batch.errors, part->errors);
+  move_rows(batch.causes, part->causes);
+  move_rows(batch.seconds, part->seconds);
+  part->granted = batch.granted;
+  return part;
+}
+
+/// Cuts a batch whose padded rows would take more than `most_bytes` into consecutive parts that do not, as far as single rows allow.
+/// Where it is cut depends on its rows alone. Empty: it is small enough.
+std::vector<std::unique_ptr<LoadedBatch>> cut(LoadedBatch& batch, std::int64_t most_bytes) {
+  const bool whole = batch.range.wanted_rows == 0;
+  const std::size_t first = whole ? 0 : batch.range.wanted_begin;
+  const std::size_t last = whole ? batch.rows() : std::min<std::size_t>(first + batch.range.wanted_rows, batch.rows());
+  const auto row_bytes = [&](std::size_t row) { return batch.ok(row) ? bytes_of(batch.samples[row].input) : 0; };
+  std::int64_t longest = 0;
+  for (std::size_t row = 0; row < batch.rows(); ++row) longest = std::max(longest, row_bytes(row));
+  std::vector<std::unique_ptr<LoadedBatch>> parts;
+  if (longest * static_cast<std::int64_t>(batch.rows()) <= most_bytes) return parts;
+  std::size_t begin = first;
+  longest = 0;
+  for (std::size_t row = first; row < last; ++row) {
+    const std::int64_t with = std::max(longest, row_bytes(row));
+    if (row > begin && with * static_cast<std::int64_t>(row + 1 - begin) > most_bytes) {
+      parts.push_back(rows_of(batch, begin, row));
+      begin = row;
+      longest = row_bytes(row);
+    } else {
+      longest = with;
+    }
+  }
+  parts.push_back(rows_of(batch, begin, last));
+  return parts;
+}
 
 } // namespace
 
@@ -101,6 +166,8 @@ std::unique_ptr<LoadedBatch> Prefetch::fresh_batch() {
 
 bool Prefetch::claimable() const {
   if (next_claim_ >= entries_.size()) return false;
+  // What the consumer waits for is loaded whatever it takes.
+  if (settings_.bytes > 0 && held_bytes_ >= settings_.bytes && next_claim_ > 0) return false;
   return entries_[next_claim_]->started || !settings_.row_spec || !free_buffers_.empty();
 }
 
@@ -160,24 +227,57 @@ void Prefetch::loader(int index) {
     load_ns_ += std::chrono::duration_cast<std::chrono::nanoseconds>(end - begin).count();
     trace_.span("load", trace_thread, batch.range.batch, begin, end);
 
+    std::int64_t bytes = 0;
+    for (std::size_t row = mine.begin; row < mine.end && !settings_.row_spec; ++row) bytes += bytes_of(batch.samples[row].input);
+
     lock.lock();
+    batch.bytes += bytes;
+    held_bytes_ += bytes;
     mine.entry->done += mine.end - mine.begin;
     if (mine.entry->done < batch.rows()) continue;
     if (!settings_.row_spec) {
       lock.unlock();
-      try {
-        Collated collated = collate(batch.samples, batch.errors, settings_.allocate);
-        batch.input = std::move(collated.input);
-        batch.lengths = std::move(collated.lengths);
-      } catch (const std::exception& error) {
-        for (std::string& reason : batch.errors)
-          if (reason.empty()) reason = std::string("no memory to collect the batch: ") + error.what();
-      }
-      for (Sample& sample : batch.samples) sample.input = torch::Tensor();
+      collect(*mine.entry, slot);
       lock.lock();
     }
     mine.entry->loaded = true;
     if (!entries_.empty() && entries_.front().get() == mine.entry) batch_ready_.notify_one();
+  }
+}
+
+/// Pads the rows of an entry into one batch, or into several where one would be too large.
+void Prefetch::collect(Entry& entry, wire::FlightSlot* slot) {
+  std::vector<std::unique_ptr<LoadedBatch>> parts;
+  const std::int64_t rows_bytes = entry.batch->bytes;
+  const wire::BatchRange& range = entry.batch->range;
+  if (slot != nullptr && settings_.doing == wire::Doing::preparing && settings_.inference)
+    slot->begin(wire::Doing::collecting, range.batch, range.first + range.wanted_begin,
+                range.wanted_rows == 0 ? static_cast<std::uint32_t>(range.items.size()) : range.wanted_rows,
+                seconds(Clock::now().time_since_epoch()));
+  if (settings_.bytes > 0) parts = cut(*entry.batch, settings_.bytes);
+  if (parts.empty())
+    collate_rows(*entry.batch, settings_.allocate);
+  else
+    for (const auto& part : parts) collate_rows(*part, settings_.allocate);
+  if (slot != nullptr) slot->end();
+
+  const std::lock_guard lock(mutex_);
+  held_bytes_ -= rows_bytes;
+  if (parts.empty()) {
+    held_bytes_ += entry.batch->bytes;
+    return;
+  }
+  for (const auto& part : parts) held_bytes_ += part->bytes;
+  const auto at = std::find_if(entries_.begin(), entries_.end(), [&](const auto& each) { return each.get() == &entry; });
+  const auto place = at - entries_.begin() + 1;
+  entry.batch = std::move(parts.front());
+  for (std::size_t i = 1; i < parts.size(); ++i) {
+    auto more = std::make_unique<Entry>();
+    more->batch = std::move(parts[i]);
+    more->claimed = more->done = more->batch->rows();
+    more->started = more->loaded = true;
+    entries_.insert(entries_.begin() + place + static_cast<std::ptrdiff_t>(i) - 1, std::move(more));
+    ++next_claim_; // it stands behind this entry, whose rows are all claimed
   }
 }
 
@@ -256,10 +356,11 @@ void Prefetch::recycle(std::unique_ptr<LoadedBatch> batch) {
   InputBuffer* buffer = std::exchange(batch->buffer, nullptr);
   {
     const std::lock_guard lock(mutex_);
+    held_bytes_ -= std::exchange(batch->bytes, 0);
     if (buffer != nullptr) free_buffers_.push_back(buffer);
     if (spare_.size() < settings_.buffers + 2) spare_.push_back(std::move(batch));
   }
-  if (buffer != nullptr) work_ready_.notify_all();
+  if (buffer != nullptr || settings_.bytes > 0) work_ready_.notify_all();
 }
 
 Prefetch::Waits Prefetch::waits() const {

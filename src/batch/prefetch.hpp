@@ -28,6 +28,9 @@ class Prefetch {
     AllocateHost allocate;
     wire::FlightBoard* flight = nullptr;        ///< where loaders note what they are at; may be null
     wire::Doing doing = wire::Doing::preparing; ///< what they note
+    /// Without a RowSpec: no further rows are prepared while this much is loaded, and a batch that padding would make larger is given in
+    /// parts. 0: no limit.
+    std::int64_t bytes = 0;
     bool inference = true; ///< false: rows are made for autograd, which refuses tensors made in inference mode
   };
   /// Where a consumer's waiting went between the first grant and the last batch, seconds.
@@ -79,6 +82,7 @@ class Prefetch {
   bool claimable() const;
   Claim claim(double row_s);
   void start(Entry& entry);
+  void collect(Entry& entry, wire::FlightSlot* slot);
   void prepare_row(LoadedBatch& batch, std::size_t row, wire::FlightSlot* slot);
   void load_row(LoadedBatch& batch, std::size_t row);
   std::unique_ptr<LoadedBatch> pop_front();
@@ -90,6 +94,7 @@ class Prefetch {
   mutable std::mutex mutex_;
   std::condition_variable work_ready_, batch_ready_;
   std::deque<std::unique_ptr<Entry>> entries_; ///< in the order added
+  std::int64_t held_bytes_ = 0;                ///< of rows and batches in hand, with Settings::bytes
   std::size_t next_claim_ = 0;                 ///< index in entries_ of the first with unclaimed rows
   std::vector<std::unique_ptr<InputBuffer>> buffers_;
   std::vector<InputBuffer*> free_buffers_;

@@ -37,9 +37,10 @@ const std::vector<OptionSpec>& common_options() {
       {"verify", false, "with --resume: compare all finished rows with the journal, not only the last ones"},
       {"overwrite", false, "replace an existing output file"},
       {"retries", 2, "how often an item that killed or hung its worker is tried again, before it counts as failed", "N"},
-      {"item-timeout", 0.0,
-       "seconds an item may take before its worker is replaced; a batch: as many times that as it has items; 0: for ever",
-       "SECONDS"},
+      {"item-timeout", "auto",
+       "seconds an item may take before its worker is replaced; a batch: as many times that as it has items; 0: for ever; auto: "
+       "100 times the median seen, at least 10 minutes (an hour before any was seen)",
+       "SECONDS|auto"},
       {"stall-timeout", 60.0,
        "seconds a worker may give no sign of life, or do nothing with an item in hand, before it is replaced; 0: for ever",
        "SECONDS"},
@@ -48,6 +49,8 @@ const std::vector<OptionSpec>& common_options() {
       {"max-failures", "", "stop when more items than this have failed", "N|P%"},
       {"max-pixels", 200e6, "larger pictures fail before they are decoded", "N"},
       {"max-audio-seconds", 14400.0, "longer recordings fail before they are decoded", "SECONDS"},
+      {"prefetch-bytes", 2e9, "recordings: what is loaded ahead; a batch that padding would make larger goes through in parts",
+       "N"},
       {"max-file-bytes", 4e9, "larger files fail before they are read", "N"},
       {"progress", "auto", "bar on a terminal, a plain line every 10 s elsewhere", "HOW", {"auto", "bar", "plain", "none"}},
       {"log-dir", "", "folder for one log a rank", "FOLDER"},
@@ -63,7 +66,7 @@ const std::vector<OptionSpec>& common_options() {
 
 bool changes_results(std::string_view option) {
   // --input, --model and --batch-size count, too: by what they come to, not by what was typed.
-  constexpr std::array<std::string_view, 4> names{"dtype", "max-pixels", "max-audio-seconds", "max-file-bytes"};
+  constexpr std::array<std::string_view, 5> names{"dtype", "max-pixels", "max-audio-seconds", "max-file-bytes", "prefetch-bytes"};
   return std::find(names.begin(), names.end(), option) != names.end();
 }
 

@@ -221,7 +221,8 @@ void Dispatcher::pump_by_cost(double now_s, const std::function<void(int, const 
   }
 }
 
-std::optional<Lease> Dispatcher::complete(int rank, std::uint64_t batch, std::uint32_t begin, double now_s) {
+std::optional<Lease> Dispatcher::complete(int rank, std::uint64_t batch, std::uint32_t begin, double now_s, std::uint32_t rows) {
+  if (rows > 0 && rows < leases_.rows_of(rank, batch, begin)) return leases_.end_rows(rank, batch, begin, rows);
   const double began_s = leases_.front_since_s(rank);
   const auto lease = leases_.end(rank, batch, begin, now_s);
   if (!lease) return std::nullopt;

@@ -46,8 +46,8 @@ class Dispatcher {
   /// Grants what can be granted now: calls `grant(rank, lease)` for each.
   void pump(double now_s, const std::function<void(int rank, const Lease&)>& grant);
   /// A lease came back: the rows of `batch` from `begin` on. nullopt: this rank does not hold it (late or repeated), drop the answer.
-  /// note_rows() must follow.
-  std::optional<Lease> complete(int rank, std::uint64_t batch, std::uint32_t begin, double now_s);
+  /// note_rows() must follow. `rows`: only the first rows of the lease, the others follow; 0: all.
+  std::optional<Lease> complete(int rank, std::uint64_t batch, std::uint32_t begin, double now_s, std::uint32_t rows = 0);
   /// How many rows the lease must answer; 0: the rank does not hold it.
   std::uint32_t rows_of(int rank, std::uint64_t batch, std::uint32_t begin) const { return leases_.rows_of(rank, batch, begin); }
   /// What came of the lease that complete() gave, `unreadable` of whose rows failed by reading or memory. True: they may be tried on

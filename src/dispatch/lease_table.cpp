@@ -27,10 +27,31 @@ std::optional<Lease> LeaseTable::end(int rank, std::uint64_t batch, std::uint32_
   return lease;
 }
 
+Lease LeaseTable::end_rows(int rank, std::uint64_t batch, std::uint32_t begin, std::uint32_t rows) {
+  std::deque<Lease>& held = held_[index(rank)];
+  Lease& whole =
+      *std::find_if(held.begin(), held.end(), [=](const Lease& lease) { return lease.batch == batch && lease.begin == begin; });
+  Lease part = whole;
+  part.rows = rows;
+  part.cost = whole.cost * rows / whole.rows;
+  part.unreadable = std::min(whole.unreadable, rows);
+  whole.begin += rows;
+  whole.rows -= rows;
+  whole.cost -= part.cost;
+  whole.unreadable -= part.unreadable;
+  cost_[index(rank)] -= part.cost;
+  return part;
+}
+
 std::uint32_t LeaseTable::rows_of(int rank, std::uint64_t batch, std::uint32_t begin) const {
   for (const Lease& lease : held_[index(rank)])
     if (lease.batch == batch && lease.begin == begin) return lease.rows;
   return 0;
+}
+
+bool LeaseTable::holds(int rank, std::uint64_t batch) const {
+  return std::any_of(held_[index(rank)].begin(), held_[index(rank)].end(),
+                     [=](const Lease& lease) { return lease.batch == batch; });
 }
 
 std::vector<Lease> LeaseTable::end_all(int rank) {

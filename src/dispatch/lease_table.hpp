@@ -31,6 +31,8 @@ class LeaseTable {
   void add(int rank, const Lease& lease);
   /// Ends the lease of `batch` that begins at row `begin`; nullopt if `rank` does not hold it (a late or repeated answer).
   std::optional<Lease> end(int rank, std::uint64_t batch, std::uint32_t begin, double now_s);
+  /// Ends the first `rows` rows of a lease that has more: what is left begins behind them.
+  Lease end_rows(int rank, std::uint64_t batch, std::uint32_t begin, std::uint32_t rows);
   /// Ends all leases of a rank, in order.
   std::vector<Lease> end_all(int rank);
 
@@ -45,6 +47,8 @@ class LeaseTable {
   }
   /// Rows of the lease of `batch` that begins at row `begin`; 0 if `rank` does not hold it.
   std::uint32_t rows_of(int rank, std::uint64_t batch, std::uint32_t begin) const;
+  /// The rank holds any part of the batch.
+  bool holds(int rank, std::uint64_t batch) const;
   const std::deque<Lease>& of(int rank) const { return held_[index(rank)]; }
 
  private:

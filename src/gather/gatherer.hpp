@@ -26,7 +26,9 @@ class Gatherer {
  public:
   explicit Gatherer(std::uint64_t items, std::uint32_t batch_size) : items_(items), batch_size_(batch_size) {}
 
-  /// Reads a block's head and checks that it is whole and speaks of rows of the manifest; throws Error otherwise.
+  /// What results must have; before the first with a good row.
+  void set_columns(std::vector<ColumnSpec> columns) { columns_ = std::move(columns); }
+  /// Reads a block's head and checks that it is whole, speaks of rows of the manifest and has the columns; throws wire::Malformed otherwise.
   wire::BatchResult open(wire::View block) const;
   /// Counts an opened block; calls `failed` for each failed row.
   Accepted count(const wire::BatchResult& result, const std::function<void(const FailedItem&)>& failed);
@@ -42,6 +44,9 @@ class Gatherer {
   std::uint64_t flagged() const { return flagged_; }
 
  private:
+  void check_columns(const wire::BatchResult& result) const;
+
+  std::vector<ColumnSpec> columns_;
   std::uint64_t items_;
   std::uint32_t batch_size_;
   std::uint64_t done_ = 0, failed_ = 0, flagged_ = 0;

@@ -182,6 +182,46 @@ Batch BatchRunner::view(const RanBatch& ran, std::size_t begin, std::size_t end)
   return batch;
 }
 
+namespace {
+
+std::vector<Piece> pieces_of(const std::vector<Piece>& pieces, std::size_t from, std::size_t to) {
+  std::vector<Piece> parts;
+  for (const Piece& piece : pieces) {
+    const std::size_t begin = std::max(piece.begin, from), end = std::min(piece.end, to);
+    if (begin >= end) continue;
+    const auto skipped = static_cast<std::ptrdiff_t>(begin - piece.begin), rows = static_cast<std::ptrdiff_t>(end - begin);
+    Piece part{begin - from, end - from, {}};
+    for (const Piece::Column& column : piece.columns) {
+      Piece::Column& mine = part.columns.emplace_back();
+      if (column.fixed.defined()) mine.fixed = column.fixed.narrow(0, skipped, rows);
+      if (!column.ragged.empty()) mine.ragged.assign(column.ragged.begin() + skipped, column.ragged.begin() + skipped + rows);
+      if (!column.text.empty()) mine.text.assign(column.text.begin() + skipped, column.text.begin() + skipped + rows);
+    }
+    parts.push_back(std::move(part));
+  }
+  return parts;
+}
+
+} // namespace
+
+RanBatch rows_of(const RanBatch& ran, std::size_t begin, std::size_t end) {
+  const LoadedBatch& batch = *ran.batch;
+  RanBatch part;
+  part.batch = std::make_unique<LoadedBatch>();
+  part.batch->range.batch = batch.range.batch;
+  part.batch->range.first = batch.range.first + begin;
+  part.batch->range.attempt = batch.range.attempt;
+  const auto copy_rows = [&](const auto& from, auto& to) {
+    to.assign(from.begin() + static_cast<std::ptrdiff_t>(begin), from.begin() + static_cast<std::ptrdiff_t>(end));
+  };
+  part.batch->range.items.resize(end - begin); // only their number is asked for
+  copy_rows(batch.errors, part.batch->errors);
+  copy_rows(batch.causes, part.batch->causes);
+  copy_rows(batch.seconds, part.batch->seconds);
+  part.pieces = pieces_of(ran.pieces, begin, end);
+  return part;
+}
+
 void keep_wanted(RanBatch& ran) {
   LoadedBatch& batch = *ran.batch;
   wire::BatchRange& range = batch.range;
@@ -197,22 +237,7 @@ void keep_wanted(RanBatch& ran) {
   keep(batch.errors); // last: its size says how many rows there were
   range.first += from;
   range.wanted_begin = range.wanted_rows = 0;
-
-  std::vector<Piece> pieces;
-  for (Piece& piece : ran.pieces) {
-    const std::size_t begin = std::max(piece.begin, from), end = std::min(piece.end, to);
-    if (begin >= end) continue;
-    const auto skipped = static_cast<std::ptrdiff_t>(begin - piece.begin), rows = static_cast<std::ptrdiff_t>(end - begin);
-    Piece part{begin - from, end - from, {}};
-    for (Piece::Column& column : piece.columns) {
-      Piece::Column& mine = part.columns.emplace_back();
-      if (column.fixed.defined()) mine.fixed = column.fixed.narrow(0, skipped, rows);
-      if (!column.ragged.empty()) mine.ragged.assign(column.ragged.begin() + skipped, column.ragged.begin() + skipped + rows);
-      if (!column.text.empty()) mine.text.assign(column.text.begin() + skipped, column.text.begin() + skipped + rows);
-    }
-    pieces.push_back(std::move(part));
-  }
-  ran.pieces = std::move(pieces);
+  ran.pieces = pieces_of(ran.pieces, from, to);
 }
 
 std::vector<torch::Tensor> BatchRunner::rows_to_host(const std::vector<torch::Tensor>& rows) {

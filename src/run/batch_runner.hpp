@@ -39,6 +39,8 @@ struct RanBatch {
 
 /// Leaves of a batch that was cut only the rows that are wanted.
 void keep_wanted(RanBatch& ran);
+/// Rows [begin, end) of a batch that has run, as one of their own; without its items.
+RanBatch rows_of(const RanBatch& ran, std::size_t begin, std::size_t end);
 
 /// Calls Work::run. A batch that throws is halved, again and again, down to single rows, so that only rows that fail alone are lost,
 /// always in the same way for the same batch. After running out of memory later batches go through in pieces of the size that fitted, which

@@ -1,5 +1,7 @@
 #include "run/result_sender.hpp"
 
+#include <fmt/format.h>
+
 #include <memory>
 #include <numeric>
 
@@ -42,8 +44,6 @@ void ResultSender::describe_rows(const RanBatch& ran, double run_s) {
     result_.errors.emplace_back(static_cast<std::uint32_t>(row), reasons_.emplace_back(one_line(batch.errors[row])));
     result_.causes.push_back(batch.causes[row]);
   }
-  items_ += rows;
-  failed_ += reasons_.size();
   result_.batch = batch.range.batch;
   result_.first = batch.range.first;
   result_.attempt = batch.range.attempt;
@@ -94,10 +94,28 @@ void ResultSender::add(const RanBatch& ran, const std::vector<ColumnSpec>& colum
   describe_rows(ran, run_s);
   describe_columns(ran, columns);
   const std::size_t size = wire::encoded_size(result_);
+  if (size > largest_block_) return add_parts(ran, columns, run_s, size);
+  items_ += ran.batch->rows();
+  failed_ += reasons_.size();
   const auto range = room(size);
   if (!range) return send_inline(ran, columns, size);
   fill(ran, columns, ring_.data() + range->offset);
   pending_.push_back({range->offset, size});
+}
+
+/// Rank 0 takes a batch in parts, too. A row that is too large by itself fails.
+void ResultSender::add_parts(const RanBatch& ran, const std::vector<ColumnSpec>& columns, double run_s, std::size_t size) {
+  const std::size_t rows = ran.batch->rows(), middle = rows / 2;
+  if (rows > 1) {
+    const double share = static_cast<double>(middle) / static_cast<double>(rows);
+    add(rows_of(ran, 0, middle), columns, run_s * share);
+    return add(rows_of(ran, middle, rows), columns, run_s * (1 - share));
+  }
+  RanBatch failed = rows_of(ran, 0, 1);
+  if (!failed.batch->ok(0)) throw Error("a failed row does not fit into a result"); // its reason is cut, its columns are blank
+  failed.batch->fail(0, fmt::format("its result takes {} bytes, limit {}", size, largest_block_), Cause::item);
+  failed.pieces.clear();
+  add(failed, columns, run_s);
 }
 
 void ResultSender::send_inline(const RanBatch& ran, const std::vector<ColumnSpec>& columns, std::size_t size) {

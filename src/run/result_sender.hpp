@@ -16,7 +16,9 @@ namespace mgpu {
 /// release() may come from another.
 class ResultSender {
  public:
-  ResultSender(wire::Channel& channel, wire::SharedMemory& ring) : channel_(channel), ring_(ring), allocator_(ring.size()) {}
+  /// `largest_block`: a result that would be larger is sent in parts.
+  ResultSender(wire::Channel& channel, wire::SharedMemory& ring, std::size_t largest_block = 1ull << 30)
+      : channel_(channel), ring_(ring), allocator_(ring.size()), largest_block_(largest_block) {}
 
   /// Takes the result of `ran`, whose mark is finished; `run_s` is shared among its rows. Call flush() to announce it.
   void add(const RanBatch& ran, const std::vector<ColumnSpec>& columns, double run_s);
@@ -34,12 +36,14 @@ class ResultSender {
   void describe_rows(const RanBatch& ran, double run_s);
   void describe_columns(const RanBatch& ran, const std::vector<ColumnSpec>& columns);
   void fill(const RanBatch& ran, const std::vector<ColumnSpec>& columns, std::byte* block);
+  void add_parts(const RanBatch& ran, const std::vector<ColumnSpec>& columns, double run_s, std::size_t size);
   void send_inline(const RanBatch& ran, const std::vector<ColumnSpec>& columns, std::size_t size);
   std::optional<wire::SharedRange> room(std::size_t size);
 
   wire::Channel& channel_;
   wire::SharedMemory& ring_;
   wire::RingAllocator allocator_;
+  std::size_t largest_block_;
   std::vector<wire::SharedRange> pending_;
   double wait_s_ = 0;
   std::uint64_t items_ = 0, failed_ = 0;

@@ -130,6 +130,8 @@ bool Session::wait_for_loaders() {
   settings.buffers = static_cast<std::size_t>(std::max(configure_.batches_in_flight, 1)) + (lane_->overlaps() ? 2 : 1);
   settings.row_spec = work_->row_spec();
   settings.flight = &flight_;
+  if (context_.config.has("prefetch-bytes"))
+    settings.bytes = static_cast<std::int64_t>(context_.config.get<double>("prefetch-bytes"));
   settings.allocate = [this](at::IntArrayRef shape, torch::ScalarType type) { return lane_->host_tensor(shape, type); };
   const auto prepare = [this](const wire::BatchRange& range, std::size_t row, Sample& sample) {
     faults_.before_item(range.items[row].index, range.attempt);
@@ -197,16 +199,31 @@ RanBatch Session::run(std::unique_ptr<LoadedBatch> batch, Uploaded uploaded) {
   return ran;
 }
 
+/// For an agent that is to tell a batch that takes too long from one that is long.
+void Session::note_typical(const RanBatch& ran, double run_s) {
+  constexpr double quick_s = 1e-3;
+  constexpr std::uint64_t quick_batches = 64;
+  if (run_s < quick_s && batches_ % quick_batches != 0) return; // nobody waits for those
+  typical_batch_.add(run_s);
+  flight_.note_typical(wire::Doing::running, typical_batch_.value());
+  for (const float seconds : ran.batch->seconds) typical_item_.add(seconds);
+  flight_.note_typical(wire::Doing::preparing, typical_item_.value());
+}
+
 void Session::note_running(wire::FlightSlot& slot, const wire::BatchRange& range) {
+  note_doing(wire::Doing::running, slot, range);
+}
+
+void Session::note_doing(wire::Doing doing, wire::FlightSlot& slot, const wire::BatchRange& range) {
   const bool whole = range.wanted_rows == 0;
-  slot.begin(wire::Doing::running, range.batch, range.first + range.wanted_begin,
+  slot.begin(doing, range.batch, range.first + range.wanted_begin,
              whole ? static_cast<std::uint32_t>(range.items.size()) : range.wanted_rows, now_s());
   wire::FlightBoard::enter(&slot);
 }
 
 void Session::settle(RanBatch ran) {
   lane_->finish(ran.mark);
-  ran.flight->end();
+  note_doing(wire::Doing::encoding, *ran.flight, ran.batch->range);
   keep_wanted(ran);
   const auto end = Clock::now();
   const auto begin = std::max(ran.begin, last_settled_); // batches queue up on a device: time is counted once
@@ -216,6 +233,8 @@ void Session::settle(RanBatch ran) {
   trace_.span("run", run_thread, ran.batch->range.batch, begin, end);
   if (!announced_ && runner_->columns_known()) announce(0);
   sender_.add(ran, runner_->columns(), run_s);
+  ran.flight->end();
+  note_typical(ran, run_s);
   if (run_s > quick_batch_s || sender_.pending() >= most_announced_together) sender_.flush();
   trace_.span("result", run_thread, ran.batch->range.batch, end, Clock::now());
   prefetch_->recycle(std::move(ran.batch));

@@ -12,6 +12,7 @@
 #include "mgpu/work.hpp"
 #include "run/batch_runner.hpp"
 #include "run/lane.hpp"
+#include "run/recent_median.hpp"
 #include "run/result_sender.hpp"
 #include "run/worker_session.hpp"
 #include "wire/channel.hpp"
@@ -47,6 +48,8 @@ class Session final : public WorkerSession {
   Uploaded upload(const LoadedBatch& batch);
   RanBatch run(std::unique_ptr<LoadedBatch> batch, Uploaded uploaded);
   static void note_running(wire::FlightSlot& slot, const wire::BatchRange& range);
+  static void note_doing(wire::Doing doing, wire::FlightSlot& slot, const wire::BatchRange& range);
+  void note_typical(const RanBatch& ran, double run_s);
   void settle(RanBatch ran);
   void send_stats();
 
@@ -71,6 +74,7 @@ class Session final : public WorkerSession {
   bool announced_ = false;
   double busy_s_ = 0;
   std::uint64_t batches_ = 0;
+  RecentMedian typical_batch_, typical_item_; ///< seconds
   std::chrono::steady_clock::time_point first_grant_, last_settled_;
   std::atomic<int> exit_code_ = 1; ///< read by the thread that hears of the end
   std::thread thread_;

@@ -131,12 +131,12 @@ std::vector<std::byte*> encode(const BatchResult& result, std::byte* out) {
 
 BatchResult decode_batch_result(View block) {
   if (reinterpret_cast<std::uintptr_t>(block.data()) % alignof(BlockHeader) != 0)
-    throw Error("wire: a batch result does not begin on an 8-byte boundary");
+    throw Malformed("wire: a batch result does not begin on an 8-byte boundary");
   Decoder in(block);
   BlockHeader header;
   std::memcpy(&header, in.take(sizeof header).data(), sizeof header);
-  if (header.magic != block_magic) throw Error("wire: not a batch result");
-  if (header.size_bytes != block.size()) throw Error("wire: a batch result is torn");
+  if (header.magic != block_magic) throw Malformed("wire: not a batch result");
+  if (header.size_bytes != block.size()) throw Malformed("wire: a batch result is torn");
 
   BatchResult result;
   result.batch = header.batch;
@@ -146,13 +146,14 @@ BatchResult decode_batch_result(View block) {
   result.status = take_values<std::uint8_t>(in, header.rows);
   result.flags = take_values<std::uint8_t>(in, header.rows);
   if (std::any_of(result.status.begin(), result.status.end(), [](std::uint8_t s) { return s > 2; }))
-    throw Error("wire: a batch result with an unknown status");
+    throw Malformed("wire: a batch result with an unknown status");
   for (std::uint32_t i = 0; i < header.errors; ++i) {
     in.align(sizeof(std::uint32_t));
     const auto row = in.get<std::uint32_t>(), cause = in.get<std::uint32_t>();
     const View reason = in.take(in.get<std::uint32_t>());
-    if (row >= header.rows) throw Error("wire: a batch result with an error for a row it does not have");
-    if (cause > static_cast<std::uint32_t>(Cause::memory)) throw Error("wire: a batch result with an unknown cause of a failure");
+    if (row >= header.rows) throw Malformed("wire: a batch result with an error for a row it does not have");
+    if (cause > static_cast<std::uint32_t>(Cause::memory))
+      throw Malformed("wire: a batch result with an unknown cause of a failure");
     result.causes.push_back(static_cast<Cause>(cause));
     result.errors.emplace_back(row, std::string_view(reinterpret_cast<const char*>(reason.data()), reason.size()));
   }
@@ -167,7 +168,7 @@ BatchResult decode_batch_result(View block) {
     result.columns.push_back(column);
   }
   in.align(block_alignment);
-  if (in.rest() != 0) throw Error("wire: a batch result has bytes left over");
+  if (in.rest() != 0) throw Malformed("wire: a batch result has bytes left over");
   return result;
 }
 

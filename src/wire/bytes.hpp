@@ -19,6 +19,12 @@ using View = std::span<const std::byte>;
 template <typename T>
 concept Plain = std::is_arithmetic_v<T> || std::is_enum_v<T>;
 
+/// Bytes that are not what they should be. Who sent them is out of order, not the run.
+class Malformed : public Error {
+ public:
+  using Error::Error;
+};
+
 /// Appends values to a buffer.
 class Encoder {
  public:
@@ -73,14 +79,14 @@ class Decoder {
   template <Plain T>
   std::vector<T> values() {
     const auto count = get<std::uint64_t>();
-    if (count > in_.size() / sizeof(T)) throw Error("wire: a list is longer than its message");
+    if (count > in_.size() / sizeof(T)) throw Malformed("wire: a list is longer than its message");
     const View bytes = take(count * sizeof(T));
     std::vector<T> out(count);
     if (count > 0) std::memcpy(out.data(), bytes.data(), bytes.size());
     return out;
   }
   View take(std::uint64_t size) {
-    if (size > in_.size() - at_) throw Error("wire: a message ends early");
+    if (size > in_.size() - at_) throw Malformed("wire: a message ends early");
     const View out = in_.subspan(at_, size);
     at_ += size;
     return out;
@@ -92,7 +98,7 @@ class Decoder {
   /// A count of things that each take at least `least_bytes`: refused when the message cannot hold them.
   std::uint64_t count(std::size_t least_bytes) {
     const auto number = get<std::uint64_t>();
-    if (number > rest() / least_bytes) throw Error("wire: a count is larger than its message");
+    if (number > rest() / least_bytes) throw Malformed("wire: a count is larger than its message");
     return number;
   }
   std::size_t rest() const { return in_.size() - at_; }

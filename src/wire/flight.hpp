@@ -11,7 +11,14 @@
 
 namespace mgpu::wire {
 
-enum class Doing : std::uint32_t { nothing = 0, preparing, preparing_validation, running };
+enum class Doing : std::uint32_t {
+  nothing = 0,
+  preparing,
+  preparing_validation,
+  running,
+  collecting, ///< rows of different length are put into one tensor
+  encoding,   ///< results are written for the agent
+};
 
 /// Rows [first, first + rows) of the item list, of batch `batch`.
 struct Activity {
@@ -61,15 +68,24 @@ class FlightBoard {
   void note_crash(int signal) noexcept;
   std::optional<Crash> crash() const;
 
+  /// The median of what a batch takes to run, or an item to prepare, so far; 0: none seen.
+  void note_typical(Doing doing, double seconds) { typical_of(doing).store(seconds, std::memory_order_relaxed); }
+  double typical_s(Doing doing) const {
+    return (doing == Doing::preparing ? typical_item_s_ : typical_batch_s_).load(std::memory_order_relaxed);
+  }
+
   /// The worker's main thread is alive; counts up.
   void beat() { pulse_.fetch_add(1, std::memory_order_relaxed); }
   std::uint64_t pulse() const { return pulse_.load(std::memory_order_relaxed); }
 
  private:
+  std::atomic<double>& typical_of(Doing doing) { return doing == Doing::preparing ? typical_item_s_ : typical_batch_s_; }
+
   FlightSlot slots_[slot_count];
   std::atomic<std::uint64_t> pulse_;
   std::atomic<std::int32_t> signal_;  ///< 0: no crash
   std::atomic<std::int32_t> crashed_; ///< slot + 1; 0: none
+  std::atomic<double> typical_item_s_, typical_batch_s_;
 };
 
 constexpr std::size_t FlightBoard::size_bytes() {

@@ -54,7 +54,7 @@ auto fields(Is<Suspect> auto& m) {
   return std::tie(m.batch, m.first, m.rows, m.part);
 }
 auto fields(Is<Died> auto& m) {
-  return std::tie(m.reason, m.last_words, m.certain, m.spoke, m.retired, m.suspects);
+  return std::tie(m.reason, m.last_words, m.certain, m.spoke, m.stalled, m.retired, m.suspects);
 }
 auto fields(Is<Configure> auto& m) {
   return std::tie(m.job, m.config_json, m.model_path, m.rank, m.world_size, m.local_rank, m.local_size, m.host, m.device, m.dtype,
@@ -173,11 +173,11 @@ void take(Decoder& in, T& value) {
 }
 void take(Decoder& in, DType& value) {
   value = in.get<DType>();
-  if (value > DType::boolean) throw Error("wire: a column of an unknown type");
+  if (value > DType::boolean) throw Malformed("wire: a column of an unknown type");
 }
 void take(Decoder& in, Layout& value) {
   value = in.get<Layout>();
-  if (value > Layout::text) throw Error("wire: a column of an unknown layout");
+  if (value > Layout::text) throw Malformed("wire: a column of an unknown layout");
 }
 template <Struct T>
 void take(Decoder& in, T& value);
@@ -284,7 +284,7 @@ Message decode(View bytes) {
   Decoder in(bytes);
   Message message;
   take(in, message);
-  if (in.rest() != 0) throw Error("wire: a message has bytes left over");
+  if (in.rest() != 0) throw Malformed("wire: a message has bytes left over");
   return message;
 }
 

@@ -125,6 +125,7 @@ struct Died {
   std::string last_words;   ///< the last lines it wrote to its standard error
   std::uint8_t certain = 0; ///< 1: what killed it is among the suspects; 0: it may have come from outside
   std::uint8_t spoke = 0;   ///< 1: the reason is what the worker said itself
+  std::uint8_t stalled = 0; ///< 1: it waited for items to be read, and did nothing: the item, or the server they lie on
   std::uint8_t retired = 0; ///< 1: no other worker will be started, the rank is out
   std::vector<Suspect> suspects;
 };
@@ -143,7 +144,7 @@ struct Configure {
   std::int32_t batches_in_flight = 4; ///< grants it may hold: bounds its memory
   std::uint8_t trace = 0;
   // For the worker's agent.
-  double item_timeout_s = 0, stall_timeout_s = 0; ///< 0: for ever
+  double item_timeout_s = 0, stall_timeout_s = 0; ///< 0: for ever; item_timeout_s < 0: by the times that it sees
   std::int32_t max_restarts = 0; ///< workers that may die one after another; 0: none, the rank ends with its worker
 };
 

@@ -20,6 +20,8 @@ class FakeWorker final : public WorkerLink {
     bool with_column = false;            ///< a float64 column "double_index" = 2 × item index
     std::int64_t dies_after = -1;        ///< batches after which it is gone; -1: never
     bool cannot_open = false;            ///< its device fails
+    bool malformed = false;              ///< what it sends is no result
+    bool in_parts = false;               ///< gives each batch row by row
     bool hangs = false;                  ///< takes grants, never answers
     std::int64_t kills_agent_after = -1; ///< batches after which the agent ends by SIGKILL; 0: instead of opening; -1: never
     double opens_at_unix_s = 0;          ///< opens only then, so that all ranks of a bench begin together
@@ -119,28 +121,37 @@ class FakeWorker final : public WorkerLink {
     if (behaviour_.kills_agent_after > 0 && static_cast<std::int64_t>(batches_) >= behaviour_.kills_agent_after) raise(SIGKILL);
     busy_s_ += due_s_ - began_s_;
     due_s_ = 0;
-    send_result(range, handle);
+    const std::size_t first = range.wanted_rows == 0 ? 0 : range.wanted_begin;
+    const std::size_t last = range.wanted_rows == 0 ? range.items.size() : first + range.wanted_rows;
+    if (behaviour_.malformed) {
+      const wire::Buffer nonsense(256);
+      handle(wire::Type::results, wire::View(nonsense), nullptr);
+    } else if (behaviour_.in_parts) {
+      for (std::size_t row = first; row < last; ++row) send_result(range, row, row + 1, handle);
+    } else {
+      send_result(range, first, last, handle);
+    }
     items_ += range.items.size();
     ++batches_;
     work_.pop_front();
     return true;
   }
 
-  void send_result(const wire::BatchRange& range, const OnWorkerFrame& handle) {
-    const std::size_t rows = range.items.size();
+  void send_result(const wire::BatchRange& range, std::size_t begin, std::size_t end, const OnWorkerFrame& handle) {
+    const std::size_t rows = end - begin;
     status_.assign(rows, static_cast<std::uint8_t>(Status::ok));
     flags_.assign(rows, flag_none);
     seconds_.assign(rows, 0.0F);
     wire::BatchResult result;
     result.batch = range.batch;
-    result.first = range.first;
+    result.first = range.first + begin;
     result.attempt = range.attempt;
     result.status = status_;
     result.flags = flags_;
     result.seconds = seconds_;
     values_.clear();
     if (behaviour_.with_column) {
-      for (const Item& item : range.items) values_.push_back(2.0 * static_cast<double>(item.index));
+      for (std::size_t row = begin; row < end; ++row) values_.push_back(2.0 * static_cast<double>(range.items[row].index));
       result.columns.push_back({0, {}, std::as_bytes(std::span(values_))});
     }
     const std::size_t size = wire::encoded_size(result);

@@ -24,14 +24,15 @@ double seconds_an_item() {
 }
 
 void send_result(wire::Channel& channel, const wire::BatchRange& range) {
-  const std::size_t rows = range.items.size();
+  const std::size_t begin = range.wanted_rows == 0 ? 0 : range.wanted_begin;
+  const std::size_t rows = range.wanted_rows == 0 ? range.items.size() : range.wanted_rows;
   const std::vector<std::uint8_t> status(rows, static_cast<std::uint8_t>(Status::ok)), flags(rows, flag_none);
   const std::vector<float> seconds(rows, 0.0F);
   std::vector<double> values;
-  for (const Item& item : range.items) values.push_back(2.0 * static_cast<double>(item.index));
+  for (std::size_t row = begin; row < begin + rows; ++row) values.push_back(2.0 * static_cast<double>(range.items[row].index));
   wire::BatchResult result;
   result.batch = range.batch;
-  result.first = range.first;
+  result.first = range.first + begin;
   result.attempt = range.attempt;
   result.status = status;
   result.flags = flags;

@@ -1,6 +1,7 @@
 // Under mpirun: whole runs of the agents' side with workers that live in the agents. Rank 0 checks the result file; exits non-zero
 // with a line on the first difference. A watchdog ends a hang.
 //   run_mpi SCENARIO FOLDER     plain, block, cyclic, dies (rank 1's worker), all_die, hangs (rank 1's worker),
+//                               malformed (what rank 1 sends), in_parts (batches answered row by row),
 //                               slow_plan (rank 0 takes longer than --rank-timeout before the work begins)
 // Under `mpirun --with-ft ulfm` also, with agents that end by SIGKILL in the middle:
 //   killed (rank 1), killed_many (all odd ranks), killed_early (rank 1, before it has opened the model)
@@ -54,6 +55,8 @@ agent::FakeWorker::Behaviour behaviour_of(const std::string& scenario, int rank)
   behaviour.with_column = true;
   if ((scenario == "dies" && rank == 1) || scenario == "all_die") behaviour.dies_after = 3;
   behaviour.hangs = scenario == "hangs" && rank == 1;
+  behaviour.malformed = scenario == "malformed" && rank == 1;
+  behaviour.in_parts = scenario == "in_parts";
   behaviour.cannot_open = scenario == "cannot_open" && rank == 1;
   if ((scenario == "killed" && rank == 1) || (scenario == "killed_many" && rank % 2 == 1)) behaviour.kills_agent_after = 3;
   if (scenario == "killed_early" && rank == 1) behaviour.kills_agent_after = 0;
@@ -76,7 +79,8 @@ int conduct(const std::string& scenario, const std::filesystem::path& folder, co
   std::ofstream file(table);
   file << "path,sleep\n";
   const bool agents_die = scenario.starts_with("killed");
-  const bool slow = agents_die || scenario == "hangs" || scenario == "dies"; // so that every rank gets its share
+  const bool slow =
+      agents_die || scenario == "hangs" || scenario == "dies" || scenario == "malformed"; // so that every rank gets its share
   for (std::uint64_t item = 0; item < items; ++item) file << "item" << item << (slow ? ",0.0005\n" : ",\n");
   file.close();
 

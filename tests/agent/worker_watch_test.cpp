@@ -50,5 +50,37 @@ TEST_F(WatchTest, WithoutLimitsNothingIsLate) {
   EXPECT_EQ(reason(1e6), "");
 }
 
+TEST_F(WatchTest, AModelThatLoopsHasAnEndWithoutALimit) {
+  watch_.set_limits({-1, 0, 8});
+  board_.slot(0).begin(wire::Doing::running, 4, 32, 8, 100);
+  EXPECT_EQ(reason(100), "");
+  EXPECT_EQ(reason(3700), "") << "none was seen: it may be slow";
+  EXPECT_EQ(reason(3701), "running items 32 to 39 took longer than --item-timeout auto allows (3600 s)");
+  board_.note_typical(wire::Doing::running, 0.5);
+  EXPECT_EQ(reason(700), "");
+  EXPECT_EQ(reason(701), "running items 32 to 39 took longer than --item-timeout auto allows (600 s)");
+  board_.note_typical(wire::Doing::running, 20);
+  EXPECT_EQ(reason(2100), "");
+  EXPECT_EQ(reason(2101), "running items 32 to 39 took longer than --item-timeout auto allows (2000 s)");
+}
+
+TEST_F(WatchTest, AnItemIsMeasuredByItems) {
+  watch_.set_limits({-1, 0, 8});
+  board_.note_typical(wire::Doing::running, 1000);
+  board_.note_typical(wire::Doing::preparing, 0.01);
+  board_.slot(2).begin(wire::Doing::preparing, 4, 70, 1, 100);
+  EXPECT_EQ(reason(700), "");
+  EXPECT_EQ(reason(701), "preparing item 70 took longer than --item-timeout auto allows (600 s)");
+}
+
+TEST_F(WatchTest, CollectingCountsAsABatch) {
+  watch_.set_limits({2, 0, 8});
+  board_.slot(2).begin(wire::Doing::collecting, 4, 32, 8, 100);
+  board_.beat();
+  EXPECT_EQ(reason(110), "");
+  board_.beat();
+  EXPECT_EQ(reason(117), "collecting items 32 to 39 took longer than --item-timeout allows (16 s)");
+}
+
 } // namespace
 } // namespace mgpu::agent

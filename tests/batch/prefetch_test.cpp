@@ -148,6 +148,96 @@ TEST_P(PrefetchTest, RefusesABatchThatCannotBe) {
   EXPECT_THROW(prefetch.add(range(0, 5)), Error);
 }
 
+/// Rows of 1, 2, 3, 1, 2, … floats: what padding would make too large is given in parts, in order, whatever loader is first.
+TEST_P(PrefetchTest, ABatchThatPaddingMakesTooLargeComesInParts) {
+  CountingWork work(false);
+  Prefetch::Settings bounded = settings(work);
+  bounded.bytes = 16; // 4 floats
+  Prefetch prefetch(work, bounded, trace_);
+  for (std::uint64_t batch = 0; batch < 20; ++batch) prefetch.add(range(batch, 4));
+  prefetch.close();
+  std::uint64_t next = 0;
+  while (auto part = prefetch.take()) {
+    EXPECT_EQ(part->range.first, next);
+    EXPECT_EQ(part->range.batch, next / 4);
+    EXPECT_TRUE(part->rows() == 1 || part->input.nbytes() <= 16) << part->input.sizes();
+    for (std::size_t row = 0; row < part->rows(); ++row, ++next) {
+      EXPECT_EQ(part->range.items[row].index, next);
+      EXPECT_TRUE(part->ok(row));
+      EXPECT_EQ(part->lengths[static_cast<std::int64_t>(row)].item<std::int64_t>(), static_cast<std::int64_t>(1 + next % 3));
+      EXPECT_EQ(part->input[static_cast<std::int64_t>(row)][0].item<float>(), static_cast<float>(next));
+    }
+    prefetch.recycle(std::move(part));
+  }
+  EXPECT_EQ(next, 80U);
+}
+
+TEST_P(PrefetchTest, OfABatchThatWasCutOnlyTheWantedRowsAreGivenInParts) {
+  CountingWork work(false);
+  Prefetch::Settings bounded = settings(work);
+  bounded.bytes = 4;
+  Prefetch prefetch(work, bounded, trace_);
+  wire::BatchRange cut = range(1, 4);
+  cut.wanted_begin = 1;
+  cut.wanted_rows = 2;
+  prefetch.add(cut);
+  prefetch.close();
+  for (const std::uint64_t item : {5U, 6U}) {
+    const auto part = prefetch.take();
+    ASSERT_NE(part, nullptr);
+    ASSERT_EQ(part->rows(), 1U);
+    EXPECT_EQ(part->range.first, item);
+    EXPECT_EQ(part->range.wanted_rows, 0U);
+  }
+  EXPECT_EQ(prefetch.take(), nullptr);
+}
+
+TEST_P(PrefetchTest, LoadsNoFurtherThanItsBytes) {
+  CountingWork work(false);
+  Prefetch::Settings bounded = settings(work);
+  bounded.bytes = 64; // a batch takes 36 or 48
+  Prefetch prefetch(work, bounded, trace_);
+  for (std::uint64_t batch = 0; batch < 50; ++batch) prefetch.add(range(batch, 4));
+  std::this_thread::sleep_for(milliseconds(50));
+  const int most = 4 * 4 + GetParam(); // two batches, and what the loaders were at
+  EXPECT_LE(work.rows_, most);
+  for (int batch = 0; batch < 50; ++batch) prefetch.recycle(prefetch.take());
+  EXPECT_EQ(work.rows_, 200);
+}
+
+TEST_P(PrefetchTest, WhatIsCollectedIsNoted) {
+  const auto memory = wire::SharedMemory::create(wire::FlightBoard::size_bytes());
+  auto& board = wire::FlightBoard::in(const_cast<wire::SharedMemory&>(memory));
+  CountingWork work(false);
+  Prefetch::Settings noted = settings(work);
+  noted.flight = &board;
+  std::vector<wire::Activity> seen;
+  noted.allocate = [&](at::IntArrayRef shape, torch::ScalarType type) {
+    if (shape.size() > 1) seen = board.read();
+    return torch::full(shape, -1, type);
+  };
+  Prefetch prefetch(work, noted, trace_);
+  prefetch.add(range(3, 4));
+  const auto loaded = prefetch.take();
+  ASSERT_EQ(seen.size(), 1U);
+  EXPECT_EQ(seen[0].doing, wire::Doing::collecting);
+  EXPECT_EQ(seen[0].batch, 3U);
+  EXPECT_EQ(seen[0].first, 12U);
+  EXPECT_EQ(seen[0].rows, 4U);
+  EXPECT_TRUE(board.read().empty());
+}
+
+TEST_P(PrefetchTest, NoMemoryToCollectIsNotTheItemsFault) {
+  CountingWork work(false);
+  Prefetch::Settings poor = settings(work);
+  poor.allocate = [](at::IntArrayRef, torch::ScalarType) -> torch::Tensor { throw std::bad_alloc(); };
+  Prefetch prefetch(work, poor, trace_);
+  prefetch.add(range(0, 2));
+  const auto loaded = prefetch.take();
+  EXPECT_THAT(loaded->errors[0], HasSubstr("no memory to collect"));
+  EXPECT_EQ(loaded->causes[1], Cause::memory);
+}
+
 INSTANTIATE_TEST_SUITE_P(Loaders, PrefetchTest, testing::Values(1, 2, 5));
 
 TEST(Prefetch, AJobMayAnswerWithATensorOfItsOwn) {

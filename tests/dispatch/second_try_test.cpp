@@ -130,6 +130,28 @@ TEST(SecondTry, MissingFilesBlameNobody) {
   EXPECT_EQ(failed, 2000U);
 }
 
+TEST(Parts, ALargeBatchIsAnsweredInParts) {
+  const Plan plan(8, 8, Schedule::dynamic, 2);
+  Dispatcher dispatcher(plan, {});
+  dispatcher.add_rank(0);
+  dispatcher.add_rank(1);
+  ASSERT_EQ(pump(dispatcher, 0).at(0).size(), 1U);
+  EXPECT_EQ(dispatcher.rows_of(0, 0, 0), 8U);
+  const auto part = dispatcher.complete(0, 0, 0, 1, 3);
+  ASSERT_TRUE(part);
+  EXPECT_EQ(part->rows, 3U);
+  EXPECT_FALSE(dispatcher.complete(0, 0, 0, 1, 3)) << "twice";
+  EXPECT_EQ(dispatcher.rows_of(0, 0, 3), 5U);
+  EXPECT_FALSE(dispatcher.all_done());
+  dispatcher.release(0, {}, [](const Lease&) {}); // its worker dies between two parts
+  const Granted again = pump(dispatcher, 2);
+  ASSERT_EQ(again.count(1), 1U);
+  EXPECT_EQ(again.at(1).front().begin, 3U);
+  EXPECT_EQ(again.at(1).front().rows, 5U);
+  EXPECT_TRUE(dispatcher.complete(1, 0, 3, 3, 5));
+  EXPECT_TRUE(dispatcher.all_done());
+}
+
 TEST(RankHealth, ALateLossIsNoticedToo) {
   RankHealth health(2);
   for (int batch = 0; batch < 10'000; ++batch) {

@@ -57,5 +57,40 @@ TEST(Gatherer, RefusesRowsThePlanDoesNotHave) {
   EXPECT_THROW(gatherer.open({block.get(), size / 2}), Error) << "torn";
 }
 
+TEST(Gatherer, OnlyTheColumnsOfTheRunAreTaken) {
+  const std::vector<std::uint8_t> status(4, 1), flags(4, 0);
+  const std::vector<float> seconds(4, 0.0F);
+  std::vector<std::uint32_t> counts{1, 0, 2, 1};
+  const std::vector<std::byte> fixed(4 * 8), ragged(4 * 4);
+  wire::BatchResult result;
+  result.status = status;
+  result.flags = flags;
+  result.seconds = seconds;
+  result.columns = {{0, {}, fixed}, {1, counts, ragged}};
+  Gatherer gatherer(10, 4);
+  gatherer.set_columns({{"a", DType::float64, Layout::fixed, {}}, {"b", DType::float32, Layout::ragged, {}}});
+  EXPECT_EQ(gatherer.open(wire::make_block(result).bytes).rows(), 4U);
+  const auto refused = [&](const wire::BatchResult& block) {
+    EXPECT_THROW(gatherer.open(wire::make_block(block).bytes), wire::Malformed);
+  };
+  wire::BatchResult wrong = result;
+  wrong.columns[0].data = wire::View(fixed).first(24);
+  refused(wrong);
+  wrong = result;
+  wrong.columns[1].column = 0;
+  refused(wrong);
+  wrong = result;
+  wrong.columns[1].column = 7;
+  refused(wrong);
+  wrong = result;
+  wrong.columns[1].counts = {};
+  refused(wrong);
+  wrong = result;
+  wrong.columns.pop_back();
+  refused(wrong);
+  counts[0] = 4'000'000'000;
+  refused(result);
+}
+
 } // namespace
 } // namespace mgpu::gather
