@@ -77,6 +77,10 @@ bool Dispatcher::holds_suspicious(int rank) const {
   return leases_.count(rank) > 0 && leases_.of(rank).front().suspicious(); // it came alone
 }
 
+bool Dispatcher::second_tries_wait() const {
+  return std::any_of(returned_.begin(), returned_.end(), [](const Lease& lease) { return lease.second_try(); });
+}
+
 bool Dispatcher::same_node(int a, int b) const {
   return a == b || (!options_.node_of.empty() && options_.node_of[index(a)] == options_.node_of[index(b)]);
 }
@@ -122,8 +126,9 @@ void Dispatcher::try_elsewhere(int rank, const Lease& lease, const Suspect& rows
 
 bool Dispatcher::take_returned(int rank, Lease& lease, double now_s) {
   const bool idle = leases_.count(rank) == 0;
-  const auto found = std::find_if(returned_.begin(), returned_.end(),
-                                  [&](const Lease& each) { return (idle || !each.suspicious()) && may_try(rank, each, now_s); });
+  const auto found = std::find_if(returned_.begin(), returned_.end(), [&](const Lease& each) {
+    return (idle || !each.suspicious()) && (!stopped_ || each.second_try()) && may_try(rank, each, now_s);
+  });
   if (found == returned_.end()) return false;
   lease = *found;
   returned_.erase(found);
@@ -142,6 +147,7 @@ bool Dispatcher::take(int rank, double now_s, Lease& lease) {
   };
   const auto take_any = [&] {
     if (take_returned(rank, lease, now_s)) return true;
+    if (stopped_) return false;
     if (health_.held_back(rank) && active_count_ > 1) return false;
     if (plan_.schedule() == Schedule::dynamic) return take_from(0);
     if (take_from(rank)) return true;
@@ -163,7 +169,7 @@ std::uint32_t Dispatcher::credit(int rank) const {
 }
 
 void Dispatcher::pump(double now_s, const std::function<void(int, const Lease&)>& grant) {
-  if (stopped_ || waiting_ == 0 || active_count_ == 0) return;
+  if ((stopped_ && !second_tries_wait()) || waiting_ == 0 || active_count_ == 0) return;
   if (first_pump_s_ < 0) first_pump_s_ = now_s;
   if (plan_.costs_known() && plan_.schedule() == Schedule::dynamic)
     pump_by_cost(now_s, grant);

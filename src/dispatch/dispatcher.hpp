@@ -61,9 +61,9 @@ class Dispatcher {
   /// This process was stopped for so long, and for all it knows the ranks, too.
   void postpone(double seconds) { leases_.postpone(seconds); }
 
-  /// Stops granting; what is leased may still come back.
+  /// Stops granting but second tries, without which a batch would be left half done; what is leased may still come back.
   void stop() { stopped_ = true; }
-  bool finished() const { return all_done() || (stopped_ && leases_.total() == 0); }
+  bool finished() const { return all_done() || (stopped_ && leases_.total() == 0 && !second_tries_wait()); }
   bool all_done() const { return waiting_ == 0 && leases_.total() == 0; }
   /// Leases that nobody holds.
   std::uint64_t waiting() const { return waiting_; }
@@ -77,6 +77,7 @@ class Dispatcher {
   };
 
   void deactivate(int rank);
+  bool second_tries_wait() const;
   bool take(int rank, double now_s, Lease& lease);
   bool take_returned(int rank, Lease& lease, double now_s);
   bool may_try(int rank, const Lease& lease, double now_s) const;
