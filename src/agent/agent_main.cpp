@@ -134,9 +134,9 @@ int run_rank0(const JobEntry& entry, const std::vector<std::string>& arguments, 
     const cli::Resolved resolved = cli::resolve(std::string(program_name()), std::string(entry.name), *job, arguments);
     if (!resolved.config.get<bool>("dry-run")) status.begin(resolved.config.get<std::string>("output"), facts.host);
     setup = agent::keep_alive(messenger, [&] { return agent::prepare_run(std::string(entry.name), *job, resolved, command); });
-    if (agent::already_complete(setup)) {
+    if (setup.complete) {
       fmt::print("{} is complete already; nothing to do\n", setup.output);
-      return 0;
+      return static_cast<int>(*setup.complete);
     }
     fmt::print("{}", cli::describe(resolved));
     if (!setup.dry_run) status.running();
@@ -150,6 +150,8 @@ int run_rank0(const JobEntry& entry, const std::vector<std::string>& arguments, 
   status.done(code, conductor->lost_machines());
   const bool all_left = conductor->dismiss();
   conductor.reset(); // staged models go, files close
+  setup.lock.reset();
+  if (setup.training) setup.training->checkpoints_lock.reset();
   return rank.leave(code, !all_left);
 }
 

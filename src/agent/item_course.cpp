@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "agent/report.hpp"
+#include "agent/run_identity.hpp"
 #include "mgpu/version.hpp"
 #include "support/clock.hpp"
 #include "support/hash.hpp"
@@ -92,14 +93,9 @@ std::vector<int> ItemCourse::nodes() const {
 }
 
 void ItemCourse::identify(bool gpu) {
-  identity_.job = setup_.job_name;
-  identity_.version = std::string(version);
+  identity_ = identity_of(setup_);
   identity_.device_kind = gpu ? "cuda" : "cpu";
   identity_.batch_size = plan_->batch_size();
-  identity_.options = setup_.result_options;
-  identity_.model = setup_.model;
-  if (!setup_.model.empty()) identity_.model_state = state_of(setup_.model);
-  identity_.items = plan_->items();
 }
 
 /// What earlier runs have done, by batch.

@@ -20,7 +20,7 @@ class ItemCourse final : public Course {
   explicit ItemCourse(RunControl& control);
 
   void plan(const std::vector<comm::Binding>& bindings) override;
-  void start() override { output_.start(control_.roster().size(), identity_); }
+  void start() override { output_.start(control_.roster().size(), identity_, true); }
   void describe(int rank, wire::Configure& configure) const override;
   void opened(int rank, bool again) override;
   void worker_died(int rank, const wire::Died& died) override;

@@ -12,6 +12,7 @@
 #include "support/clock.hpp"
 #include "support/faults.hpp"
 #include "support/hash.hpp"
+#include "support/text.hpp"
 
 namespace mgpu::agent {
 
@@ -40,21 +41,23 @@ std::optional<write::Earlier> Output::resume(int world_size, write::Identity ide
   if (!setup_.model.empty()) identity.model_sha256 = model_sha256_ = sha256_of(setup_.model, on_reading);
   write::Header facts = header(world_size);
   facts.identity = std::move(identity);
-  std::unique_ptr<write::ResultFile> file = write::ResultFile::resume(setup_.output, facts, setup_.verify, on_reading);
+  std::unique_ptr<write::ResultFile> file =
+      write::ResultFile::resume(setup_.output, facts, setup_.verify, on_reading, setup_.lock);
   if (!file) return std::nullopt;
   const write::Earlier earlier = file->earlier();
   writer_ = std::make_unique<write::Writer>(std::move(file));
   return earlier;
 }
 
-void Output::start(int world_size, const std::optional<write::Identity>& identity) {
+void Output::start(int world_size, const write::Identity& identity, bool by_items) {
   if (writer_) return;
   rehearse_full_disk(setup_.config);
   write::Header facts = header(world_size);
   facts.identity = identity;
+  facts.by_items = by_items;
   file_ = std::async(std::launch::async, [this, facts]() mutable {
-    if (facts.identity) facts.identity->manifest_sha256 = write::sha256_of(setup_.manifest);
-    return write::ResultFile::create(setup_.output, setup_.manifest, facts);
+    facts.identity->manifest_sha256 = write::sha256_of(setup_.manifest);
+    return write::ResultFile::create(setup_.output, setup_.manifest, facts, setup_.lock);
   });
   if (!setup_.model.empty() && model_sha256_.empty())
     model_hash_ = std::async(std::launch::async, [path = setup_.model] { return sha256_of(path); });
@@ -62,7 +65,10 @@ void Output::start(int world_size, const std::optional<write::Identity>& identit
 
 write::Writer& Output::writer() {
   if (writer_) return *writer_;
-  writer_ = std::make_unique<write::Writer>(file_.get());
+  std::unique_ptr<write::ResultFile> file = file_.get();
+  if (const std::string old = file->earlier().set_aside; !old.empty())
+    print_notice(fmt::format("what an earlier run left is kept as {} until this one is complete", show_path(old)));
+  writer_ = std::make_unique<write::Writer>(std::move(file));
   if (columns_) writer_->set_columns(*columns_);
   return *writer_;
 }

@@ -20,9 +20,9 @@ class Output {
   /// Goes on with what earlier runs left; what that is, or nothing: then start() must follow. Reads the journal and the model, which takes
   /// its time. Throws usage_error when they were other runs.
   std::optional<write::Earlier> resume(int world_size, write::Identity identity, const OnReading& on_reading);
-  /// Begins to make the file, unless there is one to go on with, and to hash the model, on threads of their own. With an identity the run
-  /// can be gone on with later.
-  void start(int world_size, const std::optional<write::Identity>& identity = std::nullopt);
+  /// Begins to make the file, unless there is one to go on with, and to hash the model, on threads of their own. `by_items`: the run
+  /// can be gone on with later, item by item.
+  void start(int world_size, const write::Identity& identity, bool by_items);
   /// The output columns, as each rank announces them; throws Error when two ranks differ.
   void set_columns(const std::vector<ColumnSpec>& columns);
   /// Queues a block of results. Waits only where the file is still being made.

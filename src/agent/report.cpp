@@ -4,13 +4,13 @@
 
 #include <algorithm>
 #include <cstdio>
-#include <fstream>
 #include <iostream>
 #include <set>
 
 #include "mgpu/version.hpp"
 #include "support/clock.hpp"
 #include "support/text.hpp"
+#include "support/whole_file.hpp"
 
 namespace mgpu::agent {
 
@@ -208,9 +208,11 @@ void write_summary(const RunSetup& setup, const Outcome& outcome, const write::F
                          {"exit_code", static_cast<int>(outcome.code)}};
   summary.update(more);
   const std::string path = setup.output + ".summary.json";
-  std::ofstream file(path, std::ios::trunc);
-  file << summary.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace) << '\n';
-  if (!file.flush()) throw Error(fmt::format("cannot write {}", path));
+  try {
+    write_whole_file(path, summary.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace) + '\n');
+  } catch (const Error& error) {
+    print_warning(error.what()); // the result is whole, and the exit code says how the run ended
+  }
 }
 
 void finish_job(const Job& job, const Config& config, const Results& results) {

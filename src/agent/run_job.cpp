@@ -2,13 +2,17 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <charconv>
 #include <filesystem>
 #include <future>
 
 #include "agent/report.hpp"
+#include "agent/run_identity.hpp"
+#include "cli/stages.hpp"
 #include "support/faults.hpp"
 #include "support/hash.hpp"
+#include "support/text.hpp"
 #include "write/read_file.hpp"
 #include "write/result_file.hpp"
 
@@ -75,6 +79,25 @@ write::Existing existing(const RunSetup& setup) {
   return setup.config.get<bool>("overwrite") ? write::Existing::overwrite : write::Existing::refuse;
 }
 
+void warn_of_beats(const write::OutputLock& lock) {
+  if (lock.way() != write::OutputLock::Way::beat) return;
+  print_warning(
+      fmt::format("{}: this file system has no locks; what keeps other runs away is a number in that file, written every few "
+                  "seconds. A run that cannot write it for 10 s ends",
+                  show_path(lock.path())));
+}
+
+/// How the run ended whose complete result --resume has found. Throws usage_error, a line for each difference, where it was another run.
+ExitCode recognise(const RunSetup& setup) {
+  const write::ReadFile file(setup.output);
+  write::Identity now = identity_of(setup);
+  now.manifest_sha256 = write::sha256_of(setup.manifest);
+  if (!setup.model.empty()) now.model_sha256 = sha256_of(setup.model);
+  write::ResultFile::require_same_run(setup.output, file.text("identity"), now);
+  const std::vector<Status> status = file.status();
+  return std::find(status.begin(), status.end(), Status::failed) != status.end() ? ExitCode::items_failed : ExitCode::ok;
+}
+
 } // namespace
 
 RunSetup prepare_run(const std::string& job_name, const Job& job, const cli::Resolved& resolved, const std::string& command) {
@@ -90,6 +113,7 @@ RunSetup prepare_run(const std::string& job_name, const Job& job, const cli::Res
   setup.verify = config.get<bool>("verify");
   for (const cli::Origin& origin : resolved.origins)
     if (origin.changes_results) setup.result_options[origin.name] = config.get<nlohmann::json>(origin.name);
+  if (job.trains()) setup.result_options["stages"] = cli::read_stages(config); // what the file says
   const auto input = config.get<std::string>("input");
   if (input.empty()) throw usage_error("--input is missing: a folder, a list or a table of files");
   if (setup.output.empty()) throw usage_error("--output is missing: the result file, for example out.h5");
@@ -131,8 +155,16 @@ RunSetup prepare_run(const std::string& job_name, const Job& job, const cli::Res
   setup.item_columns = job.item_columns(config);
   for (const std::string& column : setup.item_columns)
     if (!setup.manifest.column(column)) throw usage_error(fmt::format("--input {}: the table has no column '{}'", input, column));
-  if (!setup.dry_run) write::ResultFile::check(setup.output, existing(setup));
-  if (job.trains() && !is_complete(setup)) prepare_training(setup);
+  if (!setup.dry_run) {
+    setup.lock = write::ResultFile::check(setup.output, existing(setup));
+    warn_of_beats(*setup.lock);
+  }
+  if (is_complete(setup)) {
+    setup.complete = recognise(setup);
+    if (!setup.dry_run) write::ResultFile::tidy(setup.output);
+  } else if (job.trains()) {
+    prepare_training(setup);
+  }
   return setup;
 }
 
@@ -143,12 +175,6 @@ RunSetup keep_alive(comm::Messenger& messenger, const std::function<RunSetup()>&
     messenger.flush();
   }
   return setup.get();
-}
-
-bool already_complete(const RunSetup& setup) {
-  if (!is_complete(setup)) return false;
-  if (!setup.dry_run) write::ResultFile::tidy(setup.output);
-  return true;
 }
 
 } // namespace mgpu::agent

@@ -15,7 +15,4 @@ RunSetup prepare_run(const std::string& job_name, const Job& job, const cli::Res
 /// Does `work` on another thread while rank 0's other ranks hear every second that it lives: reading a million paths takes its time.
 RunSetup keep_alive(comm::Messenger& messenger, const std::function<RunSetup()>& work);
 
-/// True when --resume finds a complete result: there is nothing to do.
-bool already_complete(const RunSetup& setup);
-
 } // namespace mgpu::agent

@@ -11,7 +11,9 @@
 #include "dispatch/plan.hpp"
 #include "manifest/manifest.hpp"
 #include "mgpu/config.hpp"
+#include "mgpu/error.hpp"
 #include "mgpu/job.hpp"
+#include "write/output_lock.hpp"
 
 namespace mgpu::agent {
 
@@ -39,6 +41,7 @@ struct RunSetup {
   std::string model; ///< "" if the job has none
   ModelLoad model_load = ModelLoad::automatic;
   std::string output;
+  std::shared_ptr<write::OutputLock> lock; ///< of the output and what stands beside it; a dry run has none
   bool resume = false, verify = false;
   nlohmann::json result_options = nlohmann::json::object(); ///< of config: those that change results
   std::uint32_t batch_size = 0;                             ///< 0: auto
@@ -48,6 +51,7 @@ struct RunSetup {
   bool ship_bytes = false;
   std::uint64_t max_file_bytes = 0; ///< of a shipped file
   bool dry_run = false;
+  std::optional<ExitCode> complete; ///< --resume found this run's complete result, which ended so
   int retries = 2;
   double item_timeout_s = by_times_seen, stall_timeout_s = 60;
   int max_restarts = 5;

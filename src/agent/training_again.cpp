@@ -95,7 +95,7 @@ void TrainingCourse::begin_again(const Loss& loss) {
   const int before = ranks_;
   ++attempt_;
   charge(loss);
-  begin_ = Checkpoints::newest(training_.checkpoints);
+  if (history_) begin_ = Checkpoints::newest(training_.checkpoints); // else what lies there is of an earlier training
   control_.say(fmt::format(
       "rank {} on {}: {}; all workers begin again {}", loss.rank, control_.roster().at(loss.rank).join->host, loss.reason,
       begin_ ? fmt::format("from step {}, {}", begin_->step, show_path(begin_->folder)) : "at the beginning"));
@@ -112,7 +112,7 @@ void TrainingCourse::begin_again(const Loss& loss) {
   if (last_metrics_ && last_metrics_->step > last_step()) last_metrics_.reset();
   if (best_metrics_ && best_metrics_->step > last_step()) best_metrics_.reset();
   checkpoints_ = Checkpoints(training_.checkpoints, config_.get<std::size_t>("keep"), ranks_);
-  open_history();
+  if (history_) open_history();
   pieces_.clear();
   make_pieces();
   wire::Buffer bytes;

@@ -7,6 +7,7 @@
 #include <random>
 
 #include "agent/report.hpp"
+#include "agent/run_identity.hpp"
 #include "support/clock.hpp"
 #include "support/rank_logs.hpp"
 #include "support/text.hpp"
@@ -62,9 +63,9 @@ void TrainingCourse::plan(const std::vector<comm::Binding>& bindings) {
 }
 
 void TrainingCourse::start() {
-  open_history();
+  if (begin_) open_history(); // else when the network is open: until then an earlier training stays as it is
   make_pieces();
-  output_.start(control_.roster().size());
+  output_.start(control_.roster().size(), identity_of(setup_), false);
 }
 
 /// The curves and checkpoints up to where the training begins.
@@ -170,6 +171,7 @@ void TrainingCourse::connect() {
     if (const auto was = begin_->json.value("signature", first.signature); was != first.signature)
       throw usage_error(
           fmt::format("--resume: checkpoint {} is of another network than --model {}", show_path(begin_->folder), setup_.model));
+  if (!history_) open_history();
   if (plan_.batch_found && connected_s_ == 0) {
     if (fits > 0) plan_ = with_batch(plan_, setup_, ranks_, fits, config_);
     control_.say(fmt::format("--batch-size auto: {} a rank, global batch {}, {} steps an epoch, learning rate × {:.6g}",

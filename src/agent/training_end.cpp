@@ -144,10 +144,14 @@ void TrainingCourse::discard_unused() noexcept {
   if (progress_.last()) return;
   output_.discard();
   if (begin_) return; // the curves before the checkpoint stay
-  history_.reset();
   std::error_code ignored;
-  std::filesystem::remove(write::History::path_of(setup_.output), ignored);
-  std::filesystem::remove(training_.checkpoints, ignored); // an empty folder only
+  if (history_) { // else they are of an earlier training
+    history_.reset();
+    std::filesystem::remove(write::History::path_of(setup_.output), ignored);
+  }
+  // The folder goes if it is empty but for the lock, which nobody can miss there: who waits for it finds it gone and makes it anew.
+  if (!Checkpoints::any(training_.checkpoints)) std::filesystem::remove(training_.checkpoints + "/lock", ignored);
+  std::filesystem::remove(training_.checkpoints, ignored);
 }
 
 } // namespace mgpu::agent

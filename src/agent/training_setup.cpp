@@ -53,6 +53,16 @@ void check_same_training(const RunSetup& setup, const Checkpoint& checkpoint) {
   if (batch > 0 && wanted > 0 && batch != wanted) refuse("a global batch of", std::to_string(batch), std::to_string(wanted));
 }
 
+/// The folder is made for it: nothing else shows before the work that it can be.
+std::shared_ptr<write::OutputLock> lock_checkpoints(const std::string& folder, bool resume) {
+  std::error_code error;
+  fs::create_directories(folder, error);
+  if (error || ::access(folder.c_str(), W_OK | X_OK) != 0)
+    throw usage_error(fmt::format("--checkpoints {}: this folder cannot be made or written", show_path(folder)));
+  return write::OutputLock::take(folder + "/lock", fmt::format("--checkpoints {}", show_path(folder)),
+                                 std::chrono::seconds(resume ? 30 : 0));
+}
+
 std::optional<Checkpoint> find_checkpoint(const RunSetup& setup) {
   const std::string& folder = setup.training->checkpoints;
   if (setup.config.get<bool>("resume")) {
@@ -128,6 +138,7 @@ void prepare_training(RunSetup& setup) {
   config.set("classes", training.classes);
   setup.manifest = std::move(train.manifest);
   training.labels = std::move(train.labels);
+  if (!setup.dry_run) training.checkpoints_lock = lock_checkpoints(training.checkpoints, config.get<bool>("resume"));
   training.begin = find_checkpoint(setup);
   if (const auto name = config.get<std::string>("experiment-name"); !name.empty() && !setup.dry_run)
     std::ofstream(fs::path("runs") / name / "config.json") << config.json().dump(1) << '\n';

@@ -1,6 +1,7 @@
 #pragma once
 // What a training run needs beside what every run needs: labels, the validation set, stages, the checkpoint to go on from. Resolved on
 // rank 0 before any work.
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
@@ -9,6 +10,7 @@
 #include "agent/labels.hpp"
 #include "mgpu/config.hpp"
 #include "mgpu/job.hpp"
+#include "write/output_lock.hpp"
 
 namespace mgpu::agent {
 
@@ -17,9 +19,10 @@ struct RunSetup;
 struct TrainingSetup {
   manifest::StringColumn labels; ///< of the training set, by row
   std::optional<LabelledSet> validation;
-  std::vector<std::string> classes; ///< cross_entropy and bce
-  std::string checkpoints;          ///< folder
-  std::optional<Checkpoint> begin;  ///< --resume goes on from it
+  std::vector<std::string> classes;                    ///< cross_entropy and bce
+  std::string checkpoints;                             ///< folder
+  std::shared_ptr<write::OutputLock> checkpoints_lock; ///< trainings of two outputs may share no folder
+  std::optional<Checkpoint> begin;                     ///< --resume goes on from it
 };
 
 /// Fills in the names that follow from others: --lr by the optimiser, --checkpoints by --output, and with --experiment-name the

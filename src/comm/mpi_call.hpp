@@ -5,18 +5,18 @@
 
 #include <array>
 
-#include "comm/process_failure.hpp"
 #include "mgpu/error.hpp"
 
 namespace mgpu::comm {
 
-/// Throws Error with MPI's own text when `code` is not MPI_SUCCESS; ExitCode::stopped where a process died, which is no fault of the job.
+/// Throws Error with MPI's own text when `code` is not MPI_SUCCESS; ExitCode::stopped: neither a process that died nor a network that fails
+/// is a fault of the job, and --resume goes on.
 inline void check_mpi(int code, const char* call) {
   if (code == MPI_SUCCESS) return;
   std::array<char, MPI_MAX_ERROR_STRING> text{};
   int length = 0;
   MPI_Error_string(code, text.data(), &length);
-  Error error(fmt::format("{}: {}", call, text.data()), is_process_failure(code) ? ExitCode::stopped : ExitCode::failed);
+  Error error(fmt::format("{}: {}", call, text.data()), ExitCode::stopped);
   error.call = call;
   throw error;
 }

@@ -1,35 +1,13 @@
 #include "launch/status.hpp"
 
-#include <fcntl.h>
-#include <fmt/format.h>
-#include <unistd.h>
-
-#include <cerrno>
-#include <cstdio>
-#include <cstring>
-#include <filesystem>
 #include <fstream>
 #include <nlohmann/json.hpp>
 
-#include "mgpu/error.hpp"
+#include "support/whole_file.hpp"
 
 namespace mgpu::launch {
 
 using nlohmann::json;
-
-namespace {
-
-void sync(const std::string& path) {
-  const int descriptor = open(path.c_str(), O_RDONLY | O_CLOEXEC);
-  if (descriptor < 0 || fsync(descriptor) != 0) {
-    const int reason = errno;
-    if (descriptor >= 0) close(descriptor);
-    throw Error(fmt::format("{}: {}", path, std::strerror(reason)));
-  }
-  close(descriptor);
-}
-
-} // namespace
 
 std::string status_path(const std::string& output) {
   return output + ".status.json";
@@ -61,15 +39,7 @@ void write_status(const std::string& output, const Status& status, bool durable)
                {"pid", status.pid},
                {"beat", status.beat}};
   if (status.done) written.update({{"exit_code", status.exit_code}, {"lost_machines", status.lost_machines}});
-  const std::string path = status_path(output);
-  const std::string aside = path + ".new";
-  std::ofstream file(aside, std::ios::trunc);
-  file << written.dump(-1, ' ', false, json::error_handler_t::replace) << '\n';
-  file.close();
-  if (!file) throw Error(fmt::format("cannot write {}", aside));
-  if (durable) sync(aside);
-  if (std::rename(aside.c_str(), path.c_str()) != 0) throw Error(fmt::format("{}: {}", path, std::strerror(errno)));
-  if (durable) sync(std::filesystem::absolute(path).parent_path().string());
+  write_whole_file(status_path(output), written.dump(-1, ' ', false, json::error_handler_t::replace) + '\n', durable);
 }
 
 } // namespace mgpu::launch

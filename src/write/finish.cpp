@@ -1,10 +1,12 @@
 // The end of a run: rows that nobody did, everything in the manifest's order, attributes; and what takes that back.
+#include <fmt/format.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
 #include <cstdio>
 
+#include "manifest/text.hpp"
 #include "write/fill.hpp"
 #include "write/h5.hpp"
 #include "write/ranks.hpp"
@@ -88,6 +90,16 @@ void RunningFile::fill_run(const Fixed& column, std::uint64_t first, std::uint64
   }
 }
 
+void RunningFile::require_ours() const {
+  lock_->require();
+  const bool same_run = file_->is_at(places_.partial) && journal_->file().is_at(places_.journal) &&
+                        h5::text_attribute(h5::open_file(places_.partial, false), "run") == run_name();
+  if (!same_run)
+    throw Error(
+        fmt::format("{}: the files of this run were removed or replaced while it went on; nothing is written to the output",
+                    manifest::shown(places_.output)));
+}
+
 void RunningFile::assemble_all(const Footer& footer) {
   h5::Id file = h5::open_file(places_.partial, true);
   assemble(file, *stage_, *journal_, index_, columns_, ragged_);
@@ -96,6 +108,9 @@ void RunningFile::assemble_all(const Footer& footer) {
   write_ranks(file, footer.ranks);
   if (!footer.training.empty()) write_training(file, footer.training);
   h5::set_attribute(file, "model_sha256", footer.model_sha256);
+  Identity identity = identity_;
+  if (!footer.model_sha256.empty()) identity.model_sha256 = footer.model_sha256;
+  if (!identity.job.empty()) h5::set_attribute(file, "identity", identity.json());
   h5::set_attribute(file, "finished", footer.finished);
   h5::set_attribute(file, "complete", footer.complete ? 1 : 0);
   h5::set_attribute(file, "world_size", world_size_);
@@ -104,6 +119,7 @@ void RunningFile::assemble_all(const Footer& footer) {
 }
 
 void RunningFile::write_all(const Footer& footer) {
+  require_ours();
   fill_rows_not_ok();
   stage_->flush();
   constexpr std::uint64_t bytes_an_item = 64; // references to strings, small strings, offsets
@@ -111,18 +127,26 @@ void RunningFile::write_all(const Footer& footer) {
   require_room(*file_, needed_bytes);
   with_needs(places_.partial, needed_bytes, [&] { assemble_all(footer); });
   file_->sync_all();
+  require_ours();
   if (::rename(places_.partial.c_str(), places_.output.c_str()) != 0) throw file_error(places_.output, "rename", errno, 0);
   sync_folder_of(places_.output);
 }
 
 void RunningFile::finish(const Footer& footer) {
   commit();
+  if (footer.complete && items_.pending() > 0)
+    throw Error(fmt::format("{}: {} of {} items have no result, though the run has ended; --resume does them",
+                            manifest::shown(places_.output), items_.pending(), items_.size()));
+  require_ours();
   if (can_resume_) {
     journal_->file().set_needed_bytes(file_->size() - fixed_bytes_);
     save_undo();
   }
   write_all(footer);
   if (footer.complete || !can_resume_) remove_old(places_.journal);
+  if (!footer.complete) return;
+  remove_old(places_.old_partial());
+  remove_old(places_.old_journal());
 }
 
 } // namespace mgpu::write

@@ -105,7 +105,22 @@ void Journal::flush() {
 
 void Journal::commit() {
   flush();
-  file_.sync_data();
+  try {
+    file_.sync_data();
+  } catch (const Error&) {
+    drop_uncommitted();
+    throw;
+  }
+  committed_ = end_;
+}
+
+void Journal::drop_uncommitted() noexcept {
+  buffer_.clear();
+  end_ = committed_;
+  try {
+    file_.resize(committed_);
+  } catch (const Error&) { // nothing more can be done on such a disk; the frames' checksums are what is left
+  }
 }
 
 bool Journal::read_header(std::uint64_t at, FrameHeader& header) const {
@@ -160,6 +175,7 @@ bool Journal::find(std::uint64_t& at, Frame& frame) {
     at = next;
     if (!whole) continue;
     number_ = header.journal;
+    committed_ = std::max(committed_, std::min(header.durable, end_));
     return true;
   }
   return false;
@@ -167,6 +183,7 @@ bool Journal::find(std::uint64_t& at, Frame& frame) {
 
 void Journal::cut(std::uint64_t end) {
   end_ = padded(end);
+  committed_ = std::min(committed_, end_); // what is behind it a killed run may not have brought to the disk
   file_.resize(end_);
   buffer_.clear();
 }

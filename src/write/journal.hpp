@@ -80,6 +80,9 @@ class Journal {
   /// Hands everything to the operating system; commit() also to the disk.
   void flush();
   void commit();
+  /// After a disk's error: drops what was appended since the last commit. The system may still show bytes that never reached the disk, and
+  /// a later sync would not complain of them again; a run that goes on must not believe them.
+  void drop_uncommitted() noexcept;
 
   /// Reads the frame at `offset`; throws Error when it is torn.
   void read(std::uint64_t offset, Frame& frame) const;
@@ -104,8 +107,9 @@ class Journal {
   void put_header(std::byte* at, FrameHeader header, wire::View payload);
 
   RawFile file_;
-  std::uint64_t number_ = 0; ///< 0: not known before the first frame was found
-  std::uint64_t end_;        ///< of everything appended
+  std::uint64_t number_ = 0;    ///< 0: not known before the first frame was found
+  std::uint64_t end_;           ///< of everything appended
+  std::uint64_t committed_ = 0; ///< end of what is on the disk
   std::uint64_t durable_ = 0, damaged_bytes_ = 0;
   std::function<void()> rows_first_;
   wire::Buffer buffer_; ///< the last bytes before end_, not yet written

@@ -33,7 +33,10 @@ Error file_error(const std::string& path, const char* call, int error_number, st
   const std::string text = full ? fmt::format("no room to write {} ({}): {} more are needed; make room, then go on with --resume",
                                               manifest::shown(path), std::strerror(error_number), shown_bytes(needed_bytes))
                                 : fmt::format("{}: {} failed: {}", manifest::shown(path), call, std::strerror(error_number));
-  Error error(text, full ? ExitCode::stopped : ExitCode::failed);
+  // A disk or a file server that fails is no fault of the job: once it is well, --resume goes on.
+  const bool broken = error_number == EIO || error_number == ESTALE || error_number == EREMOTEIO || error_number == ETIMEDOUT;
+  Error error(broken ? text + "; what was on the disk before stays, and --resume goes on" : text,
+              full || broken ? ExitCode::stopped : ExitCode::failed);
   error.call = call;
   return error;
 }
@@ -153,9 +156,16 @@ std::uint64_t RawFile::next_hole(std::uint64_t offset) const {
   return static_cast<std::uint64_t>(found);
 }
 
+bool RawFile::is_at(const std::string& path) const {
+  struct stat mine {
+  }, there{};
+  if (::fstat(fd_, &mine) != 0) fail("fstat", errno);
+  return ::lstat(path.c_str(), &there) == 0 && mine.st_ino == there.st_ino && mine.st_dev == there.st_dev;
+}
+
 bool RawFile::lock() {
   if (::flock(fd_, LOCK_EX | LOCK_NB) == 0) return true;
-  return errno != EWOULDBLOCK; // a file system without locks cannot say; it must not stop the run
+  return errno != EWOULDBLOCK;
 }
 
 void RowStage::write_at(std::uint64_t offset, wire::View bytes, const std::shared_ptr<void>& owner) {

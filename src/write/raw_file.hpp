@@ -10,7 +10,7 @@
 namespace mgpu::write {
 
 /// The error for a failed call on `path`. A full disk, quota or file size limit gives ExitCode::stopped and says how much room
-/// is needed.
+/// is needed; a disk or file server that fails (EIO, ESTALE) gives ExitCode::stopped, too.
 Error file_error(const std::string& path, const char* call, int error_number, std::uint64_t needed_bytes);
 
 /// "1.5 GB".
@@ -49,7 +49,10 @@ class RawFile {
   /// First place at or after `offset` that is not in a hole, and that is; the end where there is none.
   std::uint64_t next_data(std::uint64_t offset) const;
   std::uint64_t next_hole(std::uint64_t offset) const;
-  /// Takes the file for this process; false if another has it. Ends with the object.
+  /// Whether the file at `path` is this one, not one that took its name.
+  bool is_at(const std::string& path) const;
+  /// Takes the file for this process; false if another has it. Ends with the object. Where the file system has no such locks it is true:
+  /// who may write an output says its OutputLock.
   bool lock();
   /// What a full disk's message says is still to be written.
   void set_needed_bytes(std::uint64_t bytes) { needed_bytes_ = bytes; }

@@ -74,7 +74,7 @@ namespace {
 bool clear_left(const Places& places, const ReadFile& file) {
   bool any = false;
   if (is_there(places.journal)) {
-    Journal journal(places.journal, RawFile::Mode::read);
+    Journal journal(places.journal, RawFile::Mode::modify);
     Frame frame;
     std::uint64_t at = 0;
     if (!journal.file().lock() || !journal.find(at, frame)) return false;
@@ -117,6 +117,9 @@ void recover(const std::string& path, std::ostream& out) {
   std::signal(SIGXFSZ, SIG_IGN);
   const std::string name = manifest::shown(path);
   const Places places(path);
+  if (!is_there(path) && !is_there(places.partial) && !is_there(places.journal))
+    throw usage_error(fmt::format("{}: nothing to recover: {}", name, why_nothing(places, false)));
+  const ResultFile::Lock lock = OutputLock::take(OutputLock::path_of(path), fmt::format("output {}", name));
   const bool partial = is_there(places.partial);
   if (is_there(path)) {
     const ReadFile file(path);
@@ -124,7 +127,7 @@ void recover(const std::string& path, std::ostream& out) {
       throw usage_error(fmt::format("{} is the complete file of an earlier run; move it away, it would be replaced", name));
     if (!partial) return tell_readable(places, file, out);
   }
-  const auto file = read_journal(places, RawFile::Mode::read, true);
+  const auto file = read_journal(places, RawFile::Mode::modify, true, {}, lock);
   if (!file || !file->has_batches() || !partial)
     throw usage_error(fmt::format("{}: nothing to recover: {}", name, why_nothing(places, file && file->has_batches())));
   Footer footer;

@@ -11,6 +11,7 @@
 #include "support/reading.hpp"
 #include "wire/batch_result.hpp"
 #include "write/identity.hpp"
+#include "write/output_lock.hpp"
 #include "write/series.hpp"
 
 namespace mgpu::write {
@@ -19,8 +20,9 @@ namespace mgpu::write {
 struct Header {
   std::string job, command, config_json, version, model, model_sha256, started;
   std::int32_t world_size = 1;
-  /// Given for runs that --resume can go on with, item by item.
+  /// What run it is. The file keeps it.
   std::optional<Identity> identity = std::nullopt;
+  bool by_items = true; ///< --resume can go on with it, item by item; a training has checkpoints of its own
 };
 
 /// One row of /ranks.
@@ -47,7 +49,8 @@ struct Earlier {
   std::uint64_t done = 0, failed = 0, flagged = 0; ///< items
   std::uint64_t mistrusted = 0;                    ///< items whose rows are not those the journal speaks of: they are done again
   std::uint64_t damaged_bytes = 0;                 ///< of the journal
-  std::int32_t resumes = 0;                        ///< how often the run was gone on with, this time counted
+  std::string set_aside;    ///< what was found instead, and is kept under this name until the run is complete
+  std::int32_t resumes = 0; ///< how often the run was gone on with, this time counted
 };
 
 /// Which files may be in the way of a new run.
@@ -64,14 +67,20 @@ enum class Existing : std::uint8_t {
 /// leaves a readable file with complete = 0. Ragged and text columns and the reasons of failures are put in manifest order by finish().
 class ResultFile {
  public:
-  /// Throws usage_error if anything at `path` is in the way, its folder is missing or not writable, or another run is writing it.
-  static void check(const std::string& path, Existing existing);
-  static std::unique_ptr<ResultFile> create(const std::string& path, const manifest::Manifest& manifest, const Header& header);
+  using Lock = std::shared_ptr<OutputLock>;
+  /// Throws usage_error if anything at `path` is in the way, its folder is missing or not writable, or another run is writing it. The lock
+  /// that it returns keeps other runs away from the output and all files beside it; create() and resume() take it themselves without one.
+  static Lock check(const std::string& path, Existing existing);
+  /// Compares a complete file's run, as its attribute `identity` has it, with the one that --resume asks for, whose batch size may be 0
+  /// for any. Throws usage_error, one line a difference, or where `kept` is no identity.
+  static void require_same_run(const std::string& path, const std::string& kept, Identity now);
+  static std::unique_ptr<ResultFile> create(const std::string& path, const manifest::Manifest& manifest, const Header& header,
+                                            Lock lock = nullptr);
   /// Goes on with what earlier runs left; nullptr if they left nothing. `verify`: the rows of all batches are compared with the journal,
   /// not only those of the last moments. Throws usage_error, one line a difference, where it was another run.
   static std::unique_ptr<ResultFile> resume(const std::string& path, const Header& header, bool verify = false,
-                                            const OnReading& on_reading = {});
-  /// Removes what a run wrote that ended before it had any result.
+                                            const OnReading& on_reading = {}, Lock lock = nullptr);
+  /// Removes what a run wrote that ended before it had any result, and gives the run that it replaced its names back.
   static void discard(const std::string& path) noexcept;
   /// Removes what a run, or a `recover`, that was killed between its very last steps left beside a complete file.
   static void tidy(const std::string& path) noexcept;

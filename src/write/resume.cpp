@@ -27,8 +27,9 @@ std::string run_of(const std::string& path) {
 } // namespace
 
 RunningFile::RunningFile(Places places, std::unique_ptr<Journal> journal, Identity identity, bool verify_all,
-                         OnReading on_reading)
-    : places_(std::move(places)),
+                         OnReading on_reading, Lock lock)
+    : lock_(std::move(lock)),
+      places_(std::move(places)),
       journal_(std::move(journal)),
       identity_(std::move(identity)),
       can_resume_(true),
@@ -109,6 +110,7 @@ void RunningFile::replay_forgotten(const Frame& frame) {
 
 Earlier RunningFile::earlier() const {
   Earlier earlier;
+  earlier.set_aside = set_aside_;
   earlier.damaged_bytes = journal_->damaged_bytes();
   earlier.mistrusted = mistrusted_;
   earlier.resumes = resumes_;
@@ -226,8 +228,8 @@ void RunningFile::go_on(const Header& header) {
   journal_->commit();
 }
 
-std::unique_ptr<RunningFile> read_journal(const Places& places, RawFile::Mode mode, bool verify_all,
-                                          const OnReading& on_reading) {
+std::unique_ptr<RunningFile> read_journal(const Places& places, RawFile::Mode mode, bool verify_all, const OnReading& on_reading,
+                                          ResultFile::Lock lock) {
   if (!is_there(places.journal)) return nullptr;
   auto journal = std::make_unique<Journal>(places.journal, mode);
   if (!journal->file().lock())
@@ -247,7 +249,7 @@ std::unique_ptr<RunningFile> read_journal(const Places& places, RawFile::Mode mo
   } catch (const nlohmann::json::exception&) {
     throw lost(places.journal, "begins as another version of mgpu_run writes it");
   }
-  return std::make_unique<RunningFile>(places, std::move(journal), std::move(identity), verify_all, on_reading);
+  return std::make_unique<RunningFile>(places, std::move(journal), std::move(identity), verify_all, on_reading, std::move(lock));
 }
 
 } // namespace mgpu::write

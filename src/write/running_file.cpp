@@ -63,26 +63,28 @@ void check_names(const std::vector<ColumnSpec>& columns) {
 
 } // namespace
 
-RunningFile::RunningFile(Places places, const manifest::Manifest& manifest, const Header& header)
-    : places_(std::move(places)),
+RunningFile::RunningFile(Places places, const manifest::Manifest& manifest, const Header& header, Lock lock)
+    : lock_(std::move(lock)),
+      places_(std::move(places)),
       journal_(std::make_unique<Journal>(places_.journal, RawFile::Mode::create)),
-      can_resume_(header.identity.has_value()),
+      can_resume_(header.identity.has_value() && header.by_items),
       items_(manifest.size()),
       index_(manifest.size()),
       world_size_(header.world_size) {
   if (!journal_->file().lock())
     throw usage_error(fmt::format("output {}: another run is writing it now", manifest::shown(places_.output)));
+  if (header.identity) identity_ = *header.identity;
   with_needs(places_.partial, 128 * manifest.size(), [&] { begin_file(manifest, header); });
   file_ = std::make_unique<RawFile>(places_.partial, RawFile::Mode::modify);
   stage_ = std::make_unique<RowStage>(*file_);
   journal_->before_writing([this] { stage_->flush(); });
   items_.write_all(*file_);
   if (!can_resume_) return;
-  identity_ = *header.identity;
   // A journal that begins speaks of a result file that is there: so that comes first, on the disk too.
   file_->sync_all();
   const std::string head = identity_.json();
   journal_->append_twice(FrameKind::head, std::as_bytes(std::span(head)));
+  journal_->commit(); // an empty journal is one that was lost, or of a run that was killed until here
 }
 
 std::string RunningFile::run_name() const {
@@ -104,6 +106,7 @@ void RunningFile::begin_file(const manifest::Manifest& manifest, const Header& h
   h5::set_attribute(file, "world_size", header.world_size);
   h5::set_attribute(file, "resumes", 0);
   h5::set_attribute(file, "run", run_name());
+  h5::set_attribute(file, "identity", header.identity ? header.identity->json() : "");
 
   h5::create_group(file, "results").close();
   const h5::Id items = h5::create_group(file, "items");
@@ -250,10 +253,16 @@ void RunningFile::estimate_needs() {
 
 void RunningFile::commit() {
   if (!changed_) return;
+  lock_->require();
   estimate_needs();
   stage_->flush();
   journal_->flush(); // a kill loses nothing from here on; a power cut may, and then the rows' CRCs tell
-  file_->sync_data();
+  try {
+    file_->sync_data();
+  } catch (const Error&) {
+    journal_->drop_uncommitted(); // its rows are done again
+    throw;
+  }
   journal_->mark_durable();
   journal_->commit();
   // For those who look at the file while the run goes on; after a kill the journal says what is true.

@@ -18,16 +18,20 @@ struct Places {
   explicit Places(const std::string& path)
       : output(path), partial(path + ".partial"), journal(Journal::path_of(path)), recovering(path + ".recovering") {}
   std::string output, partial, journal;
+  std::string old_partial() const { return partial + ".old"; } ///< of the run before, which --overwrite put aside
+  std::string old_journal() const { return journal + ".old"; }
   std::string recovering; ///< what `recover` makes, before it takes the output's name
 };
 
 class RunningFile final : public ResultFile {
  public:
   /// A new one.
-  RunningFile(Places places, const manifest::Manifest& manifest, const Header& header);
+  RunningFile(Places places, const manifest::Manifest& manifest, const Header& header, Lock lock);
+  void say_set_aside(std::string name) { set_aside_ = std::move(name); }
   /// Reads what the journal of a run with this identity says, in memory only; go_on() or recover() must follow. Of the batches whose
   /// rows must be compared it remembers the last moments' only, or all. `on_reading` may be empty.
-  RunningFile(Places places, std::unique_ptr<Journal> journal, Identity identity, bool verify_all, OnReading on_reading);
+  RunningFile(Places places, std::unique_ptr<Journal> journal, Identity identity, bool verify_all, OnReading on_reading,
+              Lock lock);
 
   /// The run that the journal belongs to, with the model's hash where it was known.
   const Identity& identity() const { return identity_; }
@@ -63,6 +67,8 @@ class RunningFile final : public ResultFile {
   // finish.cpp
   void fill_rows_not_ok();
   void fill_run(const Fixed& column, std::uint64_t first, std::uint64_t end);
+  /// Throws Error where another run may have the lock, or has put its files at the names of this run's.
+  void require_ours() const;
   void assemble_all(const Footer& footer);
   void write_all(const Footer& footer);
   std::vector<std::pair<std::uint64_t, std::uint64_t>> beside_fixed_rows() const;
@@ -83,6 +89,8 @@ class RunningFile final : public ResultFile {
   void forget(std::uint64_t first, std::uint64_t rows);
   void forget_torn_batches();
 
+  Lock lock_;
+  std::string set_aside_;
   Places places_;
   std::unique_ptr<Journal> journal_;
   Identity identity_;

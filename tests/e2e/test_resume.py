@@ -75,7 +75,7 @@ def test_kill_everything_recover_and_resume(ranks, later, case, tmp_path):
     assert arrays(output) == case.arrays
     assert not pathlib.Path(str(output) + ".journal").exists() and not pathlib.Path(str(output) + ".partial").exists()
     again = case.resume(output, later)
-    assert again.code == 0 and "complete already" in again.out
+    assert again.code == 3 and "complete already" in again.out
 
 
 def test_a_stopped_run_is_readable_and_goes_on(case, tmp_path):

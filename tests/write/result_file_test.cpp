@@ -182,11 +182,11 @@ TEST(ResultFile, RowsNeverDoneAreFilledWhenARunStops) {
   }
 }
 
-TEST(ResultFile, NoColumnsAtAll) { // every item failed before a model gave anything
+TEST(ResultFile, NoColumnsAtAll) { // stopped before a model gave anything
   const Folder folder;
   const auto manifest = some_manifest(folder, 3);
   const auto file = ResultFile::create(folder / "out.h5", manifest, some_header());
-  file->finish(some_footer());
+  file->finish(some_footer(false));
   EXPECT_TRUE(ReadFile(folder / "out.h5").columns().empty());
 }
 

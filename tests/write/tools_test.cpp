@@ -64,7 +64,7 @@ TEST_F(ToolsTest, InspectShowsTheCurvesOfATraining) {
   {
     const auto file = ResultFile::create(path_, some_manifest(folder_, 3), some_header());
     file->set_columns({});
-    Footer footer = some_footer();
+    Footer footer = some_footer(false);
     footer.training = {{"loss", std::vector<double>{2.5, std::nan(""), 0.25}},
                        {"step", std::vector<std::uint64_t>{1, 2, 3}},
                        {"class", std::vector<std::string>{"cat", "dog"}}};

@@ -1,0 +1,58 @@
+#pragma once
+// OUTPUT.lock: who may write an output, the files beside it and its checkpoints. It stays when a run ends: a name that is never removed
+// cannot be locked by two processes under two inodes.
+#include <sys/stat.h>
+
+#include <chrono>
+#include <cstdint>
+#include <memory>
+#include <string>
+
+namespace mgpu::write {
+
+class OutputLock {
+ public:
+  enum class Way : std::uint8_t {
+    flock,
+    fcntl, ///< the file system refuses flock: a lock of the open file description (F_OFD_SETLK)
+    beat,  ///< it refuses both: host, process and a number in the file that grows while the run goes on
+  };
+  /// What may be used, and how fast. Tests take ways away; a run uses all that the file system has.
+  struct Options {
+    bool flock = true, fcntl = true;
+    std::chrono::milliseconds beat{5000}; ///< a beat is written so often
+    std::chrono::milliseconds silence{
+        20000}; ///< who has not beaten for so long is dead; the holder stops itself after half of that
+  };
+
+  static std::string path_of(const std::string& output) { return output + ".lock"; }
+
+  /// Takes the lock file at `path`, which is made if it is not there. Another holder is waited for, at most `limit`, and `shown` names
+  /// what it holds in messages. Throws usage_error: somebody else has it, the file cannot be made or written, or is no lock of ours.
+  static std::shared_ptr<OutputLock> take(const std::string& path, const std::string& shown, std::chrono::milliseconds limit = {},
+                                          Options options = all_ways());
+  ~OutputLock();
+  OutputLock(const OutputLock&) = delete;
+  OutputLock& operator=(const OutputLock&) = delete;
+
+  Way way() const { return way_; }
+  const std::string& path() const { return path_; }
+  /// Throws Error unless this process still has it: its file is where it was, and nobody else has written into it.
+  void require() const;
+
+ private:
+  struct Beating;
+  static Options all_ways() { return {}; }
+  OutputLock(std::string path, int fd);
+  bool acquire(const Options& options);
+  bool claim_by_beat(const Options& options);
+
+  std::string path_;
+  int fd_;
+  struct stat facts_ {};
+  Way way_ = Way::flock;
+  bool mine_ = false;
+  std::shared_ptr<Beating> beating_; ///< of Way::beat
+};
+
+} // namespace mgpu::write
