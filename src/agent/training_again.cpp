@@ -21,7 +21,7 @@ void TrainingCourse::worker_died(int rank, const wire::Died& died) {
   if (!fresh_[static_cast<std::size_t>(rank)]) return; // as it was told
   fresh_[static_cast<std::size_t>(rank)] = false;
   if (losses_.empty()) lost_s_ = now_s();
-  Loss& loss = losses_.emplace_back(Loss{rank, died.reason, ExitCode::failed, died.spoke != 0, {}});
+  Loss& loss = losses_.emplace_back(Loss{rank, died.reason, ExitCode::failed, died.spoke != 0, died.device != 0, {}});
   // Loaders note one item at a time; whatever else ended a worker is put down to its rank.
   if (died.certain != 0 && died.suspects.size() == 1 && died.suspects.front().rows == 1)
     loss.item = ItemPlace{died.suspects.front().part, died.suspects.front().first};
@@ -33,7 +33,7 @@ void TrainingCourse::lost(int rank, const std::string& reason, ExitCode code, bo
   if (code == ExitCode::usage && !progress_.last()) throw usage_error(reason);
   control_.log(rank, log_error, reason);
   if (losses_.empty()) lost_s_ = now_s();
-  losses_.push_back({rank, reason, code, false, {}});
+  losses_.push_back({rank, reason, code, false, false, {}});
   if (!over) return; // step() finds out who is to blame
   if (stop_reason_.empty())
     fail(fmt::format("rank {} on {}: {}", rank, host, reason), code);
@@ -68,8 +68,7 @@ bool TrainingCourse::may_begin_again(const Loss& loss) const {
   const int living = control_.roster().living(), least = config_.get<int>("min-ranks");
   if (!stop_reason_.empty() || !error_.empty() || setup_.max_restarts <= 0 || living == 0) return false;
   if (out > 0 && (least <= 0 || living < least)) return false;
-  if (loss.spoke && loss.reason.find("CUDA error") == std::string::npos && loss.reason.find("NCCL") == std::string::npos)
-    return false;
+  if (loss.spoke && !loss.device && loss.reason.find("NCCL") == std::string::npos) return false;
   if (!loss.item && blamed_[static_cast<std::size_t>(loss.rank)] >= setup_.max_restarts &&
       control_.roster().at(loss.rank).lost.empty())
     return false;

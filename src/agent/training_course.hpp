@@ -43,6 +43,7 @@ class TrainingCourse final : public Course {
     std::string reason;
     ExitCode code = ExitCode::failed;
     bool spoke = false;            ///< the worker said itself why it ended
+    bool device = false;           ///< its GPU failed
     std::optional<ItemPlace> item; ///< what certainly ended it
   };
 

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include <algorithm>
+#include <functional>
 
 #include "support/clock.hpp"
 
@@ -27,8 +28,8 @@ constexpr double pause_s = 1;
 /// A worker that shall end at once (its training begins again, or it has failed) and has not.
 constexpr double obeys_within_s = 10;
 
-bool speaks_of_device(const wire::Died& died) {
-  return died.spoke != 0 && died.reason.find("CUDA error") != std::string::npos;
+bool device_is_sick(const wire::Died& died) {
+  return died.device == static_cast<std::uint8_t>(wire::DeviceTrouble::hardware);
 }
 
 } // namespace
@@ -86,7 +87,8 @@ bool WorkerKeeper::pass_frames(const OnWorkerFrame& handle) {
     }
     // Before the first model is open a failure speaks of the model or the set-up, and ends the run.
     if (type == Type::failure && max_restarts_ > 0 && worked_) {
-      failure_ = wire::decode<wire::Failure>(payload).text;
+      auto failure = wire::decode<wire::Failure>(payload);
+      failure_ = {std::move(failure.text), failure.device};
       failed_s_ = now_s();
       return;
     }
@@ -97,7 +99,7 @@ bool WorkerKeeper::pass_frames(const OnWorkerFrame& handle) {
 void WorkerKeeper::watch(double now) {
   if (!late_.empty()) return; // it is being ended
   if (told_s_ > 0 && now - told_s_ > obeys_within_s) return end_late("did not end when it was told to", {}, now);
-  if (!failure_.empty() && now - failed_s_ > obeys_within_s) return end_late(failure_, worker_->flight().read(), now);
+  if (!failure_.text.empty() && now - failed_s_ > obeys_within_s) return end_late(failure_.text, worker_->flight().read(), now);
   if (auto late = watch_.look({worker_->flight(), [this] { return worker_->effort(); }, opened_, !uuid_.empty()}, now)) {
     stalled_ = late->stalled;
     return end_late(std::move(late->reason), std::move(late->suspects), now);
@@ -161,7 +163,7 @@ bool WorkerKeeper::replace_dead(const OnWorkerFrame& handle, double now) {
   spare_.reset();
   died.retired = retired_ ? 1 : 0;
   configured_ = opened_ = false;
-  failure_.clear();
+  failure_ = {};
   late_.clear();
   late_suspects_.clear();
   stalled_ = false;
@@ -181,7 +183,7 @@ void WorkerKeeper::count(const wire::Died& died) {
   if (!configured_) ++unborn_;
   std::uint64_t rows = 0;
   for (const wire::Suspect& suspect : died.suspects) rows += suspect.rows;
-  const bool narrows = rows > 0 && rows < suspected_rows_ && !speaks_of_device(died);
+  const bool narrows = rows > 0 && rows < suspected_rows_ && !device_is_sick(died);
   // A stall may be the server's on which all files lie: rank 0 sees the others, and counts.
   if (told_s_ == 0 && !narrows && died.stalled == 0) ++deaths_;
   suspected_rows_ = rows;
@@ -191,7 +193,7 @@ void WorkerKeeper::count(const wire::Died& died) {
 void WorkerKeeper::look_at_device(wire::Died& died, bool stuck) {
   if (uuid_.empty()) return;
   const std::string trouble = stuck ? "a process hangs in its driver" : probe_(uuid_);
-  const bool failed = speaks_of_device(died);
+  const bool failed = device_is_sick(died);
   if (!trouble.empty()) {
     retired_ = true;
     died.reason += fmt::format("; its GPU {} cannot be used: {}", uuid_, trouble);
@@ -204,20 +206,27 @@ wire::Died WorkerKeeper::describe(const std::string& end) const {
   wire::Died died;
   std::vector<wire::Activity> suspects;
   const auto crash = worker_->flight().crash();
+  // A worker whose GPU fails may end within a destructor, before it can send anything.
+  const wire::FinalWords said = failure_.text.empty() ? worker_->flight().final_words().value_or(wire::FinalWords{}) : failure_;
+  died.spoke = said.text.empty() ? 0 : 1;
+  died.device = said.device;
   if (!late_.empty()) {
     died.reason = late_;
-    died.spoke = failure_.empty() ? 0 : 1;
-    died.stalled = stalled_ ? 1 : 0;
     suspects = late_suspects_;
-    died.certain = suspects.size() == 1 && failure_.empty() ? 1 : 0;
-  } else if (crash && crash->activity) {
+    died.certain = suspects.size() == 1 && said.text.empty() ? 1 : 0;
+    died.stalled = stalled_ ? 1 : 0;
+  } else if (crash && crash->activity && said.text.empty()) {
     died.reason = fmt::format("signal {} ({}) while {}", crash->signal, strsignal(crash->signal), name_of(*crash->activity));
     suspects = {*crash->activity};
     died.certain = 1;
   } else {
-    died.spoke = failure_.empty() ? 0 : 1;
-    died.reason = !failure_.empty() ? failure_ : end.empty() ? "ended by itself with exit code 0" : end;
+    died.reason = !said.text.empty() ? said.text : end.empty() ? "ended by itself with exit code 0" : end;
     suspects = worker_->flight().read();
+  }
+  // Kernels run for the batches that run; what loaders prepare meanwhile is not charged.
+  if (died.device != 0) {
+    const auto runs = [](const wire::Activity& each) { return each.doing == Doing::running; };
+    if (std::any_of(suspects.begin(), suspects.end(), runs)) std::erase_if(suspects, std::not_fn(runs));
   }
   for (const wire::Activity& each : suspects) {
     const auto part = each.doing == Doing::preparing_validation ? wire::DataPart::validation : wire::DataPart::train;

@@ -72,8 +72,8 @@ class WorkerKeeper final : public WorkerLink {
   std::uint64_t suspected_rows_ = 0; ///< when the last one died; 0: since a result nobody did
   double opened_s_ = 0, looked_s_ = 0;
   double polled_s_ = 0;
-  double told_s_ = 0;   ///< when it was told to end at once; 0: it was not
-  std::string failure_; ///< what the worker said it failed by
+  double told_s_ = 0;        ///< when it was told to end at once; 0: it was not
+  wire::FinalWords failure_; ///< what the worker said it failed by
   double failed_s_ = 0;
   std::string late_; ///< why we killed it
   std::vector<wire::Activity> late_suspects_;

@@ -2,6 +2,8 @@
 
 #include <c10/util/Exception.h>
 
+#include <algorithm>
+#include <array>
 #include <new>
 #include <string_view>
 #include <system_error>
@@ -11,6 +13,9 @@ namespace mgpu {
 namespace {
 
 constexpr std::size_t longest_reason = 400;
+/// cudaError_t (driver_types.h) of a GPU that is sick: cudaErrorDevicesUnavailable, cudaErrorECCUncorrectable,
+/// cudaErrorNvlinkUncorrectable, cudaErrorContained.
+constexpr std::array<std::int32_t, 4> sick_device{46, 214, 220, 226};
 
 std::string_view trimmed(std::string_view text) {
   const auto begin = text.find_first_not_of(" \t\r\n");
@@ -48,6 +53,8 @@ bool is_out_of_memory(const std::exception& error) {
   if (dynamic_cast<const c10::OutOfMemoryError*>(&error) != nullptr || dynamic_cast<const std::bad_alloc*>(&error) != nullptr)
     return true;
   const std::string_view text = error.what();
+  for (const std::string_view mark : {"CUBLAS_STATUS_ALLOC_FAILED", "CUDNN_STATUS_ALLOC_FAILED"})
+    if (text.find(mark) != std::string_view::npos) return true;
   return text.find("out of memory") != std::string_view::npos || text.find("can't allocate memory") != std::string_view::npos ||
          text.find("not enough memory") != std::string_view::npos;
 }
@@ -58,10 +65,18 @@ Cause cause_of(const std::exception& error) {
   return dynamic_cast<const std::system_error*>(&error) != nullptr ? Cause::io : Cause::item;
 }
 
-bool is_device_lost(const std::exception& error) {
-  if (is_out_of_memory(error)) return false;
-  return dynamic_cast<const c10::AcceleratorError*>(&error) != nullptr ||
-         std::string_view(error.what()).find("CUDA error") != std::string_view::npos;
+wire::DeviceTrouble device_trouble(const std::exception& error) {
+  using wire::DeviceTrouble;
+  if (is_out_of_memory(error)) return DeviceTrouble::none;
+  if (const auto* known = dynamic_cast<const Error*>(&error); known != nullptr && known->cause == Cause::device)
+    return DeviceTrouble::hardware;
+  if (const auto* cuda = dynamic_cast<const c10::AcceleratorError*>(&error)) {
+    const bool sick = std::find(sick_device.begin(), sick_device.end(), cuda->get_error_code()) != sick_device.end();
+    return sick ? DeviceTrouble::hardware : DeviceTrouble::context;
+  }
+  // TorchScript's interpreter turns exceptions into texts.
+  return std::string_view(error.what()).find("CUDA error") != std::string_view::npos ? DeviceTrouble::context
+                                                                                     : DeviceTrouble::none;
 }
 
 } // namespace mgpu

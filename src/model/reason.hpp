@@ -3,6 +3,7 @@
 #include <string>
 
 #include "mgpu/error.hpp"
+#include "wire/messages.hpp"
 
 namespace mgpu {
 
@@ -15,7 +16,7 @@ bool is_out_of_memory(const std::exception& error);
 /// What a failure is put down to: std::system_error and io_error() to reading, any lack of memory to memory, else to the item.
 Cause cause_of(const std::exception& error);
 
-/// True when the GPU itself has failed (an illegal address, a lost device): nothing in this process can use it again.
-bool is_device_lost(const std::exception& error);
+/// What an error of CUDA says of the GPU. `context` may be a call that was merely refused: Lane::works() tells.
+wire::DeviceTrouble device_trouble(const std::exception& error);
 
 } // namespace mgpu

@@ -113,7 +113,8 @@ void BatchRunner::run_rows(RanBatch& ran, std::size_t begin, std::size_t end) {
     fail_rows(batch, begin, end, error.what());
     return;
   } catch (const std::exception& error) {
-    if (is_device_lost(error)) throw;
+    const wire::DeviceTrouble trouble = device_trouble(error);
+    if (trouble == wire::DeviceTrouble::hardware || (trouble == wire::DeviceTrouble::context && !lane_.works())) throw;
     reason = reason_of(error);
     cause = cause_of(error);
     if (is_out_of_memory(error)) {

@@ -1,8 +1,13 @@
 #include "run/crash_notes.hpp"
 
 #include <signal.h>
+#include <unistd.h>
 
 #include <array>
+#include <cstdlib>
+#include <exception>
+
+#include "model/reason.hpp"
 
 namespace mgpu {
 
@@ -19,10 +24,28 @@ void note(int signal) {
   raise(signal); // comes when this handler returns
 }
 
+std::terminate_handler terminate_before = nullptr;
+
+[[noreturn]] void end_in_words() {
+  try {
+    if (const auto current = std::current_exception()) std::rethrow_exception(current);
+  } catch (const std::exception& error) {
+    if (const auto trouble = device_trouble(error); trouble != wire::DeviceTrouble::none) {
+      noted_on->note_final_words(reason_of(error), static_cast<std::uint8_t>(trouble));
+      _exit(static_cast<int>(ExitCode::failed));
+    }
+  } catch (...) {
+    // Not ours to explain: it ends as it would have.
+  }
+  if (terminate_before != nullptr) terminate_before();
+  std::abort();
+}
+
 } // namespace
 
 void note_crashes(wire::FlightBoard& board) {
   noted_on = &board;
+  terminate_before = std::set_terminate(end_in_words);
   struct sigaction action {};
   action.sa_handler = note;
   for (const int signal : crashes) sigaction(signal, &action, &before[static_cast<std::size_t>(signal)]);

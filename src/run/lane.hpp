@@ -40,6 +40,8 @@ class Lane {
   virtual void finish(const Mark& mark) = 0;
   /// After running out of memory: gives cached memory back.
   virtual void free_cache() = 0;
+  /// After an error: whether the device answers still. Nothing in a process can use a device whose context has failed.
+  virtual bool works() = 0;
   /// True when run returns before the device is done, so that the next batch can be copied meanwhile.
   virtual bool overlaps() const = 0;
 };

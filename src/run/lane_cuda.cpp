@@ -77,6 +77,10 @@ class CudaLane : public Lane {
   }
 
   void free_cache() override { c10::cuda::CUDACachingAllocator::emptyCache(); }
+  bool works() override {
+    cudaGetLastError(); // a call that was refused is no reason
+    return cudaDeviceSynchronize() == cudaSuccess;
+  }
   bool overlaps() const override { return true; }
 
  private:

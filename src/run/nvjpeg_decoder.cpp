@@ -208,8 +208,7 @@ std::string NvjpegPictures::load_on_gpu(Slot& slot, std::span<const std::uint8_t
     slot.wait();
     return "";
   } catch (const std::exception& error) {
-    if (is_device_lost(error)) throw;
-    slot.wait();
+    slot.wait(); // throws where the device is lost
     return is_out_of_memory(error) ? "no GPU memory left" : reason_of(error);
   }
 }

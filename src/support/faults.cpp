@@ -91,7 +91,11 @@ void Faults::before_batch(std::uint64_t batch, std::uint32_t attempt) const {
     if (fault.item >= 0 || fault.step >= 0 || !fault.in_time(attempt)) continue;
     if (fault.batch >= 0 && static_cast<std::uint64_t>(fault.batch) != batch) continue;
     strike(fault.kind);
-    if (fault.kind == "gpu-lost") throw Error("CUDA error: the device is lost, as --fault asked");
+    if (fault.kind == "gpu-lost") {
+      Error error("CUDA error: the device is lost, as --fault asked");
+      error.cause = Cause::device;
+      throw error;
+    }
   }
 }
 

@@ -141,10 +141,10 @@ class CudaRecorder final : public Recorder {
   }
 
   torch::Device device_;
-  CUDAStream stream_; ///< of passes: a capture cannot be on the default stream
-  CUDAStream relay_;  ///< from which those who wait for milestones are served
+  CUDAStream stream_;                               ///< of passes: a capture cannot be on the default stream
+  CUDAStream relay_;                                ///< from which those who wait for milestones are served
   std::weak_ptr<const at::cuda::MempoolId_t> pool_; ///< of the recordings that live
-  CudaRecording* recorded_ = nullptr; ///< while its pass runs
+  CudaRecording* recorded_ = nullptr;               ///< while its pass runs
 };
 
 } // namespace

@@ -1,5 +1,7 @@
 #include "wire/flight.hpp"
 
+#include <algorithm>
+
 #include "mgpu/error.hpp"
 
 namespace mgpu::wire {
@@ -67,6 +69,21 @@ void FlightBoard::note_crash(int signal) noexcept {
   if (!signal_.compare_exchange_strong(none, signal)) return;
   if (current != nullptr && current >= slots_ && current < slots_ + slot_count)
     crashed_.store(static_cast<std::int32_t>(current - slots_) + 1);
+}
+
+void FlightBoard::note_final_words(std::string_view text, std::uint8_t device) noexcept {
+  std::uint32_t none = 0;
+  if (!words_state_.compare_exchange_strong(none, 1)) return;
+  text = text.substr(0, most_words);
+  std::copy(text.begin(), text.end(), words_);
+  words_size_ = static_cast<std::uint32_t>(text.size());
+  words_device_ = device;
+  words_state_.store(2, release);
+}
+
+std::optional<FinalWords> FlightBoard::final_words() const {
+  if (words_state_.load(acquire) != 2) return std::nullopt;
+  return FinalWords{{words_, std::min<std::size_t>(words_size_, most_words)}, words_device_};
 }
 
 std::optional<Crash> FlightBoard::crash() const {

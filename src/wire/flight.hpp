@@ -5,6 +5,8 @@
 #include <cstddef>
 #include <cstdint>
 #include <optional>
+#include <string>
+#include <string_view>
 #include <vector>
 
 #include "wire/ring.hpp"
@@ -49,6 +51,12 @@ struct Crash {
   std::optional<Activity> activity; ///< of the thread that crashed; nullopt: it was at no item
 };
 
+/// Why a worker ended, in its own words, where it could send nothing more.
+struct FinalWords {
+  std::string text;
+  std::uint8_t device = 0; ///< DeviceTrouble (messages.hpp)
+};
+
 /// All slots of a worker. Zeroed memory is an empty board.
 class FlightBoard {
  public:
@@ -67,6 +75,9 @@ class FlightBoard {
   /// In a signal handler: notes the signal and the calling thread's slot. The first crash stays.
   void note_crash(int signal) noexcept;
   std::optional<Crash> crash() const;
+  /// Before an end without a message: the first words stay; what is longer than most_words is cut.
+  void note_final_words(std::string_view text, std::uint8_t device) noexcept;
+  std::optional<FinalWords> final_words() const;
 
   /// The median of what a batch takes to run, or an item to prepare, so far; 0: none seen.
   void note_typical(Doing doing, double seconds) { typical_of(doing).store(seconds, std::memory_order_relaxed); }
@@ -83,8 +94,13 @@ class FlightBoard {
 
   FlightSlot slots_[slot_count];
   std::atomic<std::uint64_t> pulse_;
-  std::atomic<std::int32_t> signal_;  ///< 0: no crash
-  std::atomic<std::int32_t> crashed_; ///< slot + 1; 0: none
+  std::atomic<std::int32_t> signal_;             ///< 0: no crash
+  std::atomic<std::int32_t> crashed_;            ///< slot + 1; 0: none
+  static constexpr std::size_t most_words = 500; ///< bytes
+  std::atomic<std::uint32_t> words_state_;       ///< 0: none, 1: being written, 2: whole
+  std::uint32_t words_size_;
+  std::uint8_t words_device_;
+  char words_[most_words];
   std::atomic<double> typical_item_s_, typical_batch_s_;
 };
 

@@ -48,13 +48,13 @@ auto fields(Is<Stats> auto& m) {
                   m.forward_s, m.backward_s, m.reduce_wait_s, m.update_s, m.memory_bytes);
 }
 auto fields(Is<Failure> auto& m) {
-  return std::tie(m.exit_code, m.text);
+  return std::tie(m.exit_code, m.text, m.device);
 }
 auto fields(Is<Suspect> auto& m) {
   return std::tie(m.batch, m.first, m.rows, m.part);
 }
 auto fields(Is<Died> auto& m) {
-  return std::tie(m.reason, m.last_words, m.certain, m.spoke, m.stalled, m.retired, m.suspects);
+  return std::tie(m.reason, m.last_words, m.certain, m.spoke, m.stalled, m.retired, m.device, m.suspects);
 }
 auto fields(Is<Configure> auto& m) {
   return std::tie(m.job, m.config_json, m.model_path, m.rank, m.world_size, m.local_rank, m.local_size, m.host, m.device, m.dtype,

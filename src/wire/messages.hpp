@@ -108,9 +108,18 @@ struct Stats {
   std::uint64_t memory_bytes = 0;
 };
 
+/// What a failure says of the GPU.
+enum class DeviceTrouble : std::uint8_t {
+  none = 0,
+  context =
+      1, ///< this process can use it no more (an assertion or an illegal address in a kernel): the program's or the data's fault
+  hardware = 2 ///< the GPU is sick (uncorrectable memory, broken link, unavailable)
+};
+
 struct Failure {
   std::int32_t exit_code = 1; ///< mgpu::ExitCode
   std::string text;
+  std::uint8_t device = 0; ///< DeviceTrouble
 };
 
 /// Items first … first + rows - 1 of a batch, that were in the worker's hands when it died.
@@ -127,6 +136,7 @@ struct Died {
   std::uint8_t spoke = 0;   ///< 1: the reason is what the worker said itself
   std::uint8_t stalled = 0; ///< 1: it waited for items to be read, and did nothing: the item, or the server they lie on
   std::uint8_t retired = 0; ///< 1: no other worker will be started, the rank is out
+  std::uint8_t device = 0;  ///< DeviceTrouble
   std::vector<Suspect> suspects;
 };
 

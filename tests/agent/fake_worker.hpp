@@ -91,7 +91,8 @@ class FakeWorker final : public WorkerLink {
     opened_ = true;
     if (behaviour_.kills_agent_after == 0) raise(SIGKILL);
     if (behaviour_.cannot_open) {
-      say(wire::Type::failure, wire::Failure{1, "CUDA error: uncorrectable ECC error encountered"});
+      say(wire::Type::failure, wire::Failure{1, "CUDA error: uncorrectable ECC error encountered",
+                                             static_cast<std::uint8_t>(wire::DeviceTrouble::hardware)});
       end_ = "exit code 1";
       return;
     }

@@ -221,14 +221,34 @@ TEST_F(KeeperTest, AModelThatNeverOpensCostsTheRankNotTheRun) {
   EXPECT_EQ(died_[1].retired, 1);
 }
 
+constexpr auto hardware = static_cast<std::uint8_t>(wire::DeviceTrouble::hardware);
+constexpr auto context = static_cast<std::uint8_t>(wire::DeviceTrouble::context);
+
 TEST_F(KeeperTest, ItsOwnFailureIsTheReason) {
   open();
-  worker().say(Type::failure, wire::Failure{1, "CUDA error: the device is lost"});
+  worker().say(Type::failure, wire::Failure{1, "CUDA error: the device is lost", hardware});
   worker().end = "exit code 1";
   poll();
   ASSERT_EQ(died_.size(), 1U);
   EXPECT_EQ(died_[0].reason, "CUDA error: the device is lost");
   EXPECT_THAT(seen_, testing::Not(testing::Contains(Type::failure)));
+}
+
+TEST_F(KeeperTest, FinalWordsOnTheBoardAreTheReason) {
+  open();
+  worker().board().slot(0).begin(wire::Doing::running, 3, 48, 16, now_s());
+  worker().board().slot(5).begin(wire::Doing::preparing, 4, 70, 1, now_s());
+  worker().board().note_crash(SIGABRT);
+  worker().board().note_final_words("CUDA error: device-side assert triggered", context);
+  worker().end = "exit code 1";
+  poll();
+  ASSERT_EQ(died_.size(), 1U);
+  EXPECT_EQ(died_[0].reason, "CUDA error: device-side assert triggered");
+  EXPECT_EQ(died_[0].spoke, 1);
+  EXPECT_EQ(died_[0].certain, 0);
+  EXPECT_EQ(died_[0].device, context);
+  ASSERT_EQ(died_[0].suspects.size(), 1U); // a kernel failed: the item that a loader prepared is not charged
+  EXPECT_EQ(died_[0].suspects[0].first, 48U);
 }
 
 TEST_F(KeeperTest, IsGivenUpAfterTooManyInARow) {

@@ -28,10 +28,11 @@ exec "${MGPU_PYTHON:-python3}" "$(dirname "$0")/source/tests/gpu/check.py" "$(di
 
 # What every machine has, or has in its PyTorch.
 FOREIGN = re.compile(r"/(ld-linux[^/]*|lib(c|m|dl|rt|pthread|resolv|util|stdc\+\+|gcc_s)\.so\.[0-9]+)$")
-# Encoders, renderers and protocols that libavcodec and libavformat are linked with and decoding never calls.
-UNUSED = re.compile(r"/lib(x264|x265|SvtAv1Enc|rav1e|aom|vpx|dav1d|codec2|rsvg-2|cairo|cairo-gobject|pango[a-z0-9.-]*|gdk_pixbuf-2.0|jxl[a-z_]*|hwy|xvidcore|openmpt|"
+# Encoders, renderers and protocols that libavcodec and libavformat are linked with and decoding never calls. (Whatever can recognise a file, as libgme and
+# libopenmpt do, is called for each file and stays.)
+UNUSED = re.compile(r"/lib(x264|x265|SvtAv1Enc|rav1e|aom|vpx|dav1d|codec2|rsvg-2|cairo|cairo-gobject|pango[a-z0-9.-]*|gdk_pixbuf-2.0|jxl[a-z_]*|hwy|xvidcore|"
                     r"icudata|icuuc|xml2|glib-2.0|gio-2.0|gobject-2.0|gmodule-2.0|harfbuzz|X11|Xext|xcb[a-z0-9-]*|zmq|srt-gnutls|ssh-gcrypt|gnutls|p11-kit|unistring|"
-                    r"freetype|fontconfig|pixman-1|rabbitmq|bluray|chromaprint|gme|va[a-z0-9-]*|vdpau|mfx|OpenCL|theora[a-z]*|shine|twolame|vorbisenc|mp3lame|openjp2)\.so[^/]*$")
+                    r"freetype|fontconfig|pixman-1|rabbitmq|bluray|chromaprint|va[a-z0-9-]*|vdpau|mfx|OpenCL|theora[a-z]*|shine|twolame|vorbisenc|mp3lame|openjp2)\.so[^/]*$")
 
 
 def libraries_of(file):

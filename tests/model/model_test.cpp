@@ -221,9 +221,18 @@ TEST(Reason, KeepsTheTellingLine) {
 TEST(Reason, KnowsMemoryFromALostDevice) {
   EXPECT_TRUE(is_out_of_memory(std::runtime_error("RuntimeError: CUDA out of memory. Tried to allocate 2 GiB")));
   EXPECT_TRUE(is_out_of_memory(std::bad_alloc()));
-  EXPECT_FALSE(is_device_lost(std::runtime_error("CUDA error: out of memory")));
-  EXPECT_TRUE(is_device_lost(std::runtime_error("CUDA error: an illegal memory access was encountered")));
-  EXPECT_FALSE(is_device_lost(std::runtime_error("size mismatch")));
+  EXPECT_TRUE(is_out_of_memory(std::runtime_error("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`")));
+  using wire::DeviceTrouble;
+  EXPECT_EQ(device_trouble(std::runtime_error("CUDA error: out of memory")), DeviceTrouble::none);
+  EXPECT_EQ(device_trouble(std::runtime_error("CUDA error: an illegal memory access was encountered")), DeviceTrouble::context);
+  EXPECT_EQ(device_trouble(std::runtime_error("size mismatch")), DeviceTrouble::none);
+  const auto cuda_error = [](std::int32_t code) { return c10::AcceleratorError({"f", "f.cpp", 1}, code, "CUDA error: …"); };
+  constexpr std::int32_t assertion = 710, uncorrectable_memory = 214;
+  EXPECT_EQ(device_trouble(cuda_error(assertion)), DeviceTrouble::context);
+  EXPECT_EQ(device_trouble(cuda_error(uncorrectable_memory)), DeviceTrouble::hardware);
+  Error lost("the device is lost");
+  lost.cause = Cause::device;
+  EXPECT_EQ(device_trouble(lost), DeviceTrouble::hardware);
 }
 
 } // namespace

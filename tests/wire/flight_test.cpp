@@ -24,6 +24,16 @@ TEST_F(FlightTest, IsEmptyAtFirst) {
   EXPECT_FALSE(board_.crash().has_value());
 }
 
+TEST_F(FlightTest, KeepsTheFirstFinalWords) {
+  EXPECT_FALSE(board_.final_words().has_value());
+  board_.note_final_words(std::string(10'000, 'x'), 1);
+  board_.note_final_words("later", 2);
+  const auto words = board_.final_words();
+  ASSERT_TRUE(words.has_value());
+  EXPECT_EQ(words->text, std::string(500, 'x'));
+  EXPECT_EQ(words->device, 1);
+}
+
 TEST_F(FlightTest, ShowsWhatIsGoingOn) {
   const double now = now_s();
   board_.slot(0).begin(Doing::running, 3, 48, 16, now);
