@@ -110,7 +110,7 @@ void check_checkpoints(const std::string& scenario, const agent::RunSetup& setup
   require(newest->json.at("world_size") == ranks && newest->json.at("parts").size() == static_cast<std::size_t>(ranks), "parts");
   require(newest->json.at("scaler") == 1024 && newest->json.at("signature") == "net", "facts in checkpoint.json");
   std::size_t count = 0;
-  for ([[maybe_unused]] const auto& entry : fs::directory_iterator(setup.training->checkpoints)) ++count;
+  for (const auto& entry : fs::directory_iterator(setup.training->checkpoints)) count += entry.is_directory() ? 1 : 0;
   require(count <= 2, fmt::format("{} checkpoints, --keep 2", count));
 }
 

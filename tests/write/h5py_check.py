@@ -84,7 +84,7 @@ def check_items(file):
 def check_attributes(file):
     expected = dict(schema="mgpu/1", job="infer", command="mgpu_run infer --input x", config='{"batch-size": 4}', version="0.1.0",
                     model="model.pt", model_sha256="abc", started="2025-01-01T00:00:00Z", finished="2025-01-01T00:00:10Z", complete=1,
-                    world_size=3, resumes=0)
+                    world_size=3, resumes=0, identity="")
     found = dict(file.attrs)
     assert len(found.pop("run")) == 16  # another number every time
     assert found == expected, found
