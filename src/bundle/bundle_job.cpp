@@ -25,7 +25,7 @@ std::vector<OptionSpec> BundleJob::options() const {
       {"mels", 0, "mel bands; 0: the bundle's, or 80", "N"},
       {"decode",
        "auto",
-       "who decodes JPEGs on a GPU rank: cpu, or nvjpeg (not yet tried on a GPU); auto: cpu",
+       "who decodes JPEGs on a GPU rank: cpu, or nvjpeg (pays where cores are few); auto: cpu",
        "WHO",
        {"auto", "cpu", "nvjpeg"}},
       {"outputs", "", "names of the model's outputs, in order", "A,B"},

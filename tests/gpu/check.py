@@ -6,6 +6,7 @@ Exit code 1 when a check failed.
 """
 
 import argparse
+import faulthandler
 import json
 import os
 import pathlib
@@ -85,9 +86,10 @@ def begin(each, scratch):
     if pid:
         return pid, answer
     os.setsid()
+    faulthandler.enable()
     try:
         state, seen = "passed", each.call() or {}
-    except Exception as error:  # whatever it is, it is this check's outcome
+    except BaseException as error:  # whatever it is, a SystemExit too, it is this check's outcome
         from kit import Failed
         state, seen = "FAILED", str(error) if isinstance(error, Failed) else traceback.format_exc()[-1500:]
     answer.write_text(json.dumps([state, seen], default=float))
@@ -105,10 +107,10 @@ def run_all(checks, results, jobs, scratch):
             alone = each.alone
         time.sleep(0.02)
         for pid, (each, since, answer) in list(running.items()):
-            done, _ = os.waitpid(pid, os.WNOHANG)
+            done, ended = os.waitpid(pid, os.WNOHANG)
             seconds = time.monotonic() - since
             if done:
-                state, seen = json.loads(answer.read_text()) if answer.exists() else ("FAILED", "the check's process died")
+                state, seen = json.loads(answer.read_text()) if answer.exists() else ("FAILED", f"the check's process died: {signal.strsignal(os.WTERMSIG(ended)) if os.WIFSIGNALED(ended) else os.WEXITSTATUS(ended)}")
             elif seconds > each.limit_s:
                 os.killpg(pid, signal.SIGKILL)
                 os.waitpid(pid, 0)

@@ -13,7 +13,7 @@ from kit import check, expect, expect_same_bits, place, statuses
 
 
 class Asserting(torch.nn.Module):
-    """Reads past the end of a table for a white picture: CUDA's device-side assert, after which the process's context is dead."""
+    """Reads past the end of a table for a white picture (a bright sky has a mean of 2.1): CUDA's device-side assert, after which the process's context is dead."""
 
     def __init__(self):
         super().__init__()
@@ -21,7 +21,7 @@ class Asserting(torch.nn.Module):
         self.table = torch.nn.Embedding(4, 10)
 
     def forward(self, x):
-        index = (x.mean(dim=(1, 2, 3)) > 2).long() * 1000
+        index = (x.mean(dim=(1, 2, 3)) > 2.3).long() * 1000
         return self.table(index) + x.mean(dim=(1, 2, 3)).unsqueeze(1)
 
 

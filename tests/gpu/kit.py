@@ -104,7 +104,7 @@ def crops(count, width=320, height=240, seed=3):
     for index in range(count):
         source = sources[index % 2]
         w, h = int(generator.integers(width // 2, width + 1)), int(generator.integers(height // 2, height + 1))
-        left, top = int(generator.integers(0, source.width - w)), int(generator.integers(0, source.height - h))
+        left, top = int(generator.integers(0, source.width - w + 1)), int(generator.integers(0, source.height - h + 1))
         yield source.crop((left, top, left + w, top + h))
 
 

@@ -7,7 +7,8 @@ from infer_checks import picture_case
 from kit import RUN, check, expect, run_program
 from train_checks import data_of
 
-SANITIZER = ("compute-sanitizer", "--tool", "memcheck", "--target-processes", "all", "--error-exitcode", 99, "--require-cuda-init=no")
+# Not the errors that calls return: NCCL asks for kernels a GPU does not have, and looks at the answer.
+SANITIZER = ("compute-sanitizer", "--tool", "memcheck", "--report-api-errors", "no", "--target-processes", "all", "--error-exitcode", 99, "--require-cuda-init=no")
 PATIENCE = ("--start-timeout", 240, "--stall-timeout", 0, "--progress", "none")
 
 
