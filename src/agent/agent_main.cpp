@@ -25,6 +25,8 @@
 #include "cli/options.hpp"
 #include "launch/launch.hpp"
 #include "support/clock.hpp"
+#include "support/inherited.hpp"
+#include "support/say.hpp"
 #include "support/text.hpp"
 
 namespace {
@@ -49,7 +51,7 @@ int guarded(const Work& work) {
   try {
     return work();
   } catch (const cli::HelpWanted& help) {
-    fmt::print("{}", help.text);
+    say("{}", help.text);
     return 0;
   } catch (const Error& error) {
     return print_error(error);
@@ -110,20 +112,20 @@ int run_doctor(const comm::LauncherFacts& facts, const std::vector<std::string>&
   const bool all_here = messenger.rank() == 0 ? agent::gather_and_print(messenger, rank.worker, join)
                                               : agent::Router(messenger, rank.worker, {}).run(join) == 0;
   if (!all_here) {
-    if (messenger.rank() == 0) fmt::print("not every rank is well\n");
+    if (messenger.rank() == 0) say("not every rank is well\n");
     return rank.leave(messenger.rank() == 0 ? 1 : 0, true);
   }
   alarm(self_test_limit_s); // the one collective: it has an end, too
   const double seconds = rank.environment.self_test();
   alarm(0);
   if (messenger.rank() == 0 && messenger.size() > 1)
-    fmt::print("  MPI all-reduce over {} ranks: right, {}\n", messenger.size(), human_duration(seconds));
+    say("  MPI all-reduce over {} ranks: right, {}\n", messenger.size(), human_duration(seconds));
   return 0;
 }
 
 int run_rank0(const JobEntry& entry, const std::vector<std::string>& arguments, const std::string& command,
               const comm::LauncherFacts& facts) {
-  agent::catch_signals(!facts.launcher.empty());
+  agent::catch_signals(!facts.launcher.empty(), true);
   Rank rank(facts, arguments);
   const std::unique_ptr<Job> job(entry.make());
   agent::RunSetup setup;
@@ -135,10 +137,10 @@ int run_rank0(const JobEntry& entry, const std::vector<std::string>& arguments, 
     if (!resolved.config.get<bool>("dry-run")) status.begin(resolved.config.get<std::string>("output"), facts.host);
     setup = agent::keep_alive(messenger, [&] { return agent::prepare_run(std::string(entry.name), *job, resolved, command); });
     if (setup.complete) {
-      fmt::print("{} is complete already; nothing to do\n", setup.output);
+      say("{} is complete already; nothing to do\n", setup.output);
       return static_cast<int>(*setup.complete);
     }
-    fmt::print("{}", cli::describe(resolved));
+    say("{}", cli::describe(resolved));
     if (!setup.dry_run) status.running();
     conductor.emplace(
         setup, messenger, rank.worker, [&status] { status.beat(); }, [&rank] { rank.end_worker(); });
@@ -159,7 +161,7 @@ int run_job(const JobEntry& entry, const std::vector<std::string>& arguments, co
   const comm::LauncherFacts facts = comm::LauncherFacts::read();
   if (facts.rank <= 0) return run_rank0(entry, arguments, command, facts);
   // Only rank 0 reads the command line, speaks, and carries the exit code; the others do as it says.
-  agent::catch_signals(!facts.launcher.empty());
+  agent::catch_signals(!facts.launcher.empty(), false);
   Rank rank(facts, arguments);
   agent::Router router(rank.environment.messenger(), rank.worker, {});
   const int code = guarded([&] { return router.run(agent::describe_rank(facts, rank.environment)); });
@@ -180,6 +182,7 @@ int run(const std::vector<std::string>& arguments, const std::string& command) {
 } // namespace
 
 int main(int argc, char** argv) {
+  mend_inherited_state();
   const std::vector<std::string> arguments(argv + 1, argv + argc);
   std::string command;
   for (int at = 0; at < argc; ++at) command += (at == 0 ? "" : " ") + std::string(argv[at]);

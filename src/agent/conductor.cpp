@@ -38,10 +38,7 @@ Conductor::Conductor(const RunSetup& setup, comm::Messenger& messenger, WorkerLi
       roster_(messenger.size()),
       staged_paths_(static_cast<std::size_t>(messenger.size()), setup.model) {}
 
-Conductor::~Conductor() {
-  for (const std::string& path : staged_paths_)
-    if (path != setup_.model) remove_staged(path);
-}
+Conductor::~Conductor() = default;
 
 Outcome Conductor::run(const wire::Join& own_join) {
   const double now = beat_s_ = watched_s_ = now_s();
@@ -296,7 +293,7 @@ void Conductor::beat(double now) {
 }
 
 void Conductor::watch_running(double now) {
-  if (staging_.valid() && staging_.wait_for(std::chrono::seconds(0)) == std::future_status::ready) on_staged(0, staging_.get());
+  if (const auto staged = staging_.poll()) on_staged(0, *staged);
   if (asked_.number != 0 && !stopping_) {
     stopping_ = true;
     course_->stop(signal_name(asked_.number), now, asked_.from_launcher != 0 ? 0 : setup_.grace_s);

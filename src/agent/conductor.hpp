@@ -14,6 +14,7 @@
 #include "agent/roster.hpp"
 #include "agent/router.hpp"
 #include "agent/run_setup.hpp"
+#include "agent/staging.hpp"
 #include "agent/worker_link.hpp"
 #include "comm/messenger.hpp"
 #include "support/background.hpp"
@@ -111,7 +112,7 @@ class Conductor final : private RunControl {
   std::vector<comm::Binding> bindings_;
   std::map<std::string, int> staging_nodes_; ///< nodes whose model is being staged, and the rank that does it
   std::vector<std::string> staged_paths_;    ///< by rank: what it opens
-  std::future<wire::Staged> staging_;        ///< on this rank
+  Staging staging_;                          ///< on this rank
   std::unique_ptr<Progress> progress_;
   std::shared_ptr<TraceFile> trace_;
   std::shared_ptr<RankLogs> logs_;

@@ -8,6 +8,7 @@
 #include "agent/report.hpp"
 #include "agent/staging.hpp"
 #include "support/clock.hpp"
+#include "support/say.hpp"
 #include "support/text.hpp"
 
 namespace mgpu::agent {
@@ -52,8 +53,8 @@ void Conductor::watch_planning(double now) {
   reading_shown_s_ = now;
   const std::lock_guard lock(reading_mutex_);
   if (reading_.total == 0) return;
-  fmt::print(stderr, "reading {}: {} of {}\n", show_path(reading_.what), human_bytes(static_cast<double>(reading_.done)),
-             human_bytes(static_cast<double>(reading_.total)));
+  mgpu::say(stderr, "reading {}: {} of {}\n", show_path(reading_.what), human_bytes(static_cast<double>(reading_.done)),
+            human_bytes(static_cast<double>(reading_.total)));
 }
 
 void Conductor::start() {
@@ -80,7 +81,7 @@ void Conductor::stage_or_configure() {
 void Conductor::stage_on(int rank) {
   staging_nodes_[roster_.at(rank).join->node] = rank;
   if (rank == 0)
-    staging_ = std::async(std::launch::async, [path = setup_.model] { return stage_model(path); });
+    staging_.begin(setup_.model);
   else
     messenger_.post_message(rank, Type::stage, wire::Stage{setup_.model});
 }

@@ -7,6 +7,7 @@
 #include "agent/router.hpp"
 #include "mgpu/version.hpp"
 #include "support/clock.hpp"
+#include "support/say.hpp"
 #include "support/text.hpp"
 
 namespace mgpu::agent {
@@ -35,13 +36,13 @@ void print_ranks(const Roster& roster, const comm::Locality& locality) {
                     std::to_string(state.join->cores.size()), human_bytes(static_cast<double>(state.join->memory_free_bytes)),
                     gpus.empty() ? "none: " + state.hello->device_note : gpus});
   }
-  fmt::print("{}", table(rows, {true, false, true, true, true, false}));
+  say("{}", table(rows, {true, false, true, true, true, false}));
 }
 
 void print_versions(const RankState& state) {
   const wire::Versions& versions = state.hello->versions;
-  fmt::print("  mgpu {} · MPI {} · HDF5 {} · LibTorch {} · CUDA {} · NCCL {} · FFmpeg {} · JPEG {}\n", versions.mgpu,
-             state.join->mpi, state.join->hdf5, versions.torch, versions.cuda, versions.nccl, versions.ffmpeg, versions.jpeg);
+  say("  mgpu {} · MPI {} · HDF5 {} · LibTorch {} · CUDA {} · NCCL {} · FFmpeg {} · JPEG {}\n", versions.mgpu, state.join->mpi,
+      state.join->hdf5, versions.torch, versions.cuda, versions.nccl, versions.ffmpeg, versions.jpeg);
 }
 
 } // namespace
@@ -67,7 +68,7 @@ bool gather_and_print(comm::Messenger& messenger, WorkerLink& worker, const wire
   };
   const bool here = serve(appear_limit_s, [&] { return roster.all([](const RankState& state) { return state.ready(); }); });
 
-  fmt::print("mgpu_run {} doctor: {} rank(s)\n", version, roster.size());
+  say("mgpu_run {} doctor: {} rank(s)\n", version, roster.size());
   comm::Locality locality;
   if (here) locality = comm::find_locality(roster.facts());
   print_ranks(roster, locality);

@@ -9,6 +9,7 @@
 
 #include "mgpu/version.hpp"
 #include "support/clock.hpp"
+#include "support/say.hpp"
 #include "support/text.hpp"
 #include "support/whole_file.hpp"
 
@@ -63,11 +64,11 @@ std::string device_name(const RankState& state, const comm::Binding& binding) {
 }
 
 void print_notice(std::string_view text) {
-  fmt::print("note: {}\n", text);
+  say("note: {}\n", text);
 }
 
 void print_warning(std::string_view text) {
-  fmt::print(stderr, "warning: {}\n", text);
+  say(stderr, "warning: {}\n", text);
 }
 
 void print_plan(const RunSetup& setup, const dispatch::Plan& plan, const Roster& roster,
@@ -75,9 +76,9 @@ void print_plan(const RunSetup& setup, const dispatch::Plan& plan, const Roster&
   std::set<std::string> nodes;
   for (int rank = 0; rank < roster.size(); ++rank) nodes.insert(roster.at(rank).join->node);
   constexpr std::string_view schedules[] = {"dynamic", "block", "cyclic"};
-  fmt::print("Plan: {} items in {} batches of {}, {} rank(s) on {} node(s), schedule {}{}\n", plan.items(), plan.batches(),
-             plan.batch_size(), roster.size(), nodes.size(), schedules[static_cast<std::size_t>(plan.schedule())],
-             plan.costs_known() ? ", longest first" : "");
+  say("Plan: {} items in {} batches of {}, {} rank(s) on {} node(s), schedule {}{}\n", plan.items(), plan.batches(),
+      plan.batch_size(), roster.size(), nodes.size(), schedules[static_cast<std::size_t>(plan.schedule())],
+      plan.costs_known() ? ", longest first" : "");
   const auto assignments = dispatch::expected_assignment(plan);
   std::vector<std::vector<std::string>> rows{{"rank", "host", "device", "cores", "threads", "loaders", "items", "first items"}};
   for (std::size_t rank = 0; rank < assignments.size() && rank < most_rows_shown; ++rank) {
@@ -87,13 +88,13 @@ void print_plan(const RunSetup& setup, const dispatch::Plan& plan, const Roster&
                     std::to_string(binding.threads), std::to_string(binding.loaders), std::to_string(assignments[rank].items),
                     first_items(setup, assignments[rank])});
   }
-  fmt::print("{}", table(rows, {true, false, false, false, true, true, true, false}));
-  if (assignments.size() > most_rows_shown) fmt::print("  … and {} more ranks\n", assignments.size() - most_rows_shown);
+  say("{}", table(rows, {true, false, false, false, true, true, true, false}));
+  if (assignments.size() > most_rows_shown) say("  … and {} more ranks\n", assignments.size() - most_rows_shown);
   if (plan.schedule() == dispatch::Schedule::dynamic && roster.size() > 1)
-    fmt::print("  (dynamic: expected; ranks that are faster take more)\n");
+    say("  (dynamic: expected; ranks that are faster take more)\n");
   if (plan.batches() < static_cast<std::uint64_t>(roster.size()))
-    fmt::print("  advice: {} batch(es) for {} ranks leave {} idle; use fewer ranks or a smaller --batch-size\n", plan.batches(),
-               roster.size(), static_cast<std::uint64_t>(roster.size()) - plan.batches());
+    say("  advice: {} batch(es) for {} ranks leave {} idle; use fewer ranks or a smaller --batch-size\n", plan.batches(),
+        roster.size(), static_cast<std::uint64_t>(roster.size()) - plan.batches());
   std::fflush(stdout);
 }
 
@@ -149,19 +150,19 @@ void print_table(const RunSetup& setup, const Outcome& outcome, const std::vecto
                     percent(row.busy_s, row.wall_s), percent(row.load_wait_s, row.wall_s),
                     human_bytes(static_cast<double>(row.memory_bytes))});
   }
-  fmt::print("\n{}", table(rows, {true, false, false, true, true, true, true, true, true}));
+  say("\n{}", table(rows, {true, false, false, true, true, true, true, true, true}));
   const std::uint64_t done_now = outcome.done - outcome.earlier;
-  fmt::print("{} items in {} ({:.1f} items/s), {} failed", done_now, human_duration(outcome.run_s), items_per_second(outcome),
-             outcome.failed);
-  if (outcome.earlier > 0) fmt::print(", {} more were done by earlier runs", outcome.earlier);
-  if (outcome.flagged > 0) fmt::print(", {} with outputs that are not finite (/items/flags)", outcome.flagged);
-  fmt::print("; ranks ready after {}\n", human_duration(outcome.open_s));
-  if (done_now > 0) fmt::print("{}\n", bottleneck(outcome, ranks));
+  say("{} items in {} ({:.1f} items/s), {} failed", done_now, human_duration(outcome.run_s), items_per_second(outcome),
+      outcome.failed);
+  if (outcome.earlier > 0) say(", {} more were done by earlier runs", outcome.earlier);
+  if (outcome.flagged > 0) say(", {} with outputs that are not finite (/items/flags)", outcome.flagged);
+  say("; ranks ready after {}\n", human_duration(outcome.open_s));
+  if (done_now > 0) say("{}\n", bottleneck(outcome, ranks));
   if (!outcome.stopped.empty())
-    fmt::print("Stopped early: {}. {} of {} items are done and kept in {}; the same command with --resume finishes the job.\n",
-               outcome.stopped, outcome.done, setup.manifest.size(), setup.output);
+    say("Stopped early: {}. {} of {} items are done and kept in {}; the same command with --resume finishes the job.\n",
+        outcome.stopped, outcome.done, setup.manifest.size(), setup.output);
   else
-    fmt::print("Result: {}\n", setup.output);
+    say("Result: {}\n", setup.output);
   std::fflush(stdout);
 }
 

@@ -108,7 +108,7 @@ void Router::on_rank0(Type type, wire::View payload) {
       worker_.post(type, payload);
       break;
     case Type::stage:
-      staging_ = std::async(std::launch::async, [path = wire::decode<wire::Stage>(payload).path] { return stage_model(path); });
+      staging_.begin(wire::decode<wire::Stage>(payload).path);
       break;
     case Type::bye:
       on_bye(wire::decode<wire::Bye>(payload));
@@ -134,8 +134,7 @@ void Router::on_worker(Type type, wire::View payload, const std::shared_ptr<void
 }
 
 void Router::answer_staging() {
-  if (!staging_.valid() || staging_.wait_for(std::chrono::seconds(0)) != std::future_status::ready) return;
-  messenger_.post_message(0, Type::staged, staging_.get());
+  if (const auto staged = staging_.poll()) messenger_.post_message(0, Type::staged, *staged);
 }
 
 void Router::watch_worker() {

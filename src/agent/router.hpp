@@ -2,10 +2,10 @@
 // A rank's event loop: passes frames between rank 0 and the rank's worker, keeps the heartbeat, notices a worker that ended.
 // Holds no policy: rank 0's conductor decides.
 #include <functional>
-#include <future>
 #include <memory>
 #include <optional>
 
+#include "agent/staging.hpp"
 #include "agent/worker_link.hpp"
 #include "comm/messenger.hpp"
 
@@ -39,7 +39,7 @@ class Router {
   comm::Messenger& messenger_;
   WorkerLink& worker_;
   RouterOptions options_;
-  std::future<wire::Staged> staging_;
+  Staging staging_;
   double heard_s_ = 0, beat_s_ = 0, stepped_s_ = 0;
   bool reported_end_ = false, rank0_dead_ = false, without_finalize_ = false;
   bool released_ = false; ///< all who live have said bye

@@ -6,6 +6,8 @@
 #include <unistd.h>
 
 #include <atomic>
+#include <cerrno>
+#include <string_view>
 
 #include "mgpu/error.hpp"
 
@@ -20,11 +22,22 @@ std::atomic<int> first{0}, interrupts{0};
 std::atomic<bool> from_launcher{false};
 static_assert(std::atomic<int>::is_always_lock_free, "a signal handler may only touch lock-free atomics");
 pid_t launcher = 0; ///< 0: none
+bool answers = false;
+
+/// Only what a signal handler may call.
+void answer() {
+  constexpr std::string_view line = "stopping: what is done is kept; the same command with --resume goes on\n";
+  const int before = errno;
+  [[maybe_unused]] const ssize_t written = write(STDERR_FILENO, line.data(), line.size());
+  errno = before;
+}
 
 void remember(int number, siginfo_t* info, void*) {
   int nothing = 0;
-  if (first.compare_exchange_strong(nothing, number))
+  if (first.compare_exchange_strong(nothing, number)) {
     from_launcher = number == SIGTERM && launcher != 0 && info->si_pid == launcher;
+    if (answers) answer();
+  }
   if (number != SIGINT) return;
   const int count = ++interrupts;
   if (count >= last_interrupt) _exit(static_cast<int>(ExitCode::stopped));
@@ -33,7 +46,8 @@ void remember(int number, siginfo_t* info, void*) {
 
 } // namespace
 
-void catch_signals(bool launched) {
+void catch_signals(bool launched, bool speaks) {
+  answers = speaks;
   if (launched) launcher = getppid();
   struct sigaction action {};
   action.sa_sigaction = remember;

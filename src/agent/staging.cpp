@@ -1,10 +1,16 @@
 #include "agent/staging.hpp"
 
+#include <fcntl.h>
 #include <fmt/format.h>
 #include <linux/magic.h>
+#include <sys/file.h>
+#include <sys/stat.h>
 #include <sys/vfs.h>
 #include <unistd.h>
 
+#include <cerrno>
+#include <cstdlib>
+#include <cstring>
 #include <filesystem>
 
 #include "support/clock.hpp"
@@ -16,13 +22,14 @@ namespace fs = std::filesystem;
 namespace {
 constexpr auto memory_folder = "/dev/shm";
 constexpr auto prefix = "mgpu-model-";
+constexpr int most_attempts = 10;
 constexpr long xfs_magic = 0x58465342;
 constexpr long zfs_magic = 0x2fc12fc1;
 
 std::uintmax_t tree_bytes(const fs::path& path) {
   if (!fs::is_directory(path)) return fs::file_size(path);
   std::uintmax_t total = 0;
-  for (const auto& entry : fs::recursive_directory_iterator(path))
+  for (const auto& entry : fs::recursive_directory_iterator(path, fs::directory_options::follow_directory_symlink))
     if (entry.is_regular_file()) total += entry.file_size();
   return total;
 }
@@ -46,35 +53,83 @@ bool on_local_disk(const std::string& path) {
   }
 }
 
-wire::Staged stage_model(const std::string& path) {
-  const double begin = now_s();
-  wire::Staged staged;
-  const fs::path folder = fs::path(memory_folder) / fmt::format("{}{}-{}", prefix, getuid(), getpid());
-  try {
-    const std::uintmax_t wanted = tree_bytes(path);
-    const std::uintmax_t free = fs::space(memory_folder).available;
-    if (wanted > free)
-      throw Error(fmt::format("{} needs {}, {} has {} free; use --load staggered", path, human_bytes(static_cast<double>(wanted)),
-                              memory_folder, human_bytes(static_cast<double>(free))));
-    fs::create_directory(folder);
-    const fs::path source = fs::is_directory(path) ? fs::canonical(path) : fs::path(path);
-    const fs::path copy = folder / source.filename();
-    fs::copy(source, copy, fs::copy_options::recursive);
-    staged.path = copy.string();
-  } catch (const std::exception& error) {
-    std::error_code ignored;
-    fs::remove_all(folder, ignored);
-    staged.error = error.what();
+void sweep_staged() {
+  std::error_code ignored;
+  for (const auto& entry : fs::directory_iterator(memory_folder, ignored)) {
+    if (!entry.path().filename().string().starts_with(prefix)) continue;
+    const int fd = open(entry.path().c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    if (fd < 0) continue; // another user's
+    struct stat facts {};
+    const bool left = fstat(fd, &facts) == 0 && facts.st_uid == geteuid() && flock(fd, LOCK_EX | LOCK_NB) == 0;
+    if (left) fs::remove_all(entry.path(), ignored);
+    close(fd);
   }
-  staged.seconds = now_s() - begin;
-  return staged;
 }
 
-void remove_staged(const std::string& path) {
-  const fs::path folder = fs::path(path).parent_path();
-  if (folder.parent_path() != memory_folder || !folder.filename().string().starts_with(prefix)) return;
+StagingFolder::StagingFolder() : path_(fmt::format("{}/{}{}-XXXXXX", memory_folder, prefix, getuid())) {
+  // A sweep may take it for a dead agent's until it is locked: then another is made.
+  for (int attempt = 0; attempt < most_attempts; ++attempt) {
+    std::string name = path_;
+    if (mkdtemp(name.data()) == nullptr)
+      throw Error(fmt::format("{}: no folder can be made: {}", memory_folder, std::strerror(errno)));
+    lock_ = open(name.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    struct stat here {};
+    if (lock_ >= 0 && flock(lock_, LOCK_EX | LOCK_NB) == 0 && stat(name.c_str(), &here) == 0) {
+      path_ = name;
+      return;
+    }
+    if (lock_ >= 0) close(lock_);
+  }
+  throw Error(fmt::format("{}: no folder can be kept", memory_folder));
+}
+
+StagingFolder::~StagingFolder() {
   std::error_code ignored;
-  fs::remove_all(folder, ignored);
+  fs::remove_all(path_, ignored);
+  close(lock_);
+}
+
+namespace {
+
+/// Into `folder`; where it then lies.
+std::string copy_model(const std::string& path, const fs::path& folder) {
+  const std::uintmax_t wanted = tree_bytes(path);
+  const std::uintmax_t free = fs::space(memory_folder).available;
+  if (wanted > free)
+    throw Error(fmt::format("{} needs {}, {} has {} free; use --load staggered", path, human_bytes(static_cast<double>(wanted)),
+                            memory_folder, human_bytes(static_cast<double>(free))));
+  const fs::path source = fs::is_directory(path) ? fs::canonical(path) : fs::path(path);
+  const fs::path copy = folder / source.filename();
+  fs::copy(source, copy, fs::copy_options::recursive); // what links lead to, not the links
+  return copy.string();
+}
+
+} // namespace
+
+Staging::~Staging() {
+  if (answer_.valid()) answer_.wait();
+}
+
+void Staging::begin(const std::string& path) {
+  answer_ = std::async(std::launch::async, [this, path] {
+    const double begin = now_s();
+    wire::Staged staged;
+    try {
+      sweep_staged();
+      folder_ = std::make_unique<StagingFolder>();
+      staged.path = copy_model(path, folder_->path());
+    } catch (const std::exception& error) {
+      folder_.reset();
+      staged.error = error.what();
+    }
+    staged.seconds = now_s() - begin;
+    return staged;
+  });
+}
+
+std::optional<wire::Staged> Staging::poll() {
+  if (!answer_.valid() || answer_.wait_for(std::chrono::seconds(0)) != std::future_status::ready) return std::nullopt;
+  return answer_.get();
 }
 
 } // namespace mgpu::agent

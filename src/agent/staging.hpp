@@ -1,5 +1,8 @@
 #pragma once
 // A model read once a node: its leader copies it into the node's memory (/dev/shm), from where every worker of the node opens it.
+#include <future>
+#include <memory>
+#include <optional>
 #include <string>
 
 #include "wire/messages.hpp"
@@ -9,10 +12,37 @@ namespace mgpu::agent {
 /// True when `path` lies on a file system of this machine, whose page cache all ranks of the node share anyway.
 bool on_local_disk(const std::string& path);
 
-/// Copies a model file or bundle folder to /dev/shm. Never throws: the error is in the answer.
-wire::Staged stage_model(const std::string& path);
+/// Folders of this user that dead agents left in the node's memory are removed.
+void sweep_staged();
 
-/// Removes what stage_model made.
-void remove_staged(const std::string& path);
+/// A folder in the node's memory that only this user can enter, with a name that nobody can know before. It is removed with the object; if
+/// the process is killed, by the next sweep on this node, which sees by its lock that nobody owns it any more.
+class StagingFolder {
+ public:
+  /// Throws Error.
+  StagingFolder();
+  ~StagingFolder();
+  StagingFolder(const StagingFolder&) = delete;
+  StagingFolder& operator=(const StagingFolder&) = delete;
+  const std::string& path() const { return path_; }
+
+ private:
+  std::string path_;
+  int lock_ = -1;
+};
+
+/// Copies a model beside an agent's other work. The copy stays as long as this object.
+class Staging {
+ public:
+  ~Staging();
+  /// Begins to copy a model file or bundle folder.
+  void begin(const std::string& path);
+  /// Once, when the copy is made or has failed: the error is in the answer.
+  std::optional<wire::Staged> poll();
+
+ private:
+  std::unique_ptr<StagingFolder> folder_;
+  std::future<wire::Staged> answer_;
+};
 
 } // namespace mgpu::agent

@@ -10,6 +10,7 @@
 #include "agent/report.hpp"
 #include "agent/training_course.hpp"
 #include "support/clock.hpp"
+#include "support/say.hpp"
 #include "support/text.hpp"
 
 namespace mgpu::agent {
@@ -53,20 +54,20 @@ Outcome TrainingCourse::finish() {
   put_statuses(all_used);
   const write::Footer footer = output_.finish(complete, roster, series());
   print_training_table(footer.ranks, last_metrics_, best_metrics_);
-  fmt::print("{} steps, {} samples in {} ({:.1f} samples/s)", step, samples_, human_duration(outcome.run_s),
-             outcome.run_s > 0 ? static_cast<double>(samples_) / outcome.run_s : 0.0);
-  if (last) fmt::print(", last loss {:.4f}", last->loss);
-  fmt::print("; {} items skipped; ranks ready after {}\n", skipped_.size(), human_duration(outcome.open_s));
+  say("{} steps, {} samples in {} ({:.1f} samples/s)", step, samples_, human_duration(outcome.run_s),
+      outcome.run_s > 0 ? static_cast<double>(samples_) / outcome.run_s : 0.0);
+  if (last) say(", last loss {:.4f}", last->loss);
+  say("; {} items skipped; ranks ready after {}\n", skipped_.size(), human_duration(outcome.open_s));
   if (complete) {
-    fmt::print("Result: {}\n", setup_.output);
-    if (const auto save = config_.get<std::string>("save"); !save.empty()) fmt::print("Network: {}\n", save);
+    say("Result: {}\n", setup_.output);
+    if (const auto save = config_.get<std::string>("save"); !save.empty()) say("Network: {}\n", save);
     history_.reset();
     std::error_code ignored;
     std::filesystem::remove(write::History::path_of(setup_.output), ignored); // its content is in /training now
   } else {
-    fmt::print("Stopped early{}{}. {}; the same command with --resume goes on.\n", stop_reason_.empty() ? "" : ": ", stop_reason_,
-               last_checkpoint_.empty() ? "No checkpoint was written in this run"
-                                        : fmt::format("The checkpoint {} is kept", show_path(last_checkpoint_)));
+    say("Stopped early{}{}. {}; the same command with --resume goes on.\n", stop_reason_.empty() ? "" : ": ", stop_reason_,
+        last_checkpoint_.empty() ? "No checkpoint was written in this run"
+                                 : fmt::format("The checkpoint {} is kept", show_path(last_checkpoint_)));
   }
   std::fflush(stdout);
   write_summary(setup_, outcome, footer, summary());

@@ -7,6 +7,7 @@
 #include <cstdio>
 
 #include "agent/report.hpp"
+#include "support/say.hpp"
 #include "support/text.hpp"
 
 namespace mgpu::agent {
@@ -122,26 +123,24 @@ TrainingPlan with_batch(const TrainingPlan& before, const RunSetup& setup, int r
 void print_training_plan(const RunSetup& setup, const TrainingPlan& plan, const Config& config, const Roster& roster,
                          const std::vector<comm::Binding>& bindings) {
   const TrainingSetup& training = *setup.training;
-  fmt::print("Plan: {} items to train{}{}, {} rank(s)\n", setup.manifest.size(),
-             training.validation ? fmt::format(", {} to validate", training.validation->manifest.size()) : "",
-             training.classes.empty() ? "" : fmt::format(", {} classes", training.classes.size()), roster.size());
-  fmt::print(
-      "  global batch {}: {} rank(s) × {} × {}{}\n", plan.global_batch, roster.size(), plan.batch_size,
+  say("Plan: {} items to train{}{}, {} rank(s)\n", setup.manifest.size(),
+      training.validation ? fmt::format(", {} to validate", training.validation->manifest.size()) : "",
+      training.classes.empty() ? "" : fmt::format(", {} classes", training.classes.size()), roster.size());
+  say("  global batch {}: {} rank(s) × {} × {}{}\n", plan.global_batch, roster.size(), plan.batch_size,
       std::max<std::int64_t>(1, (plan.global_batch + plan.batch_size * roster.size() - 1) / (plan.batch_size * roster.size())),
       plan.batch_found ? " (or what fits the GPUs)" : "");
   const auto lr = config.get<double>("lr");
-  fmt::print(
-      "  {} epochs of {} steps; {}, learning rate {:.6g}{}, {}\n", plan.epochs, plan.steps_an_epoch,
+  say("  {} epochs of {} steps; {}, learning rate {:.6g}{}, {}\n", plan.epochs, plan.steps_an_epoch,
       config.get<std::string>("optimizer"), lr * plan.lr_factor,
       plan.lr_factor == 1 ? "" : fmt::format(" ({:.6g} × {:.6g}, {})", lr, plan.lr_factor, config.get<std::string>("lr-scaling")),
       config.get<std::string>("lr-schedule"));
   for (const json& stage : config.json().at("stages"))
-    fmt::print("  stage {}: {} epochs, learning rate {:.6g}\n", stage.value("name", "without a name"), stage.at("epochs").dump(),
-               stage.at("lr").get<double>() * plan.lr_factor);
+    say("  stage {}: {} epochs, learning rate {:.6g}\n", stage.value("name", "without a name"), stage.at("epochs").dump(),
+        stage.at("lr").get<double>() * plan.lr_factor);
   const auto keep = config.get<std::int64_t>("keep");
-  fmt::print("  checkpoints: every {} in {}{}\n", config.get<std::string>("checkpoint-every"), show_path(training.checkpoints),
-             keep > 0 ? fmt::format(", {} kept", keep) : "");
-  if (training.begin) fmt::print("  going on from step {}, {}\n", training.begin->step, show_path(training.begin->folder));
+  say("  checkpoints: every {} in {}{}\n", config.get<std::string>("checkpoint-every"), show_path(training.checkpoints),
+      keep > 0 ? fmt::format(", {} kept", keep) : "");
+  if (training.begin) say("  going on from step {}, {}\n", training.begin->step, show_path(training.begin->folder));
   std::vector<std::vector<std::string>> rows{{"rank", "host", "device", "cores", "threads", "loaders"}};
   for (std::size_t rank = 0; rank < bindings.size() && rank < most_rows_shown; ++rank) {
     const RankState& state = roster.at(static_cast<int>(rank));
@@ -149,9 +148,9 @@ void print_training_plan(const RunSetup& setup, const TrainingPlan& plan, const 
     rows.push_back({std::to_string(rank), state.join->host, device_name(state, binding), core_list(binding.cores),
                     std::to_string(binding.threads), std::to_string(binding.loaders)});
   }
-  fmt::print("{}", table(rows, {true, false, false, false, true, true}));
+  say("{}", table(rows, {true, false, false, false, true, true}));
   if (setup.manifest.size() < static_cast<std::uint64_t>(plan.global_batch))
-    fmt::print("  advice: the training set is smaller than a global batch: every epoch is one step\n");
+    say("  advice: the training set is smaller than a global batch: every epoch is one step\n");
   std::fflush(stdout);
 }
 

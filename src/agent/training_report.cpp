@@ -7,6 +7,7 @@
 #include "agent/report.hpp"
 #include "agent/training_course.hpp"
 #include "support/clock.hpp"
+#include "support/say.hpp"
 #include "support/text.hpp"
 
 namespace mgpu::agent {
@@ -20,9 +21,9 @@ void print_classes(const wire::Metrics& metrics) {
   for (std::size_t at = 0; at < metrics.classes.size() && at < most_classes_shown; ++at)
     rows.push_back({metrics.classes[at].name, at < metrics.class_items.size() ? std::to_string(metrics.class_items[at]) : "",
                     fmt::format("{:.2f} %", 100 * metrics.classes[at].value)});
-  fmt::print("{}", table(rows, {false, true, true}));
+  say("{}", table(rows, {false, true, true}));
   if (metrics.classes.size() > most_classes_shown)
-    fmt::print("  … and {} more classes (/training/class_accuracy)\n", metrics.classes.size() - most_classes_shown);
+    say("  … and {} more classes (/training/class_accuracy)\n", metrics.classes.size() - most_classes_shown);
 }
 
 } // namespace
@@ -39,11 +40,11 @@ void print_training_table(const std::vector<write::RankRow>& ranks, const std::o
                     percent(row.reduce_wait_s, row.wall_s), percent(row.update_s, row.wall_s),
                     human_bytes(static_cast<double>(row.memory_bytes))});
   }
-  fmt::print("\n{}", table(rows, {true, false, false, true, true, true, true, true, true, true, true}));
-  if (const std::string sentence = training_bottleneck(ranks); !sentence.empty()) fmt::print("{}\n", sentence);
+  say("\n{}", table(rows, {true, false, false, true, true, true, true, true, true, true, true}));
+  if (const std::string sentence = training_bottleneck(ranks); !sentence.empty()) say("{}\n", sentence);
   if (last && !last->classes.empty()) print_classes(*last);
-  if (last) fmt::print("Last validation, step {}: {}\n", last->step, describe(*last));
-  if (best) fmt::print("Best validation, step {}: {}\n", best->step, describe(*best));
+  if (last) say("Last validation, step {}: {}\n", last->step, describe(*last));
+  if (best) say("Best validation, step {}: {}\n", best->step, describe(*best));
 }
 
 std::string training_bottleneck(const std::vector<write::RankRow>& ranks) {

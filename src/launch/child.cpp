@@ -33,7 +33,7 @@ std::vector<char*> pointers(const std::vector<std::string>& words) {
   setpgid(0, 0);
   prctl(PR_SET_PDEATHSIG, SIGTERM);
   if (getppid() != parent) _exit(1); // it died before the line above
-  for (const int each : {SIGINT, SIGTERM, SIGUSR1, SIGUSR2, SIGHUP, SIGPIPE}) signal(each, SIG_DFL);
+  for (const int each : {SIGINT, SIGTERM, SIGUSR1, SIGUSR2, SIGHUP, SIGPIPE, SIGCHLD}) signal(each, SIG_DFL);
   if (input >= 0) dup2(input, STDIN_FILENO);
   if (output >= 0) dup2(output, STDOUT_FILENO);
   execvp(words[0], words);

@@ -18,6 +18,8 @@
 #include "run/job_list.hpp"
 #include "run/session.hpp"
 #include "run/worker.hpp"
+#include "support/inherited.hpp"
+#include "support/say.hpp"
 #include "support/temporary_folder.hpp"
 #include "train/train_session.hpp"
 
@@ -70,7 +72,7 @@ int run_worker(int argc, char** argv) {
     return worker.run();
   } catch (const Error& error) {
     // The conversation is broken; the run thread may be deep in a model and is not waited for.
-    fmt::print(stderr, "mgpu_worker: {}\n", error.what());
+    say(stderr, "mgpu_worker: {}\n", error.what());
     std::fflush(nullptr);
     _exit(static_cast<int>(ExitCode::failed));
   }
@@ -88,6 +90,7 @@ extern "C" char* mkdtemp(char* pattern) noexcept {
 }
 
 int main(int argc, char** argv) {
+  mend_inherited_state();
   prctl(PR_SET_PDEATHSIG, SIGKILL);
   // Launchers send these to every process of a job; the agent decides what is finished first, and ends its worker by SIGKILL.
   for (const int each : {SIGPIPE, SIGINT, SIGTERM, SIGHUP, SIGUSR1, SIGUSR2}) signal(each, SIG_IGN);
@@ -96,10 +99,10 @@ int main(int argc, char** argv) {
   try {
     code = run_worker(argc, argv);
   } catch (const Error& error) {
-    fmt::print(stderr, "mgpu_worker: {}\n", error.what());
+    say(stderr, "mgpu_worker: {}\n", error.what());
     code = static_cast<int>(error.code());
   } catch (const std::exception& error) {
-    fmt::print(stderr, "mgpu_worker: {}\n", reason_of(error));
+    say(stderr, "mgpu_worker: {}\n", reason_of(error));
   }
   std::fflush(nullptr);
   _exit(code); // the libraries' own teardown takes long and has crashed programs after their work was done

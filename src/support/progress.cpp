@@ -7,6 +7,7 @@
 #include <cstdio>
 
 #include "support/clock.hpp"
+#include "support/say.hpp"
 
 namespace mgpu {
 
@@ -58,25 +59,25 @@ bool Progress::due(double now_s) const {
 
 void Progress::print(std::uint64_t done, std::uint64_t total, std::string_view line) {
   if (mode_ == Mode::plain) {
-    fmt::print(stderr, "{}\n", line);
+    mgpu::say(stderr, "{}\n", line);
     return;
   }
   const std::uint64_t filled = total == 0 ? 0 : std::min(bar_width, done * bar_width / total);
   std::string bar;
   for (std::uint64_t cell = 0; cell < bar_width; ++cell) bar += cell < filled ? "━" : "·";
-  fmt::print(stderr, "\r\033[K{} {}", bar, line);
+  mgpu::say(stderr, "\r\033[K{} {}", bar, line);
   std::fflush(stderr);
   drawn_ = true;
 }
 
 void Progress::erase() {
-  if (drawn_) fmt::print(stderr, "\r\033[K");
+  if (drawn_) mgpu::say(stderr, "\r\033[K");
   drawn_ = false;
 }
 
 void Progress::say(std::string_view line) {
   erase();
-  fmt::print(stderr, "{}\n", line);
+  mgpu::say(stderr, "{}\n", line);
   std::fflush(stderr);
 }
 
@@ -84,7 +85,7 @@ void Progress::close() {
   if (closed_) return;
   erase();
   closed_ = true;
-  if (mode_ == Mode::plain && done_ > 0) fmt::print(stderr, "{}\n", text(done_, failed_, now_s() - began_s_));
+  if (mode_ == Mode::plain && done_ > 0) mgpu::say(stderr, "{}\n", text(done_, failed_, now_s() - began_s_));
   std::fflush(stderr);
 }
 
