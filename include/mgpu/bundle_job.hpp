@@ -18,12 +18,18 @@ class BundleJob : public Job {
   Media media(const Config& config) const override;
   /// The column of --label-column, so that a wrong name is refused before any work.
   std::vector<std::string> item_columns(const Config& config) const override;
+  /// With --label-column: check_labels.
+  void check_items(const Config& config, const Items& items) const override;
   /// With --label-column: print_accuracy.
   void finish(const Config& config, const Results& results, std::ostream& out) const override;
 };
 
 /// Compares `/results/label` (its first column when it is [N, K]) with the manifest's `column`, whose values are class names or
-/// indices, and prints the accuracy over the items that are ok. Throws usage_error when the column has a value that is no class.
+/// indices, and prints the accuracy over the items that are ok. Throws usage_error when the column has a value that is no class, or where
+/// the results have no classes.
 void print_accuracy(const Results& results, const std::vector<std::string>& labels, std::string_view column, std::ostream& out);
+
+/// Throws usage_error when `column` has a value that is neither empty, nor one of `labels`, nor the index of a class.
+void check_labels(const Items& items, const std::vector<std::string>& labels, std::string_view column);
 
 } // namespace mgpu

@@ -26,6 +26,16 @@ class Results {
   virtual std::vector<std::string> manifest_column(std::string_view name) const = 0;
 };
 
+/// Read access to the manifest, for Job::check_items. Row i is item i.
+class Items {
+ public:
+  virtual ~Items() = default;
+  virtual std::uint64_t size() const = 0;
+  virtual std::string path(std::uint64_t item) const = 0;
+  /// One of Job::item_columns; "" where the row has none.
+  virtual std::string value(std::string_view column, std::uint64_t item) const = 0;
+};
+
 /// Which files of a folder are items.
 enum class Media : std::uint8_t { any, images, audio };
 
@@ -48,6 +58,8 @@ class Job {
   virtual Media media(const Config&) const { return Media::any; }
   /// Manifest columns each Item must carry to the worker ("label", "prompt").
   virtual std::vector<std::string> item_columns(const Config&) const { return {}; }
+  /// Checks the items before any work, on rank 0; throws usage_error. Not called for a training.
+  virtual void check_items(const Config&, const Items&) const {}
   /// On rank 0 when every item is done: print a summary. One call, after the result file is complete.
   virtual void finish(const Config&, const Results&, std::ostream&) const {}
 };

@@ -79,6 +79,21 @@ write::Existing existing(const RunSetup& setup) {
   return setup.config.get<bool>("overwrite") ? write::Existing::overwrite : write::Existing::refuse;
 }
 
+/// The manifest as a job sees it.
+class ManifestItems final : public Items {
+ public:
+  explicit ManifestItems(const manifest::Manifest& manifest) : manifest_(manifest) {}
+  std::uint64_t size() const override { return manifest_.size(); }
+  std::string path(std::uint64_t item) const override { return std::string(manifest_.path(item)); }
+  std::string value(std::string_view column, std::uint64_t item) const override {
+    const auto found = manifest_.column(column);
+    return found ? std::string(manifest_.value(*found, item)) : std::string();
+  }
+
+ private:
+  const manifest::Manifest& manifest_;
+};
+
 void warn_of_beats(const write::OutputLock& lock) {
   if (lock.way() != write::OutputLock::Way::beat) return;
   print_warning(
@@ -108,6 +123,8 @@ RunSetup prepare_run(const std::string& job_name, const Job& job, const cli::Res
   const Config& config = setup.config;
   setup.command = command;
   setup.model = config.get<std::string>("model");
+  if (const fs::path file = setup.model; file.filename() == "bundle.json") // a bundle is hashed, staged and opened as a whole
+    setup.model = file.has_parent_path() ? file.parent_path().string() : ".";
   setup.output = config.get<std::string>("output");
   setup.resume = config.get<bool>("resume");
   setup.verify = config.get<bool>("verify");
@@ -155,6 +172,7 @@ RunSetup prepare_run(const std::string& job_name, const Job& job, const cli::Res
   setup.item_columns = job.item_columns(config);
   for (const std::string& column : setup.item_columns)
     if (!setup.manifest.column(column)) throw usage_error(fmt::format("--input {}: the table has no column '{}'", input, column));
+  if (!job.trains()) job.check_items(config, ManifestItems(setup.manifest));
   if (!setup.dry_run) {
     setup.lock = write::ResultFile::check(setup.output, existing(setup));
     warn_of_beats(*setup.lock);

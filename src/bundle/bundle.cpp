@@ -8,6 +8,7 @@
 #include "bundle/embedded.hpp"
 #include "bundle/json_reader.hpp"
 #include "bundle/specs.hpp"
+#include "support/text.hpp"
 
 namespace mgpu {
 
@@ -40,10 +41,18 @@ std::vector<std::string> read_lines(const std::string& path) {
   return lines;
 }
 
+/// A file that bundle.json names. Throws usage_error when it lies outside the bundle, whose hash would not tell what was opened.
+std::string part_of(const JsonReader& json, const char* key, const std::string& folder, const std::string& name) {
+  const fs::path path = fs::path(name).lexically_normal();
+  if (path.is_absolute() || (!path.empty() && *path.begin() == ".."))
+    json.fail(key, fmt::format("{} lies outside the bundle; copy or link it into its folder", show_path(name)));
+  return fs::path(folder) / path;
+}
+
 std::vector<std::string> read_labels(const JsonReader& json, const std::string& folder) {
   std::vector<std::string> labels;
   if (json.has("labels") && json.at("labels").is_string())
-    return read_lines(fs::path(folder) / json.at("labels").get<std::string>());
+    return read_lines(part_of(json, "labels", folder, json.at("labels").get<std::string>()));
   json.read("labels", labels);
   return labels;
 }
@@ -76,7 +85,7 @@ Bundle read_folder(const std::string& folder) {
   std::string model;
   json.read("model", model);
   if (model.empty() && !json.has("models")) json.fail("model", "the name of the model file is expected");
-  if (!model.empty()) bundle.model = fs::path(folder) / model;
+  if (!model.empty()) bundle.model = part_of(json, "model", folder, model);
   return bundle;
 }
 

@@ -50,6 +50,11 @@ std::vector<std::string> BundleJob::item_columns(const Config& config) const {
   return label.empty() ? std::vector<std::string>{} : std::vector<std::string>{label};
 }
 
+void BundleJob::check_items(const Config& config, const Items& items) const {
+  const auto label = config.get<std::string>("label-column");
+  if (!label.empty()) check_labels(items, Bundle::open(config.get<std::string>("model"), config).labels, label);
+}
+
 void BundleJob::finish(const Config& config, const Results& results, std::ostream& out) const {
   const auto label = config.get<std::string>("label-column");
   if (!label.empty()) print_accuracy(results, Bundle::open(config.get<std::string>("model"), config).labels, label, out);

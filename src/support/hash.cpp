@@ -30,6 +30,7 @@ void add_file(EVP_MD_CTX* digest, const fs::path& path, const std::function<void
     EVP_DigestUpdate(digest, block.data(), got);
     on_block(got);
   }
+  if (std::ferror(file.get()) != 0) throw Error(fmt::format("cannot read all of {}", path.string()));
 }
 
 std::string hex_of(EVP_MD_CTX* digest) {
@@ -41,11 +42,16 @@ std::string hex_of(EVP_MD_CTX* digest) {
   return hex;
 }
 
-/// The files of a folder, in order of their paths.
+/// A linked folder that holds itself would never end.
+constexpr int deepest = 32;
+
+/// The files of a folder, linked ones and those in linked folders too, in order of their paths: all that can be opened below it.
 std::vector<fs::path> files_of(const std::string& folder) {
   std::vector<fs::path> files;
-  for (const auto& entry : fs::recursive_directory_iterator(folder))
-    if (entry.is_regular_file()) files.push_back(entry.path());
+  for (fs::recursive_directory_iterator at(folder, fs::directory_options::follow_directory_symlink), end; at != end; ++at) {
+    if (at.depth() > deepest) throw Error(fmt::format("{} has more than {} levels of folders", show_path(folder), deepest));
+    if (at->is_regular_file()) files.push_back(at->path());
+  }
   std::sort(files.begin(), files.end());
   return files;
 }
@@ -104,7 +110,10 @@ std::string sha256_of(const std::string& path, const OnReading& on_reading) {
     if (const auto size = fs::file_size(file, error); !error) total += size; // what cannot be read is told when it is
   for (const fs::path& file : files) {
     const std::string name = file.lexically_relative(path).string();
-    if (folder) EVP_DigestUpdate(digest.get(), name.c_str(), name.size() + 1);
+    if (folder) { // with its length, or a file could pose as two
+      const std::string head = fmt::format("{}\n{}\n", name, fs::file_size(file));
+      EVP_DigestUpdate(digest.get(), head.c_str(), head.size() + 1);
+    }
     add_file(digest.get(), file, [&](std::size_t bytes) {
       done += bytes;
       if (on_reading) on_reading(path, done, total);

@@ -7,7 +7,8 @@
 
 namespace mgpu {
 
-/// SHA-256 of a file, or of a folder's files in order of their paths (path and content each), in hex. Throws Error.
+/// SHA-256 of a file, or of a folder's files, those behind links too, in order of their paths (path, size and content each), in hex.
+/// Throws Error, also for a folder that holds itself.
 std::string sha256_of(const std::string& path, const OnReading& on_reading = {});
 /// Throws usage_error unless `path` has this SHA-256 (in hex, of either case); "" allows any.
 void require_sha256(const std::string& path, std::string_view wanted);

@@ -91,6 +91,14 @@ TEST_F(BundleTest, ATypoIsAnErrorThatNamesTheKey) {
   EXPECT_THAT(refusal("[1, 2]"), HasSubstr("an object"));
 }
 
+TEST_F(BundleTest, PartsOutsideAreRefused) {
+  for (const char* outside : {"../w.pt", "/tmp/w.pt", "a/../../w.pt", ".."}) {
+    EXPECT_THAT(refusal(with("/model", outside)), AllOf(HasSubstr("model: "), HasSubstr("lies outside the bundle"))) << outside;
+    EXPECT_THAT(refusal(with("/labels", outside)), AllOf(HasSubstr("labels: "), HasSubstr("lies outside the bundle"))) << outside;
+  }
+  EXPECT_EQ(open(with("/model", "a/../net.pt")).model, (folder_ / "net.pt").string());
+}
+
 TEST_F(BundleTest, LabelsMayBeAFileBesideIt) {
   std::ofstream(folder_ / "names.txt") << "cat\r\ndog\n\n";
   EXPECT_THAT(open(with("/labels", "names.txt")).labels, ElementsAre("cat", "dog"));

@@ -51,7 +51,8 @@ class NetworkTest : public testing::Test {
 
   RankContext context(nlohmann::json bundle, std::int64_t batch_size) {
     bundle["schema"] = "mgpu-bundle/1";
-    bundle["model"] = models_folder() + "/" + bundle["model"].get<std::string>();
+    const auto model = bundle["model"].get<std::string>();
+    std::filesystem::create_symlink(models_folder() + "/" + model, folder_ / model);
     std::ofstream(folder_ / "bundle.json") << bundle;
     RankContext context;
     context.model_path = folder_;

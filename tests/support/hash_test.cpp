@@ -53,6 +53,30 @@ TEST(Hash, OfAFolderKnowsNamesAndContents) {
   EXPECT_NE(sha256_of(folder.path.string()), before);
 }
 
+TEST(Hash, OfAFolderKnowsWhatLinksLeadTo) {
+  const Folder folder;
+  const std::filesystem::path bundle = folder.path / "bundle", outside = folder.path / "outside";
+  std::filesystem::create_directories(bundle);
+  std::filesystem::create_directories(outside);
+  std::ofstream(outside / "weights") << "1";
+  std::filesystem::create_directory_symlink(outside, bundle / "linked");
+  const std::string before = sha256_of(bundle.string());
+  std::ofstream(outside / "weights") << "2";
+  EXPECT_NE(sha256_of(bundle.string()), before);
+  std::filesystem::create_directory_symlink(bundle, outside / "again");
+  EXPECT_THROW(sha256_of(bundle.string()), Error) << "a folder that holds itself has no hash";
+}
+
+TEST(Hash, OfAFolderKnowsWhereAFileEnds) {
+  const Folder folder;
+  std::filesystem::create_directories(folder.path / "one");
+  std::filesystem::create_directories(folder.path / "two");
+  std::ofstream(folder.path / "one/a") << "1";
+  std::ofstream(folder.path / "one/b") << "2";
+  std::ofstream(folder.path / "two/a") << "1b" << '\0' << "2"; // name and contents of the second within the first
+  EXPECT_NE(sha256_of((folder.path / "one").string()), sha256_of((folder.path / "two").string()));
+}
+
 TEST(Hash, PiecesAreKeptApart) {
   Sha256 one, other;
   one.add("ab");
