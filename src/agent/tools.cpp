@@ -51,6 +51,8 @@ int with_arguments(CLI::App& app, const std::vector<std::string>& arguments, con
     throw usage_error(fmt::format("{} (see {} --help)", error.what(), app.get_name()));
   }
   run();
+  std::cout.flush();
+  if (!std::cout) throw Error("standard output cannot be written (its disk is full, or its reader has gone)");
   return 0;
 }
 
@@ -80,7 +82,9 @@ int run_tool(const std::string& name, const std::vector<std::string>& arguments)
     std::string format = "csv";
     app.add_option("FILE", path, "a result file")->required();
     app.add_option("--format", format, "csv or jsonl [csv]")->check(CLI::IsMember({"csv", "jsonl"}));
-    return with_arguments(app, arguments, [&] { write::export_rows(path, format, std::cout); });
+    bool safe_csv = false;
+    app.add_flag("--safe-csv", safe_csv, "an apostrophe before texts that begin with = + - @, which spreadsheets would compute");
+    return with_arguments(app, arguments, [&] { write::export_rows(path, format, safe_csv, std::cout); });
   }
   if (name == "recover") {
     CLI::App app("A readable result file from what a dead run left", fmt::format("{} recover", program_name()));

@@ -5,10 +5,12 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 
 #include "mgpu/error.hpp"
+#include "support/text.hpp"
 
 namespace mgpu::manifest {
 
@@ -47,20 +49,9 @@ bool is_utf8(std::string_view text) {
 }
 
 std::string shown(std::string_view text) {
-  std::string out = "'";
-  for (std::size_t at = 0; at < text.size();) {
-    if (at >= longest_shown_bytes) return out + "…'";
-    const auto byte = static_cast<unsigned char>(text[at]);
-    const std::size_t length = byte < 0x20 || byte == 0x7F ? 0 : utf8_length(text, at);
-    if (length == 0) {
-      out += fmt::format("\\x{:02x}", byte);
-      ++at;
-    } else {
-      out += text.substr(at, length);
-      at += length;
-    }
-  }
-  return out + "'";
+  std::size_t end = 0;
+  while (end < text.size() && end < longest_shown_bytes) end += std::max<std::size_t>(utf8_length(text, end), 1);
+  return "'" + printable(text.substr(0, end)) + (end < text.size() ? "…'" : "'");
 }
 
 LineReader::LineReader(const std::string& path) : name_(path == "-" ? "standard input" : shown(path)) {

@@ -10,7 +10,7 @@ namespace mgpu::manifest {
 std::size_t utf8_length(std::string_view text, std::size_t at);
 bool is_utf8(std::string_view text);
 
-/// `text` in quotes with control bytes and bytes that are not UTF-8 as \xHH, cut at 200 bytes: fits into a one-line message.
+/// `text` in quotes, printable, cut at 200 bytes: fits into a one-line message.
 std::string shown(std::string_view text);
 
 /// "a, b, c" of any range of strings.

@@ -26,22 +26,37 @@ std::size_t width(std::string_view text) {
 
 } // namespace
 
+namespace {
+
+/// Appends one character, or one byte that is none, and returns its length.
+std::size_t append_printable(std::string& out, std::string_view bytes, std::size_t at) {
+  const auto byte = static_cast<unsigned char>(bytes[at]);
+  const std::size_t length = utf8_length(bytes, at);
+  const bool c1 = length == 2 && byte == 0xC2 && static_cast<unsigned char>(bytes[at + 1]) < 0xA0;
+  if (byte == '\n') {
+    out += "\\n";
+  } else if (length == 0 || byte < 0x20 || byte == 0x7f || c1) {
+    for (std::size_t next = at; next < at + std::max<std::size_t>(length, 1); ++next)
+      out += fmt::format("\\x{:02x}", static_cast<unsigned char>(bytes[next]));
+  } else {
+    out += bytes.substr(at, length);
+  }
+  return std::max<std::size_t>(length, 1);
+}
+
+} // namespace
+
+std::string printable(std::string_view bytes) {
+  std::string out;
+  for (std::size_t at = 0; at < bytes.size();) at += append_printable(out, bytes, at);
+  return out;
+}
+
 std::string show_path(std::string_view bytes) {
   std::string out = "\"";
   for (std::size_t at = 0; at < bytes.size();) {
-    const auto byte = static_cast<unsigned char>(bytes[at]);
-    const std::size_t length = utf8_length(bytes, at);
-    if (byte == '\n') {
-      out += "\\n";
-    } else if (byte == '"' || byte == '\\') {
-      out += '\\';
-      out += bytes[at];
-    } else if (length == 0 || byte < 0x20 || byte == 0x7f) {
-      out += fmt::format("\\x{:02x}", byte);
-    } else {
-      out += bytes.substr(at, length);
-    }
-    at += std::max<std::size_t>(length, 1);
+    if (bytes[at] == '"' || bytes[at] == '\\') out += '\\';
+    at += append_printable(out, bytes, at);
   }
   return out + '"';
 }

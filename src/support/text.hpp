@@ -6,7 +6,11 @@
 
 namespace mgpu {
 
-/// A path for a person: in quotes, control characters and bytes that are not UTF-8 shown as \n, \xHH.
+/// Text from files and models for a terminal: control characters (also those of ISO 6429 in UTF-8, U+0080 to U+009F), which could move
+/// the cursor or set the title, and bytes that are not UTF-8 are shown as \n, \xHH.
+std::string printable(std::string_view bytes);
+
+/// A path for a person: in quotes, and printable.
 std::string show_path(std::string_view bytes);
 
 /// Columns padded to equal width, two spaces between them; the first row is the heading. Numbers (by `right_aligned`) to the right.

@@ -44,6 +44,12 @@ std::string json_string(std::string_view text) {
   return out + '"';
 }
 
+/// Spreadsheets compute a cell that begins so: a path or a reason could be a formula. OWASP's remedy is an apostrophe before it.
+std::string without_formula(std::string_view text) {
+  return (!text.empty() && std::string_view("=+-@\t\r").find(text.front()) != std::string_view::npos ? "'" : "") +
+         std::string(text);
+}
+
 std::string csv_field(std::string_view text) {
   if (text.find_first_of(",\"\r\n") == std::string_view::npos) return std::string(text);
   std::string out = "\"";
@@ -189,8 +195,11 @@ std::uint64_t rows_a_block(const ReadFile& file) {
   return std::clamp<std::uint64_t>(block_bytes / row_bytes, 1, most_block_rows);
 }
 
-void write_csv_row(const std::vector<Block>& blocks, std::uint64_t row, std::ostream& out) {
-  for (std::size_t c = 0; c < blocks.size(); ++c) out << (c > 0 ? "," : "") << csv_field(blocks[c][row].text);
+void write_csv_row(const std::vector<Block>& blocks, std::uint64_t row, bool safe, std::ostream& out) {
+  for (std::size_t c = 0; c < blocks.size(); ++c) {
+    const Field& field = blocks[c][row];
+    out << (c > 0 ? "," : "") << csv_field(safe && !field.is_json ? without_formula(field.text) : field.text);
+  }
   out << "\r\n";
 }
 
@@ -204,14 +213,16 @@ void write_json_row(const std::vector<Source>& sources, const std::vector<Block>
 
 } // namespace
 
-void export_rows(const std::string& path, std::string_view format, std::ostream& out) {
+void export_rows(const std::string& path, std::string_view format, bool safe_csv, std::ostream& out) {
   if (format != "csv" && format != "jsonl")
     throw usage_error(fmt::format("--format {}: not known; give csv or jsonl", manifest::shown(format)));
   const bool csv = format == "csv";
+  if (safe_csv && !csv) throw usage_error("--safe-csv: only with --format csv");
   const ReadFile file(path);
   const std::vector<Source> sources = sources_of(file);
   if (csv) {
-    for (std::size_t c = 0; c < sources.size(); ++c) out << (c > 0 ? "," : "") << csv_field(sources[c].name);
+    for (std::size_t c = 0; c < sources.size(); ++c)
+      out << (c > 0 ? "," : "") << csv_field(safe_csv ? without_formula(sources[c].name) : sources[c].name);
     out << "\r\n";
   }
   const std::uint64_t step = rows_a_block(file);
@@ -220,7 +231,7 @@ void export_rows(const std::string& path, std::string_view format, std::ostream&
     std::vector<Block> blocks;
     for (const Source& source : sources) blocks.push_back(source.read(first, count));
     for (std::uint64_t row = 0; row < count; ++row)
-      csv ? write_csv_row(blocks, row, out) : write_json_row(sources, blocks, row, out);
+      csv ? write_csv_row(blocks, row, safe_csv, out) : write_json_row(sources, blocks, row, out);
     if (!out) throw Error("export: the output cannot be written (disk full, or its reader has gone)");
   }
   out.flush();

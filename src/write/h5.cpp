@@ -159,9 +159,18 @@ std::vector<std::string> names_in(const Id& group) {
   return names;
 }
 
-bool is_group(const Id& parent, const std::string& name) {
-  const Id object(H5Oopen(parent.get(), name.c_str(), H5P_DEFAULT), H5Oclose, "H5Oopen");
-  return H5Iget_type(object.get()) == H5I_GROUP;
+bool is_dataset(const Id& parent, const std::string& path) {
+  // Each part of the path in turn: HDF5 asks of the last only, and a link may lead nowhere.
+  for (std::size_t slash = 0; slash != std::string::npos;) {
+    slash = path.find('/', slash + 1);
+    const std::string part = path.substr(0, slash);
+    if (H5Lexists(parent.get(), part.c_str(), H5P_DEFAULT) <= 0) return false;
+    if (H5Oexists_by_name(parent.get(), part.c_str(), H5P_DEFAULT) <= 0) return false;
+    const Id object(H5Oopen(parent.get(), part.c_str(), H5P_DEFAULT), H5Oclose, "H5Oopen");
+    if (slash == std::string::npos) return H5Iget_type(object.get()) == H5I_DATASET;
+    if (H5Iget_type(object.get()) != H5I_GROUP) return false;
+  }
+  return false;
 }
 
 Id copy(hid_t type) {

@@ -44,7 +44,8 @@ Id open_group(const Id& parent, const std::string& name);
 bool exists(const Id& parent, const std::string& name);
 /// Names of what a group holds, in HDF5's order (by name).
 std::vector<std::string> names_in(const Id& group);
-bool is_group(const Id& parent, const std::string& name);
+/// Whether `path` below `parent` is a dataset; a link that leads nowhere is none.
+bool is_dataset(const Id& parent, const std::string& path);
 
 /// Type of a column's elements in the file; also right for memory, as files are little-endian like every machine with a GPU.
 Id type_of(DType type);

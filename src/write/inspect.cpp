@@ -9,6 +9,7 @@
 #include <ostream>
 
 #include "manifest/text.hpp"
+#include "support/text.hpp"
 #include "write/ranks.hpp"
 #include "write/raw_file.hpp"
 #include "write/read_file.hpp"
@@ -41,7 +42,7 @@ Counts count_items(const ReadFile& file) {
 
 void print_run(const ReadFile& file, const Counts& counts, std::ostream& out) {
   const auto line = [&](const char* name, const std::string& value) {
-    if (!value.empty()) out << fmt::format("{:<10} {}\n", name, value);
+    if (!value.empty()) out << fmt::format("{:<10} {}\n", name, printable(value));
   };
   line("file", file.path());
   line("schema", file.text("schema"));
@@ -58,8 +59,18 @@ void print_run(const ReadFile& file, const Counts& counts, std::ostream& out) {
   if (counts.not_finite > 0) line("flags", fmt::format("{} items with NaN or infinite results", counts.not_finite));
   const auto began = parse_time(file.text("started")), ended = parse_time(file.text("finished"));
   if (began && ended) {
-    const double seconds = std::max(1.0, std::difftime(*ended, *began)); // both are whole seconds
-    line("speed", fmt::format("{:.4g} items/s over {:.0f} s", static_cast<double>(counts.ok + counts.failed) / seconds, seconds));
+    // Both are whole seconds; the ranks know better.
+    double seconds = 0;
+    std::uint64_t items = 0; // of the last run, where one was resumed
+    for (const RankRow& rank : read_ranks(file.file())) {
+      seconds = std::max(seconds, rank.wall_s);
+      items += static_cast<std::uint64_t>(rank.items);
+    }
+    if (seconds <= 0) {
+      seconds = std::max(1.0, std::difftime(*ended, *began));
+      items = counts.ok + counts.failed;
+    }
+    line("speed", fmt::format("{:.4g} items/s over {:.3g} s", static_cast<double>(items) / seconds, seconds));
   }
 }
 
@@ -72,14 +83,16 @@ bool print_training(const ReadFile& file, std::ostream& out) {
   for (const std::string& name : h5::names_in(group)) {
     const h5::Id dataset = h5::open_dataset(group, name);
     if (H5Tis_variable_str(h5::type_in(dataset).get()) > 0) continue; // names of classes
-    std::vector<double> values(h5::shape_of(dataset).at(0));
+    const h5::Shape shape = h5::shape_of(dataset);
+    if (shape.size() != 1) continue; // something a user has added
+    std::vector<double> values(shape[0]);
     if (values.empty()) continue;
     h5::read_rows(dataset, number, 0, values.size(), values.data());
     const double first = values.front(), last = values.back();
     std::erase_if(values, [](double value) { return !std::isfinite(value); });
     const auto [low, high] = std::minmax_element(values.begin(), values.end());
     const auto known = [&](auto at) { return at == values.end() ? std::numeric_limits<double>::quiet_NaN() : *at; };
-    out << fmt::format("  {:<22} {:>8} {:>12.6g} {:>12.6g} {:>12.6g} {:>12.6g}\n", name, h5::shape_of(dataset).at(0), first, last,
+    out << fmt::format("  {:<22} {:>8} {:>12.6g} {:>12.6g} {:>12.6g} {:>12.6g}\n", printable(name), shape[0], first, last,
                        known(low), known(high));
   }
   return true;
@@ -91,10 +104,12 @@ void print_columns(const ReadFile& file, std::ostream& out) {
     std::string shape = column.layout == Layout::ragged ? "n" : std::to_string(file.size());
     for (const std::uint64_t extent : column.row_shape) shape += fmt::format(", {}", extent);
     const std::string_view type = column.layout == Layout::text ? "string" : name_of(column.type);
-    out << fmt::format("  {:<24} {:<8} [{}]{}\n", column.name, type, shape, column.layout == Layout::ragged ? " a row" : "");
+    out << fmt::format("  {:<24} {:<8} [{}]{}\n", printable(column.name), type, shape,
+                       column.layout == Layout::ragged ? " a row" : "");
   }
   if (file.columns().empty()) out << "  none\n";
-  if (const auto names = file.manifest_columns(); !names.empty()) out << "from the manifest: " << manifest::listed(names) << '\n';
+  if (const auto names = file.manifest_columns(); !names.empty())
+    out << "from the manifest: " << printable(manifest::listed(names)) << '\n';
 }
 
 void print_ranks(const ReadFile& file, std::ostream& out) {
@@ -105,9 +120,10 @@ void print_ranks(const ReadFile& file, std::ostream& out) {
   for (const RankRow& rank : ranks) {
     const double wall_s = std::max(rank.wall_s, 1e-9);
     const auto percent = [&](double seconds) { return rank.wall_s > 0 ? 100 * seconds / wall_s : 0; };
-    out << fmt::format("{:>5}  {:<16} {:<24} {:>10} {:>8} {:>10.4g} {:>7.1f} {:>13.1f}\n", rank.rank, rank.host, rank.device,
-                       rank.items, rank.failed, rank.wall_s > 0 ? static_cast<double>(rank.items) / wall_s : 0,
-                       percent(rank.busy_s), percent(rank.load_wait_s));
+    out << fmt::format("{:>5}  {:<16} {:<24} {:>10} {:>8} {:>10.4g} {:>7.1f} {:>13.1f}\n", rank.rank, printable(rank.host),
+                       printable(rank.device), rank.items, rank.failed,
+                       rank.wall_s > 0 ? static_cast<double>(rank.items) / wall_s : 0, percent(rank.busy_s),
+                       percent(rank.load_wait_s));
   }
 }
 
@@ -124,7 +140,8 @@ void print_failures(const ReadFile& file, const Counts& counts, std::ostream& ou
   for (std::uint64_t item = 0; item < status.size() && shown_count < failures_shown; ++item) {
     if (status[item] != Status::failed) continue;
     ++shown_count;
-    out << fmt::format("  {:>8}  {}: {}\n", item, paths ? manifest::shown(paths->read(item, 1).at(0)) : "?", reason_of(item));
+    out << fmt::format("  {:>8}  {}: {}\n", item, paths ? manifest::shown(paths->read(item, 1).at(0)) : "?",
+                       printable(reason_of(item)));
   }
   if (counts.failed > shown_count) out << fmt::format("  … and {} more\n", counts.failed - shown_count);
 }
@@ -133,7 +150,8 @@ void print_advice(const ReadFile& file, const Counts& counts, std::ostream& out)
   if (!file.complete())
     out << "\nThis run was not finished; the same command with --resume goes on with what is pending.\n";
   else if (counts.failed > 0)
-    out << fmt::format("\nFailed rows hold NaN, 0 or \"\". All reasons: mgpu_run export {} --format csv\n", file.path());
+    out << fmt::format("\nFailed rows hold NaN, 0 or \"\". All reasons: mgpu_run export {} --format csv\n",
+                       show_path(file.path()));
 }
 
 } // namespace

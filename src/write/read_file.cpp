@@ -114,13 +114,24 @@ ReadFile::ReadFile(const std::string& path) : path_(path), file_(open_result(pat
 }
 
 void ReadFile::read_columns() {
+  // A user may have added something: only what has a row an item is a column.
+  const auto rows_in = [&](const std::string& name) -> std::uint64_t {
+    if (!h5::is_dataset(*results_, name)) return 0;
+    const h5::Shape shape = h5::shape_of(h5::open_dataset(*results_, name));
+    return shape.empty() ? 0 : shape[0];
+  };
   for (const std::string& name : h5::names_in(*results_)) {
     ColumnSpec column;
     column.name = name;
-    column.layout = h5::is_group(*results_, name) ? Layout::ragged : Layout::fixed;
-    const h5::Id dataset = h5::open_dataset(*results_, column.layout == Layout::ragged ? name + "/values" : name);
+    const bool ragged = !h5::is_dataset(*results_, name);
+    column.layout = ragged ? Layout::ragged : Layout::fixed;
+    const std::string values = ragged ? name + "/values" : name;
+    if (rows_in(ragged ? name + "/offsets" : name) != size_ + (ragged ? 1 : 0) || !h5::is_dataset(*results_, values)) continue;
+    const h5::Id dataset = h5::open_dataset(*results_, values);
     const h5::Id type = h5::type_in(dataset);
-    column.row_shape = tail(h5::shape_of(dataset));
+    const h5::Shape shape = h5::shape_of(dataset);
+    if (shape.empty()) continue;
+    column.row_shape = tail(shape);
     if (H5Tis_variable_str(type.get()) > 0) {
       column.layout = Layout::text;
       column.type = DType::uint8;

@@ -12,8 +12,8 @@ void inspect(const std::string& path, std::ostream& out);
 
 /// Writes one row an item: path, manifest columns, status, error, attempts, rank, seconds and every result. `format`: "csv"
 /// (RFC 4180, bytes of paths as they are; arrays as JSON in one field) or "jsonl" (bytes that are not UTF-8 as \udcXX, which
-/// Python's json.loads and os.fsencode turn back). Fields are named as in the file, results as results.NAME where a name is taken.
-void export_rows(const std::string& path, std::string_view format, std::ostream& out);
+/// Python's json.loads and os.fsencode turn back). `safe_csv`: texts that a spreadsheet would take for a formula get an apostrophe. Fields are named as in the file, results as results.NAME where a name is taken.
+void export_rows(const std::string& path, std::string_view format, bool safe_csv, std::ostream& out);
 
 /// Makes a readable file with complete = 0 at `path` from what a dead run left beside it, and says what it holds. That stays as it is, so
 /// that --resume can still go on. Throws usage_error when there is nothing, or when a run is writing it.

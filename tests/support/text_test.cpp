@@ -14,6 +14,10 @@ TEST(Text, PathsAreShownOnOneLine) {
   EXPECT_EQ(show_path("한국어"), "\"한국어\"");
   EXPECT_EQ(show_path("bad\xff\xfe"), "\"bad\\xff\\xfe\"");
   EXPECT_EQ(show_path("\x1b[31m"), "\"\\x1b[31m\"") << "a name must not drive the terminal";
+  EXPECT_EQ(show_path("\xc2\x9b"
+                      "31m\xc2\xa0"),
+            "\"\\xc2\\x9b31m\xc2\xa0\"")
+      << "U+009B does what ESC [ does, U+00A0 does nothing";
   EXPECT_EQ(show_path("\xed\x95"), "\"\\xed\\x95\"") << "a torn character";
 }
 

@@ -31,9 +31,9 @@ class ToolsTest : public testing::Test {
     inspect(path_, out);
     return out.str();
   }
-  std::string exported(std::string_view format) const {
+  std::string exported(std::string_view format, bool safe_csv = false) const {
     std::ostringstream out;
-    export_rows(path_, format, out);
+    export_rows(path_, format, safe_csv, out);
     return out.str();
   }
   static std::string refusal(const std::function<void()>& call) {
@@ -54,7 +54,7 @@ class ToolsTest : public testing::Test {
 TEST_F(ToolsTest, InspectShowsWhatAPersonWantsToKnow) {
   write(50);
   const std::string text = inspected();
-  for (const char* part : {"mgpu/1", "job        infer", "complete   yes", "50: 45 ok, 5 failed, 0 pending", "items/s over 10 s",
+  for (const char* part : {"mgpu/1", "job        infer", "complete   yes", "50: 45 ok, 5 failed, 0 pending", "5 items/s over 2 s",
                            "fixed_float16", "[50, 2, 3]", "boxes", "[n, 4] a row", "text                     string", "node1",
                            "not a picture: item 3", "5 items with NaN", "from the manifest: ", "export"})
     EXPECT_THAT(text, HasSubstr(part));
@@ -135,11 +135,64 @@ TEST_F(ToolsTest, ACutFileIsRefused) {
   EXPECT_THAT(refusal([&] { inspected(); }), HasSubstr("not a result file"));
 }
 
+TEST_F(ToolsTest, WhatAUserAddsToTheResultsIsLeftAlone) {
+  write(8);
+  const std::string before = exported("jsonl");
+  const hid_t file = H5Fopen(path_.c_str(), H5F_ACC_RDWR, H5P_DEFAULT), scalar = H5Screate(H5S_SCALAR);
+  for (const char* name : {"results/a_scalar", "results/own/values"}) {
+    if (std::string_view(name).ends_with("values"))
+      H5Gclose(H5Gcreate2(file, "results/own", H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT));
+    H5Dclose(H5Dcreate2(file, name, H5T_NATIVE_INT, scalar, H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT));
+  }
+  const hsize_t three = 3;
+  const hid_t short_space = H5Screate_simple(1, &three, nullptr);
+  H5Dclose(H5Dcreate2(file, "results/short", H5T_NATIVE_INT, short_space, H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT));
+  H5Lcreate_soft("/nowhere", file, "results/dangling", H5P_DEFAULT, H5P_DEFAULT);
+  H5Sclose(short_space);
+  H5Sclose(scalar);
+  H5Fclose(file);
+  EXPECT_EQ(exported("jsonl"), before);
+  EXPECT_THAT(inspected(), HasSubstr("fixed_float16"));
+}
+
+TEST_F(ToolsTest, InspectPrintsNoControlCharacters) {
+  write(8);
+  const hid_t file = H5Fopen(path_.c_str(), H5F_ACC_RDWR, H5P_DEFAULT);
+  H5Adelete(file, "model");
+  const std::string evil =
+      "a\x1b]0;title\x07\xc2\x9b"
+      "31m\x7f\nmodel      fake";
+  const hid_t type = H5Tcopy(H5T_C_S1), space = H5Screate(H5S_SCALAR);
+  H5Tset_size(type, H5T_VARIABLE);
+  H5Tset_cset(type, H5T_CSET_UTF8);
+  const hid_t attribute = H5Acreate2(file, "model", type, space, H5P_DEFAULT, H5P_DEFAULT);
+  const char* text_of_it = evil.c_str();
+  H5Awrite(attribute, type, &text_of_it);
+  H5Aclose(attribute);
+  H5Sclose(space);
+  H5Tclose(type);
+  H5Fclose(file);
+  const std::string text = inspected();
+  EXPECT_THAT(text, HasSubstr("a\\x1b]0;title\\x07\\xc2\\x9b31m\\x7f\\nmodel      fake\n"));
+  for (const char c : text) EXPECT_TRUE(c == '\n' || static_cast<unsigned char>(c) >= 0x20) << static_cast<int>(c);
+}
+
+TEST_F(ToolsTest, SafeCsvHasNoFormulas) {
+  write(8);
+  EXPECT_THAT(exported("csv"), testing::Not(HasSubstr("'")));
+  const hid_t file = H5Fopen(path_.c_str(), H5F_ACC_RDWR, H5P_DEFAULT);
+  H5Lmove(file, "results/text", file, "results/=text", H5P_DEFAULT, H5P_DEFAULT);
+  H5Fclose(file);
+  EXPECT_THAT(exported("csv", true), HasSubstr(",'=text"));
+  EXPECT_THAT(exported("csv", false), HasSubstr(",=text"));
+  EXPECT_THAT(refusal([&] { exported("jsonl", true); }), HasSubstr("--safe-csv"));
+}
+
 TEST_F(ToolsTest, AFullPipeIsAnError) {
   write(8);
   std::ofstream full("/dev/full");
   ASSERT_TRUE(full.good());
-  EXPECT_THROW(export_rows(path_, "csv", full), Error);
+  EXPECT_THROW(export_rows(path_, "csv", false, full), Error);
 }
 
 } // namespace
