@@ -103,6 +103,7 @@ nlohmann::json TrainingCourse::checkpoint_facts(std::uint64_t step) const {
           {"signature", trainable_.signature},
           {"parameters", trainable_.parameters},
           {"items", setup_.manifest.size()},
+          {"made_of", training_.made_of},
           {"classes", training_.classes},
           {"batch_size", plan_.batch_size},
           {"global_batch", plan_.global_batch},

@@ -8,7 +8,9 @@
 
 #include "agent/run_setup.hpp"
 #include "cli/stages.hpp"
+#include "support/hash.hpp"
 #include "support/text.hpp"
+#include "write/identity.hpp"
 
 namespace mgpu::agent {
 
@@ -44,6 +46,11 @@ void check_same_training(const RunSetup& setup, const Checkpoint& checkpoint) {
       refuse(fmt::format("--{}", option), config.at(option).dump(), setup.config.json().at(option).dump());
   if (const auto items = was.value("items", setup.manifest.size()); items != setup.manifest.size())
     refuse("a training set of", fmt::format("{} items", items), std::to_string(setup.manifest.size()));
+  const nlohmann::json made_of =
+      was.value("made_of", nlohmann::json::object()); // none in checkpoints of 0.1.0 before this was kept
+  for (const auto& [what, sha256] : made_of.items())
+    if (const std::string now = setup.training->made_of.value(what, ""); now != sha256)
+      refuse(fmt::format("{} of SHA-256", what), fmt::format("{:.16}…", sha256.get<std::string>()), fmt::format("{:.16}…", now));
   const auto classes = was.value("classes", setup.training->classes);
   if (classes != setup.training->classes)
     refuse("the classes", fmt::format("{}", fmt::join(classes, ", ")),
@@ -136,6 +143,10 @@ void prepare_training(RunSetup& setup) {
         throw usage_error(fmt::format("--validate {}: the table has no column '{}'", path, name));
   }
   config.set("classes", training.classes);
+  // Of a list: its paths and columns, labels among them.
+  training.made_of["--input"] = write::sha256_of(train.manifest);
+  training.made_of["--validate"] = training.validation ? write::sha256_of(training.validation->manifest) : "";
+  training.made_of["--model"] = setup.model.empty() ? "" : sha256_of(setup.model);
   setup.manifest = std::move(train.manifest);
   training.labels = std::move(train.labels);
   if (!setup.dry_run) training.checkpoints_lock = lock_checkpoints(training.checkpoints, config.get<bool>("resume"));

@@ -20,6 +20,7 @@ struct TrainingSetup {
   manifest::StringColumn labels; ///< of the training set, by row
   std::optional<LabelledSet> validation;
   std::vector<std::string> classes;                    ///< cross_entropy and bce
+  nlohmann::json made_of;                              ///< SHA-256 by option: of the lists (paths and columns) and of the model
   std::string checkpoints;                             ///< folder
   std::shared_ptr<write::OutputLock> checkpoints_lock; ///< trainings of two outputs may share no folder
   std::optional<Checkpoint> begin;                     ///< --resume goes on from it

@@ -64,4 +64,14 @@ void write_whole_file(const std::string& path, std::string_view content, bool du
   if (durable) sync_folder(path);
 }
 
+void put_in_place(const std::string& aside, const std::string& path) {
+  const int fd = ::open(aside.c_str(), O_RDONLY | O_CLOEXEC);
+  if (fd < 0) throw failed(aside, "open", errno);
+  const int failure = ::fsync(fd) == 0 ? 0 : errno;
+  ::close(fd);
+  if (failure != 0) throw failed(aside, "fsync", failure);
+  if (::rename(aside.c_str(), path.c_str()) != 0) throw failed(path, "rename", errno);
+  sync_folder(path);
+}
+
 } // namespace mgpu

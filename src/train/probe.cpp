@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <new>
 
 #include "model/reason.hpp"
@@ -37,6 +38,9 @@ void check_parameters(const std::vector<NamedTensor>& parameters) {
     if (parameter.tensor.scalar_type() != torch::kFloat32)
       throw usage_error(fmt::format("parameter {} is {}: parameters are trained in float32 (--dtype says how they compute)",
                                     parameter.name, c10::toString(parameter.tensor.scalar_type())));
+  if (std::none_of(parameters.begin(), parameters.end(), [](const NamedTensor& each) { return each.tensor.requires_grad(); }))
+    throw usage_error(
+        "every parameter of the network is frozen (requires_grad is false): set it in Python for those to be trained");
 }
 
 } // namespace
@@ -93,6 +97,7 @@ Probe probe(Training& training, const Batch& batch) {
   for (std::size_t index = 0; index < parameters.size(); ++index) {
     if (seen[index]) continue;
     probe.in_order.push_back(parameters[index]);
+    if (!parameters[index].tensor.requires_grad()) continue; // frozen in the file
     probe.unused.push_back(parameters[index].name);
   }
   return probe;

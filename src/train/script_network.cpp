@@ -20,6 +20,26 @@ void run_as_written() {
   torch::jit::setGraphExecutorOptimize(false);
 }
 
+bool has_parameters(const torch::jit::Module& module) {
+  return module.parameters().size() > 0;
+}
+
+bool any_trains(const torch::jit::Module& module) {
+  for (const torch::Tensor& parameter : module.parameters())
+    if (parameter.requires_grad()) return true;
+  return false;
+}
+
+/// Running statistics of frozen layers must not move: their normalisations stay in evaluation mode.
+void freeze_norms(const torch::jit::Module& module, bool frozen) {
+  if (!frozen) frozen = has_parameters(module) && !any_trains(module);
+  if (frozen && module.hasattr("running_mean") && module.hasattr("training")) {
+    torch::jit::Module norm = module; // a handle
+    norm.setattr("training", false);
+  }
+  for (const torch::jit::Module& child : module.children()) freeze_norms(child, frozen);
+}
+
 void weights_to_channels_last(torch::jit::Module& module) {
   for (torch::Tensor parameter : module.parameters())
     if (parameter.dim() == 4) parameter.set_data(parameter.data().contiguous(torch::MemoryFormat::ChannelsLast));
@@ -41,6 +61,7 @@ ScriptNetwork::ScriptNetwork(const std::string& path, torch::Device device) : de
     if (parameter.is_floating_point() && parameter.scalar_type() != torch::kFloat32)
       parameter.set_data(parameter.data().to(torch::kFloat32));
   if (device_.is_cuda()) weights_to_channels_last(module_);
+  for (const torch::Tensor& parameter : module_.parameters()) trainable_.push_back(parameter.requires_grad());
   const auto method = module_.find_method("forward");
   if (!method) throw usage_error(fmt::format("{}: the network has no forward method", path));
   inputs_ = static_cast<int>(method->function().getSchema().arguments().size()) - 1; // 0 is self
@@ -62,6 +83,7 @@ void ScriptNetwork::set_training(bool on) {
   if (training_ == on) return; // it visits every submodule
   training_ = on;
   module_.train(on);
+  if (on) freeze_norms(module_, false);
 }
 
 std::vector<torch::Tensor> ScriptNetwork::call(const std::vector<torch::Tensor>& inputs) {
@@ -81,7 +103,12 @@ void ScriptNetwork::save(const std::string& path, const Bundle& bundle) const {
   torch::jit::Module copy = module_.deepcopy();
   copy.eval();
   copy.to(torch::kCPU);
-  for (torch::Tensor parameter : copy.parameters()) parameter.set_data(parameter.data().contiguous());
+  std::size_t at = 0;
+  for (torch::Tensor parameter : copy.parameters()) {
+    parameter.set_data(parameter.data().contiguous());
+    parameter.requires_grad_(
+        trainable_[at++]); // as it came: a stage's freezing, and a copy without gradients, are no property of it
+  }
   copy.save(path, {{"bundle.json", bundle.embedded_json().dump(1)}});
 }
 

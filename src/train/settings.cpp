@@ -7,6 +7,7 @@
 #include <cmath>
 #include <numbers>
 
+#include "support/text.hpp"
 #include "train/sampler.hpp"
 
 namespace mgpu::train {
@@ -128,6 +129,10 @@ std::vector<bool> frozen(const Stage& stage, const std::vector<std::string>& nam
   }
   const auto trained = static_cast<std::size_t>(std::llround(stage.train_last * static_cast<double>(layers.size())));
   const std::size_t first = layers.size() - std::clamp<std::size_t>(trained, 1, std::max<std::size_t>(layers.size(), 1));
+  for (const std::string& prefix : stage.freeze)
+    if (std::none_of(names.begin(), names.end(), [&](const auto& name) { return name.starts_with(prefix); }))
+      throw usage_error(fmt::format("stage {}: freeze = \"{}\": no parameter's name begins so; they are {}", stage.name, prefix,
+                                    listed(names, "parameters")));
   std::vector<bool> frozen;
   for (std::size_t at = 0; at < names.size(); ++at)
     frozen.push_back(layer_of[at] < first || std::any_of(stage.freeze.begin(), stage.freeze.end(),
@@ -183,6 +188,23 @@ std::uint64_t Plan::samples(std::uint64_t step) const {
   const StagePlan& stage = stages[stage_of(step)];
   const auto global = static_cast<std::uint64_t>(stage.global_batch);
   return std::min(global, stage.items - step_in_epoch(step) * global);
+}
+
+std::optional<std::uint64_t> Plan::step_with_single_sample(int world_size) const {
+  const auto ranks = static_cast<std::uint64_t>(world_size);
+  for (const StagePlan& stage : stages) {
+    const auto rows = static_cast<std::uint64_t>(stage.batch_size);
+    // All steps of an epoch but the last have one size.
+    for (const std::uint64_t at : {std::uint64_t{0}, stage.steps_an_epoch - 1}) {
+      if (at >= stage.steps) continue;
+      const std::uint64_t step = stage.first_step + at;
+      for (std::uint64_t rank = 0; rank < ranks; ++rank) {
+        const Range mine = share(samples(step), rank, ranks);
+        if (mine.size() > 0 && (rows == 1 || mine.size() % rows == 1)) return step;
+      }
+    }
+  }
+  return std::nullopt;
 }
 
 double Plan::lr(std::uint64_t step) const {

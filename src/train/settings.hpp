@@ -1,6 +1,7 @@
 #pragma once
 // What a training run was asked for, read from the options once, and its plan in steps: pure arithmetic.
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -94,6 +95,8 @@ struct Plan {
   std::uint32_t epoch_number(std::uint64_t step) const;
   /// Samples of a step: the last one of an epoch may be smaller.
   std::uint64_t samples(std::uint64_t step) const;
+  /// The first step in which a rank computes a single sample by itself, which batch norm cannot train on; nullopt when none does.
+  std::optional<std::uint64_t> step_with_single_sample(int world_size) const;
   /// Learning rate of a step. Warm-up rises linearly, (k+1)/warmup at its step k; cosine is torch's CosineAnnealingLR over the steps after it:
   /// min + (peak − min)(1 + cos(π t / T)) / 2; step multiplies by gamma every lr_step_epochs epochs of the stage.
   double lr(std::uint64_t step) const;

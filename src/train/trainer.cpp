@@ -4,6 +4,8 @@
 
 #include <algorithm>
 
+#include "train/probe.hpp"
+
 namespace mgpu::train {
 
 Trainer::Trainer(const Settings& settings, const RankContext& context, Training& training, std::vector<NamedTensor> in_order,
@@ -22,12 +24,16 @@ Trainer::Trainer(const Settings& settings, const RankContext& context, Training&
       loss_scale_(context.dtype == torch::kFloat16),
       faults_(settings.fault, context.rank),
       recorder_(settings.cuda_graph ? Recorder::open(context.device) : nullptr),
-      checkpoints_(reports_.saved) {}
+      checkpoints_(reports_.saved) {
+  for (const NamedTensor& parameter : in_order_)
+    if (!parameter.tensor.requires_grad()) frozen_in_file_.insert(parameter.name);
+}
 
 Trainer::~Trainer() = default;
 
 void Trainer::run(std::int64_t batch_size, const std::string& checkpoint) {
   plan_.emplace(settings_, data_.train.size(), batch_size, context_.world_size);
+  check_single_samples();
   sent_ = std::chrono::steady_clock::now();
   if (context_.rank == 0) reports_.steps(wire::Steps{plan_->steps, {}}); // how many there will be, even if none is left to do
   // A checkpoint at the end of a stage has that stage's layout: it is opened once more and left at once.
@@ -57,16 +63,40 @@ void Trainer::abort(const std::string& reason) {
   if (exchange_ != nullptr) exchange_->abort(reason);
 }
 
+/// Batch norm needs two samples. Said before any work, not at the end of the first epoch.
+void Trainer::check_single_samples() {
+  const auto step = plan_->step_with_single_sample(context_.world_size);
+  if (!step) return;
+  try {
+    probe(training_, TrialBatch(training_, data_.train, 1, context_.device).batch);
+  } catch (const Error& error) {
+    const StagePlan& plan = plan_->stages[plan_->stage_of(*step)];
+    throw usage_error(fmt::format(
+        "step {} of each epoch leaves a rank a single sample ({} items, global batch {}, {} rank(s), batches of {}), and this "
+        "network cannot be trained on one: {}. Choose another --batch-size or --global-batch, or leave an item out",
+        plan_->step_in_epoch(*step) + 1, plan.items, plan.global_batch, context_.world_size, plan.batch_size, error.what()));
+  }
+}
+
 // --- stages ------------------------------------------------------------------------------------------------------------------
 
 void Trainer::set_trainable(std::size_t stage) {
   std::vector<std::string> names; // in the network's order, which says what its last layers are; in_order_ is backward's
   for (const NamedTensor& parameter : training_.parameters()) names.push_back(parameter.name);
   const std::vector<bool> still = frozen(settings_.stages[stage], names);
+  std::int64_t trained = 0, all = 0;
   for (const NamedTensor& parameter : in_order_) {
     const auto at = std::find(names.begin(), names.end(), parameter.name) - names.begin();
-    parameter.tensor.requires_grad_(!still[static_cast<std::size_t>(at)]);
+    const bool trains = !still[static_cast<std::size_t>(at)] && !frozen_in_file_.contains(parameter.name);
+    parameter.tensor.requires_grad_(trains);
+    all += parameter.tensor.numel();
+    if (trains) trained += parameter.tensor.numel();
   }
+  training_.set_training(false); // what is frozen is looked at when training mode begins
+  training_.set_training(true);
+  if (context_.rank == 0 && trained < all)
+    reports_.log(2, fmt::format("stage {}: {} of {} parameters are trained, the others frozen", settings_.stages[stage].name,
+                                trained, all));
 }
 
 void Trainer::open_stage(std::size_t stage) {

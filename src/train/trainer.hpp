@@ -74,6 +74,7 @@ class Trainer {
   void close_stage();
   void restore_from(const std::string& folder);
   void set_trainable(std::size_t stage);
+  void check_single_samples();
 
   bool do_step();
   void run_unit(Unit& unit, bool last, StepSums& sums);
@@ -105,7 +106,8 @@ class Trainer {
   const Settings settings_;
   const RankContext& context_;
   Training& training_;
-  std::vector<NamedTensor> in_order_; ///< all parameters
+  std::vector<NamedTensor> in_order_;    ///< all parameters
+  std::set<std::string> frozen_in_file_; ///< parameters that came without requires_grad: no stage trains them
   const DataSets& data_;
   Lane& lane_;
   TraceEvents& trace_;

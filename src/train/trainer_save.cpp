@@ -1,9 +1,11 @@
 // Validation, and what outlives a training: the best network and its checkpoints.
 #include <fmt/format.h>
 
+#include <cmath>
 #include <cstdio>
 #include <filesystem>
 
+#include "support/whole_file.hpp"
 #include "train/probe.hpp"
 #include "train/trainer.hpp"
 
@@ -95,6 +97,7 @@ void Trainer::validate() {
 
 bool Trainer::is_best(const std::map<std::string, double>& values) {
   const auto [value, more_is_better] = judged(values);
+  if (std::isnan(value)) return false; // no comparison with it holds: every later one would be the best
   if (best_ && (more_is_better ? value <= *best_ : value >= *best_)) return false;
   best_ = value;
   best_step_ = step_;
@@ -134,7 +137,7 @@ void Trainer::save() {
   training_.set_training(false);
   training_.save(part);
   training_.set_training(true);
-  if (std::rename(part.c_str(), settings_.save.c_str()) != 0) throw Error(fmt::format("cannot write {}", settings_.save));
+  put_in_place(part, settings_.save);
 }
 
 // --- checkpoints -------------------------------------------------------------------------------------------------------------

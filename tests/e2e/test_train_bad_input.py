@@ -102,6 +102,44 @@ def test_a_checkpoint_of_another_network(checkpointed, data):
     refused(attempt({**options, "--model": data["plain"]}, "--resume"), "checkpoint")
 
 
+@pytest.mark.parametrize("change", ["labels", "paths", "model", "validation"])
+def test_a_checkpoint_of_other_data(change, checkpointed, data, tmp_path):
+    """The same number of items and the same parameters, but not the same training."""
+    options, _ = checkpointed
+    rows = [(data["folder"] / path, label) for path, label in data["rows"]]
+    if change == "labels":
+        rows[0], rows[1] = (rows[0][0], rows[1][1]), (rows[1][0], rows[0][1])
+        assert rows[0][1] != rows[1][1]
+    if change == "paths":
+        rows[0], rows[1] = rows[1], rows[0]
+    if change in ("labels", "paths"):
+        options = {**options, "--input": write_table(tmp_path / "other.csv", rows)}
+    if change == "validation":
+        options = {**options, "--validate": data["held_out"]}
+    if change == "model":
+        other = shutil.copytree(options["--model"], tmp_path / "model")
+        network = torch.jit.load(str(other / "model.pt"))
+        with torch.no_grad():
+            next(network.parameters()).add_(1)
+        network.save(str(other / "model.pt"))
+        options = {**options, "--model": other}
+    refused(attempt(options, "--resume"), "checkpoint", {"labels": "--input", "paths": "--input", "validation": "--validate", "model": "--model"}[change], "SHA-256")
+
+
+def test_a_last_batch_of_one_sample(good, data, tmp_path):
+    """Batch norm cannot train on it; other networks can."""
+    table = write_table(tmp_path / "33.csv", [(data["folder"] / path, label) for path, label in data["rows"][:33]])
+    options = {**good, "--input": table, "--batch-size": 8, "--epochs": 1}
+    refused(attempt({**options, "--model": data["normed"]}), "single sample", "33 items", "--batch-size")
+    train(*[word for pair in options.items() for word in pair])
+
+
+def test_a_frozen_name_that_nothing_has(good, tmp_path):
+    stages = tmp_path / "stages.toml"
+    stages.write_text('[[stage]]\nname = "head"\nepochs = 1\nlr = 0.01\nfreeze = ["backbone"]\n')
+    refused(attempt({**good, "--stages": stages}), "stage head", "backbone", "body.0.weight")
+
+
 def test_a_checkpoint_of_a_newer_version(checkpointed):
     options, folders = checkpointed
     for folder in folders:

@@ -1,13 +1,14 @@
 """What a training leaves: a network that infer runs at once, validation measures, experiments, stages."""
 
 import json
+import shutil
 
 import h5py
 import numpy as np
 import pytest
 import torch
 from ddp_reference import read_table
-from training import CLASSES, MEAN, STD, history, train
+from training import CLASSES, MEAN, STD, history, train, write_bundle
 
 from conftest import mgpu_run
 
@@ -119,6 +120,50 @@ def test_stages_change_the_rate_and_freeze(data, tmp_path):
     before, after = torch.jit.load(str(data["plain"] / "model.pt")).state_dict(), torch.jit.load(str(tmp_path / "f.pt")).state_dict()
     for name in before:
         assert torch.equal(before[name], after[name]) == name.startswith("body"), name
+
+
+def test_a_trained_network_is_trained_again(trained, data, tmp_path):
+    """As it is, and after a step in Python."""
+    best = trained[0] / "best.pt"
+    train("--model", best, "--input", data["table"], "--global-batch", 32, "--max-steps", 3, "--output", tmp_path / "again.h5", "--save", tmp_path / "again.pt")
+    assert all(parameter.requires_grad for parameter in torch.jit.load(str(tmp_path / "again.pt")).parameters())
+    network = torch.jit.load(str(best)).train()
+    optimiser = torch.optim.SGD(network.parameters(), lr=0.01)
+    torch.nn.functional.cross_entropy(network(torch.zeros(2, 1, 32, 32)), torch.tensor([1, 2])).backward()
+    optimiser.step()
+    fine = shutil.copytree(data["plain"], tmp_path / "fine")
+    network.save(str(fine / "model.pt"))
+    train("--model", fine, "--input", data["table"], "--global-batch", 32, "--max-steps", 3, "--output", tmp_path / "fine.h5")
+
+
+class HalfFrozen(torch.nn.Module):
+    """A backbone with batch norm that Python has frozen, and a head."""
+
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(12)
+        self.backbone = torch.nn.Sequential(torch.nn.Conv2d(1, 8, 5, stride=4), torch.nn.BatchNorm2d(8), torch.nn.ReLU(), torch.nn.Flatten())
+        self.norm = torch.nn.BatchNorm1d(8 * 7 * 7)
+        self.head = torch.nn.Linear(8 * 7 * 7, 10)
+        self.backbone.requires_grad_(False)
+
+    def forward(self, x):
+        return self.head(self.norm(self.backbone(x)))
+
+
+def test_frozen_layers_and_their_statistics_stay(data, tmp_path):
+    """Frozen in Python (requires_grad) or by a stage: neither weights nor running statistics move, and later trainings find the same flags."""
+    half = write_bundle(tmp_path, HalfFrozen(), "half")
+    stages = tmp_path / "stages.toml"
+    stages.write_text('[[stage]]\nepochs = 1\nlr = 0.01\nfreeze = ["body"]\n')
+    for name, model, options, still in (("half", half, ("--epochs", 1), "backbone"), ("staged", data["normed"], ("--stages", stages), "body")):
+        done = train("--model", model, "--input", data["table"], "--global-batch", 32, *options, "--output", tmp_path / f"{name}.h5", "--save", tmp_path / f"{name}.pt")
+        assert "parameters are trained, the others frozen" in done.err, done.err
+        before, after = torch.jit.load(str(model / "model.pt")), torch.jit.load(str(tmp_path / f"{name}.pt"))
+        for key, value in before.state_dict().items():
+            if not key.endswith("num_batches_tracked"):
+                assert torch.equal(value, after.state_dict()[key]) == key.startswith(still), key
+        assert [p.requires_grad for p in before.parameters()] == [p.requires_grad for p in after.parameters()]
 
 
 @pytest.mark.parametrize("dtype", ["bfloat16", "float16"])

@@ -127,6 +127,19 @@ TEST(Probe, SaysWhatCannotBeTrained) {
     torch::Tensor loss(const Batch&) override { return torch::zeros({}); }
   } constant;
   EXPECT_THAT(reason_of_probe(constant), HasSubstr("does not depend on any parameter"));
+  SmallTraining frozen;
+  for (const NamedTensor& each : frozen.parameters()) torch::Tensor(each.tensor).requires_grad_(false);
+  EXPECT_THAT(reason_of_probe(frozen), HasSubstr("every parameter of the network is frozen"));
+}
+
+TEST(Probe, WhatIsFrozenInTheFileIsNotMissed) {
+  SmallTraining training;
+  training.network.unused->weight.requires_grad_(false);
+  training.network.first->weight.requires_grad_(false);
+  const std::vector<Item> items(4);
+  const Probe seen = probe(training, TrialBatch(training, items, 4, torch::kCPU).batch);
+  EXPECT_EQ(seen.in_order.size(), training.parameters().size());
+  EXPECT_TRUE(seen.unused.empty());
 }
 
 TEST(LargestBatch, IsTheLastThatFits) {

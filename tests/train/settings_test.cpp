@@ -36,6 +36,19 @@ TEST(Plan, LastBatchOfAnEpochIsSmaller) {
   EXPECT_EQ(plan.epoch_number(4), 2u);
 }
 
+TEST(Plan, KnowsWhenARankIsLeftASingleSample) {
+  const Settings settings = settings_of(3, 0.1);
+  EXPECT_EQ(Plan(settings, 33, 8, 2).step_with_single_sample(2), 2u) << "16, 16, then 1";
+  EXPECT_EQ(Plan(settings, 34, 8, 2).step_with_single_sample(2), 2u) << "1 for each";
+  EXPECT_EQ(Plan(settings, 35, 8, 2).step_with_single_sample(2), 2u) << "1 and 2";
+  EXPECT_FALSE(Plan(settings, 36, 8, 2).step_with_single_sample(2));
+  EXPECT_FALSE(Plan(settings, 32, 8, 2).step_with_single_sample(2));
+  EXPECT_EQ(Plan(settings, 32, 1, 2).step_with_single_sample(2), 0u) << "--batch-size 1";
+  Settings accumulated = settings_of(3, 0.1);
+  accumulated.global_batch = 18;
+  EXPECT_EQ(Plan(accumulated, 36, 8, 2).step_with_single_sample(2), 0u) << "9 a rank: 8 and 1";
+}
+
 TEST(Plan, GlobalBatchStaysWhenRanksChange) {
   Settings settings = settings_of(1, 0.1);
   settings.global_batch = 30;
