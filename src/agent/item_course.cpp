@@ -310,6 +310,7 @@ void ItemCourse::accept(int rank, const wire::BatchResult& result, wire::View bl
   ++count.batches;
   stalls_[static_cast<std::size_t>(rank)] = 0;
   output_.put({rank, block, owner});
+  warn_if_all_fail();
   if (gatherer_->failed() > setup_.max_failures && stop_reason_.empty()) {
     stop_reason_ = fmt::format("{} items failed, --max-failures allows {}", gatherer_->failed(), setup_.max_failures);
     stop_s_ = now_s();
@@ -317,7 +318,23 @@ void ItemCourse::accept(int rank, const wire::BatchResult& result, wire::View bl
   }
 }
 
+/// A wrong folder or model fails everything: said while there is time to stop.
+void ItemCourse::warn_if_all_fail() {
+  constexpr std::uint64_t enough = 100;
+  if (told_all_fail_ || earlier_ > 0 || gatherer_->done() < enough) return;
+  told_all_fail_ = true;
+  if (failed_alike_ < gatherer_->done()) return;
+  const bool missing = first_reason_.find("No such file") != std::string::npos;
+  control_.say(
+      fmt::format("the first {} items all failed, for one reason: {}{}", gatherer_->done(), printable(first_reason_),
+                  missing ? ". Are the paths right? Those of a list or table are relative to its folder, and every host must see "
+                            "the files (else --ship bytes)"
+                          : ""));
+}
+
 void ItemCourse::tell_failure(int rank, const gather::FailedItem& failed) {
+  if (first_reason_.empty()) first_reason_ = failed.reason;
+  failed_alike_ += failed.reason == first_reason_ ? 1 : 0;
   const std::string text =
       fmt::format("item {} {}: {}", failed.item, show_path(setup_.manifest.path(failed.item)), failed.reason);
   control_.log(rank, log_error, text);

@@ -52,6 +52,7 @@ class ItemCourse final : public Course {
   std::vector<std::string> paths_to_probe();
   void give_up_stalled_ranks();
   std::uint32_t row_in_batch(std::uint64_t batch, std::uint64_t item) const;
+  void warn_if_all_fail();
   void tell_failure(int rank, const gather::FailedItem& failed);
 
   RunControl& control_;
@@ -75,6 +76,9 @@ class ItemCourse final : public Course {
   std::vector<wire::Grant> grants_;       ///< by rank: being put together
   std::vector<std::size_t> item_columns_; ///< indices into the manifest
   write::Identity identity_;
+  std::string first_reason_;       ///< of the first item that failed
+  std::uint64_t failed_alike_ = 0; ///< items that failed for that reason
+  bool told_all_fail_ = false;
   std::uint64_t earlier_ = 0; ///< items done by runs that this one goes on with
   double began_s_, first_grant_s_ = 0, last_result_s_ = 0;
   std::string stop_reason_;

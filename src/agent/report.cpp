@@ -157,7 +157,7 @@ void print_table(const RunSetup& setup, const Outcome& outcome, const std::vecto
   if (outcome.earlier > 0) say(", {} more were done by earlier runs", outcome.earlier);
   if (outcome.flagged > 0) say(", {} with outputs that are not finite (/items/flags)", outcome.flagged);
   say("; ranks ready after {}\n", human_duration(outcome.open_s));
-  if (done_now > 0) say("{}\n", bottleneck(outcome, ranks));
+  if (done_now > 0 && outcome.failed < outcome.done) say("{}\n", bottleneck(outcome, ranks)); // of failing no rank does more
   if (!outcome.stopped.empty())
     say("Stopped early: {}. {} of {} items are done and kept in {}; the same command with --resume finishes the job.\n",
         outcome.stopped, outcome.done, setup.manifest.size(), setup.output);

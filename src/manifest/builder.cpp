@@ -26,12 +26,16 @@ std::optional<double> number(std::string_view text) {
   return value;
 }
 
+constexpr std::size_t most_columns = 1000;
 constexpr float unknown_cost = std::numeric_limits<float>::quiet_NaN();
 
 } // namespace
 
 std::size_t Builder::column(std::string_view name) {
   if (const auto known = manifest_.column(name)) return *known;
+  // Every column has a value in every row: lines that each bring a new one would cost the square of their number.
+  if (manifest_.column_names_.size() >= most_columns)
+    throw usage_error(fmt::format("input {}: more than {} columns", source_, most_columns));
   manifest_.column_names_.emplace_back(name);
   StringColumn& added = manifest_.columns_.emplace_back();
   for (std::uint64_t row = 0; row < manifest_.size(); ++row) added.append({});

@@ -131,12 +131,33 @@ class FlatObject : public nlohmann::json_sax<nlohmann::json> {
   std::string problem_;
 };
 
+/// Values are kept as text; the library writes a nested one by recursion, so that a hostile line could use up the stack.
+constexpr int deepest = 64;
+
+bool too_deep(std::string_view text) {
+  int depth = 0;
+  bool in_string = false;
+  for (std::size_t at = 0; at < text.size(); ++at) {
+    const char c = text[at];
+    if (in_string && c == '\\')
+      ++at;
+    else if (c == '"')
+      in_string = !in_string;
+    else if (!in_string && (c == '[' || c == '{') && ++depth > deepest)
+      return true;
+    else if (!in_string && (c == ']' || c == '}'))
+      --depth;
+  }
+  return false;
+}
+
 /// Fields of the object in `text`; returns what is wrong with it, "" if nothing.
 std::string parse_fields(std::string_view text, Fields& fields) {
   fields.clear();
   FlatObject flat(fields);
   if (nlohmann::json::sax_parse(text, &flat)) return {};
   if (flat.is_flat()) return flat.problem();
+  if (too_deep(text)) return fmt::format("nested more than {} levels deep", deepest);
   const auto object = nlohmann::ordered_json::parse(text, nullptr, false);
   if (object.is_discarded()) return "not JSON";
   fields.clear();

@@ -73,6 +73,7 @@ TorchScriptModel::TorchScriptModel(const std::string& path, const RankContext& c
   module_.eval();
   convert_floats(module_, dtype_);
   if (device_.is_cuda()) weights_to_channels_last(module_);
+  code_ = module_._ivalue()->compilation_unit();
   module_ = frozen(module_);
   if (device_.is_cpu() && dtype_ == torch::kFloat32) module_ = optimised_for_cpu(module_);
 }

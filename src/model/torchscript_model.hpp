@@ -1,6 +1,7 @@
 #pragma once
 #include <torch/script.h>
 
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
@@ -18,6 +19,7 @@ class TorchScriptModel : public Model {
  private:
   void count_inputs(const std::string& path);
 
+  std::shared_ptr<torch::jit::CompilationUnit> code_; ///< of the module as read: where the optimised one reports an error, it points into it
   torch::jit::Module module_;
   torch::Device device_;
   torch::ScalarType dtype_;

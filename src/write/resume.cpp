@@ -108,6 +108,12 @@ void RunningFile::replay_forgotten(const Frame& frame) {
   forget(first, rows);
 }
 
+/// Rows a batch of the run before; a journal that was tampered with may say anything.
+std::uint64_t RunningFile::batch_rows() const {
+  if (identity_.batch_size == 0) throw lost(places_.journal, "speaks of batches of 0 items");
+  return identity_.batch_size;
+}
+
 Earlier RunningFile::earlier() const {
   Earlier earlier;
   earlier.set_aside = set_aside_;
@@ -115,7 +121,7 @@ Earlier RunningFile::earlier() const {
   earlier.mistrusted = mistrusted_;
   earlier.resumes = resumes_;
   if (!earlier_) return earlier;
-  const std::uint64_t batch_size = identity_.batch_size;
+  const std::uint64_t batch_size = batch_rows();
   earlier.batches.resize((items_.size() + batch_size - 1) / batch_size, true);
   for (std::uint64_t item = 0; item < items_.size(); ++item) {
     const Status status = items_.status(item);
@@ -202,7 +208,7 @@ void RunningFile::verify(bool for_good) {
 
 /// Batches are done whole, so that results do not depend on where a run was cut.
 void RunningFile::forget_torn_batches() {
-  const std::uint64_t batch_size = identity_.batch_size;
+  const std::uint64_t batch_size = batch_rows();
   for (std::uint64_t first = 0; first < items_.size(); first += batch_size) {
     const std::uint64_t rows = std::min(batch_size, items_.size() - first);
     std::uint64_t pending = 0;

@@ -87,6 +87,7 @@ class RunningFile final : public ResultFile {
   /// Forgets the batches whose rows are not what the journal says; `for_good`: the journal says so from now on.
   void verify(bool for_good);
   void forget(std::uint64_t first, std::uint64_t rows);
+  std::uint64_t batch_rows() const;
   void forget_torn_batches();
 
   Lock lock_;

@@ -12,6 +12,7 @@ import h5py
 import numpy as np
 import pytest
 import torch
+import torchvision
 
 from conftest import mgpu_run
 
@@ -197,3 +198,36 @@ def test_doctor_says_what_every_rank_sees():
     assert done.code == 0, done.err
     assert "NCCL 2." in done.out and "FFmpeg" in done.out
     assert "2 rank(s)" in done.out and "LibTorch 2.11.0" in done.out and "all-reduce over 2 ranks: right" in done.out
+
+
+def test_a_scripted_network_given_other_channels(pictures, tmp_path):
+    """Its error is found deep in the optimised graph; that must not cost the worker its life."""
+    torch.jit.script(torchvision.models.resnet18(num_classes=10).eval()).save(str(tmp_path / "net.pt"))
+    done = mgpu_run("infer", "--model", tmp_path / "net.pt", "--image-size", 64, "--channels", 1, "--input", pictures, "--output", tmp_path / "out.h5")
+    assert done.code == 2, done.err
+    (line,) = done.lines_of_ours()
+    assert "expected input[16, 1, 64, 64] to have 3 channels" in line
+
+
+def test_a_label_that_is_no_class_ends_no_work(bundle, pictures, tmp_path):
+    """Before any work, not after all of it."""
+    table = tmp_path / "list.csv"
+    files = sorted(pictures.rglob("*.*"))[:8]
+    for wrong in ("nothing", "10", "-1"):
+        table.write_text("path,truth\n" + "".join(f"{path},{wrong if index == 5 else 'a'}\n" for index, path in enumerate(files)))
+        done = mgpu_run("infer", "--model", bundle, "--input", table, "--label-column", "truth", "--output", tmp_path / "out.h5")
+        assert done.code == 2, done.err
+        (line,) = done.lines_of_ours()
+        assert "item 5" in line and wrong in line
+        assert not (tmp_path / "out.h5").exists() and "Plan" not in done.out
+
+
+def test_everything_fails_for_one_reason(bundle, tmp_path):
+    """The likely cause is said at once, and nobody is advised to buy cores."""
+    table = tmp_path / "list.txt"
+    table.write_text("".join(f"photos/{index}.jpg\n" for index in range(300)))
+    done = mgpu_run("infer", "--model", bundle, "--input", table, "--output", tmp_path / "out.h5", "--batch-size", 10)
+    assert done.code == 3, done.err
+    said = [line for line in done.err.splitlines() if "items all failed, for one reason" in line]
+    assert len(said) == 1 and "relative to its folder" in said[0], done.err
+    assert "bottleneck" not in done.out

@@ -184,6 +184,12 @@ TEST_F(ManifestTest, JsonLinesRefusalsNameTheLine) {
   EXPECT_THAT(refusal(write("d.jsonl", "[1]\n")), HasSubstr("not a JSON object"));
   EXPECT_THAT(refusal(write("e.jsonl", "{\"path\": \"a\\u0000b\"}\n")), HasSubstr("NUL"));
   EXPECT_THAT(refusal(write("f.jsonl", "{\"path\": \"\\ud800\"}\n")), HasSubstr("not JSON"));
+  const std::string deep = std::string(200000, '[') + std::string(200000, ']');
+  EXPECT_THAT(refusal(write("deep.jsonl", "{\"path\": \"a\", \"x\": " + deep + "}\n")),
+              HasSubstr("line 1: nested more than 64 levels"));
+  std::string wide;
+  for (int row = 0; row < 2000; ++row) wide += "{\"path\": \"a\", \"k" + std::to_string(row) + "\": 1}\n";
+  EXPECT_THAT(refusal(write("wide.jsonl", wide)), HasSubstr("more than 1000 columns"));
   EXPECT_THAT(refusal(write("g.jsonl", "{\"path\": \"a\", \"x\": {\"y\": }}\n")), HasSubstr("not JSON"));
 }
 
