@@ -156,6 +156,9 @@ void Conductor::hear(int rank, Type type, wire::View payload, const std::shared_
     }
     case Type::stats:
       state.stats = wire::decode<wire::Stats>(payload);
+      log(rank, log_info,
+          fmt::format("its worker ends: {} items, {} failed, {} batches, busy for {}", state.stats->items, state.stats->failed,
+                      state.stats->batches, human_duration(state.stats->busy_s)));
       return;
     case Type::trace:
       if (trace_)

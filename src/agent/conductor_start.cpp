@@ -140,6 +140,9 @@ void Conductor::configure(int rank) {
   wire::encode(message, bytes);
   post(rank, Type::configure, wire::View(bytes));
   roster_.at(rank).configured = true;
+  log(rank, log_info,
+      fmt::format("host {}, model {}, {} loader(s), {} thread(s)", message.host,
+                  message.model_path.empty() ? "none" : show_path(message.model_path), message.loaders, message.threads));
   course_->configured(rank);
 }
 
@@ -150,6 +153,7 @@ void Conductor::on_opened(int rank, wire::Opened opened) {
   if (!again && setup_.progress != "none" && roster_.size() <= 64)
     say(fmt::format("rank {} on {}: {} ready in {}, {} of memory", rank, state.join->host, state.opened->device,
                     human_duration(state.opened->seconds), human_bytes(static_cast<double>(state.opened->memory_bytes))));
+  if (!again) log(rank, log_info, fmt::format("{} ready in {}", state.opened->device, human_duration(state.opened->seconds)));
   course_->opened(rank, again);
   if (!again) configure_ready();
 }

@@ -231,3 +231,12 @@ def test_everything_fails_for_one_reason(bundle, tmp_path):
     said = [line for line in done.err.splitlines() if "items all failed, for one reason" in line]
     assert len(said) == 1 and "relative to its folder" in said[0], done.err
     assert "bottleneck" not in done.out
+
+
+def test_every_rank_has_a_log(bundle, pictures, tmp_path):
+    done = mgpu_run("infer", "--model", bundle, "--input", pictures, "--output", tmp_path / "out.h5", "--log-dir", tmp_path / "logs")
+    assert done.code == 0, done.err
+    for rank in (0, 1):
+        text = (tmp_path / f"logs/rank-{rank:04}.log").read_text()
+        for part in ("host ", str(bundle), "cpu ready in", "its worker ends: "):
+            assert part in text, text
