@@ -106,7 +106,8 @@ std::vector<bool> ItemCourse::go_on() {
   if (!earlier) return {};
   earlier_ = earlier->done;
   gatherer_->begin_with(earlier->done, earlier->failed, earlier->flagged);
-  std::string text = fmt::format("--resume: {} of {} items are done already", earlier->done, plan_->items());
+  std::string text = fmt::format("{}: {} of {} items are done already", setup_.retry_failed ? "--retry-failed" : "--resume",
+                                 earlier->done, plan_->items());
   if (earlier->failed > 0) text += fmt::format(", {} of them failed", earlier->failed);
   if (earlier->mistrusted > 0)
     text += fmt::format("; {} are done again, as their rows are not what the journal says", earlier->mistrusted);

@@ -42,7 +42,9 @@ std::optional<write::Earlier> Output::resume(int world_size, write::Identity ide
   write::Header facts = header(world_size);
   facts.identity = std::move(identity);
   std::unique_ptr<write::ResultFile> file =
-      write::ResultFile::resume(setup_.output, facts, setup_.verify, on_reading, setup_.lock);
+      setup_.retry_failed
+          ? write::ResultFile::retry(setup_.output, setup_.manifest, facts, setup_.verify, on_reading, setup_.lock)
+          : write::ResultFile::resume(setup_.output, facts, setup_.verify, on_reading, setup_.lock);
   if (!file) return std::nullopt;
   const write::Earlier earlier = file->earlier();
   writer_ = std::make_unique<write::Writer>(std::move(file));

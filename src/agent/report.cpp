@@ -163,6 +163,9 @@ void print_table(const RunSetup& setup, const Outcome& outcome, const std::vecto
         outcome.stopped, outcome.done, setup.manifest.size(), setup.output);
   else
     say("Result: {}\n", setup.output);
+  if (outcome.stopped.empty() && outcome.failed > 0)
+    say("{} failed: mgpu_run inspect {} shows why; the same command with --retry-failed does them again\n", outcome.failed,
+        show_path(setup.output));
   std::fflush(stdout);
 }
 

@@ -102,6 +102,16 @@ void warn_of_beats(const write::OutputLock& lock) {
                   show_path(lock.path())));
 }
 
+bool has_failed(const write::ReadFile& file) {
+  const std::vector<Status> status = file.status();
+  return std::find(status.begin(), status.end(), Status::failed) != status.end();
+}
+
+/// --retry-failed has something to do in a complete file.
+bool to_retry(const RunSetup& setup) {
+  return setup.retry_failed && (setup.verify || has_failed(write::ReadFile(setup.output)));
+}
+
 /// How the run ended whose complete result --resume has found. Throws usage_error, a line for each difference, where it was another run.
 ExitCode recognise(const RunSetup& setup) {
   const write::ReadFile file(setup.output);
@@ -109,8 +119,7 @@ ExitCode recognise(const RunSetup& setup) {
   now.manifest_sha256 = write::sha256_of(setup.manifest);
   if (!setup.model.empty()) now.model_sha256 = sha256_of(setup.model);
   write::ResultFile::require_same_run(setup.output, file.text("identity"), now);
-  const std::vector<Status> status = file.status();
-  return std::find(status.begin(), status.end(), Status::failed) != status.end() ? ExitCode::items_failed : ExitCode::ok;
+  return has_failed(file) ? ExitCode::items_failed : ExitCode::ok;
 }
 
 } // namespace
@@ -126,7 +135,10 @@ RunSetup prepare_run(const std::string& job_name, const Job& job, const cli::Res
   if (const fs::path file = setup.model; file.filename() == "bundle.json") // a bundle is hashed, staged and opened as a whole
     setup.model = file.has_parent_path() ? file.parent_path().string() : ".";
   setup.output = config.get<std::string>("output");
-  setup.resume = config.get<bool>("resume");
+  setup.retry_failed = config.get<bool>("retry-failed");
+  if (setup.retry_failed && job.trains())
+    throw usage_error("--retry-failed: a training has no rows to do again; give --resume, or --overwrite to train anew");
+  setup.resume = config.get<bool>("resume") || setup.retry_failed;
   setup.verify = config.get<bool>("verify");
   for (const cli::Origin& origin : resolved.origins)
     if (origin.changes_results) setup.result_options[origin.name] = config.get<nlohmann::json>(origin.name);
@@ -177,7 +189,8 @@ RunSetup prepare_run(const std::string& job_name, const Job& job, const cli::Res
     setup.lock = write::ResultFile::check(setup.output, existing(setup));
     warn_of_beats(*setup.lock);
   }
-  if (is_complete(setup)) {
+  const bool complete = is_complete(setup);
+  if (complete && !to_retry(setup)) {
     setup.complete = recognise(setup);
     if (!setup.dry_run) write::ResultFile::tidy(setup.output);
   } else if (job.trains()) {

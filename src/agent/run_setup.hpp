@@ -42,7 +42,7 @@ struct RunSetup {
   ModelLoad model_load = ModelLoad::automatic;
   std::string output;
   std::shared_ptr<write::OutputLock> lock; ///< of the output and what stands beside it; a dry run has none
-  bool resume = false, verify = false;
+  bool resume = false, verify = false, retry_failed = false;
   nlohmann::json result_options = nlohmann::json::object(); ///< of config: those that change results
   std::uint32_t batch_size = 0;                             ///< 0: auto
   dispatch::Schedule schedule = dispatch::Schedule::dynamic;

@@ -28,6 +28,7 @@ std::string help() {
       "  inspect OUT.h5                 what a result file holds\n"
       "  export OUT.h5 [--format csv]   its rows as csv or jsonl on standard output\n"
       "  launch -np N -- JOB …          starts mpirun, watches the job, starts it again when it is lost\n"
+      "  verify OUT.h5                  whether every row is still what its worker sent\n"
       "  recover OUT.h5                 a readable file from what a dead run left\n"
       "  doctor                         what every rank sees (under mpirun): GPUs, cores, versions, self-test\n\n"
       "Examples:\n"
@@ -40,7 +41,7 @@ std::string help() {
 }
 
 /// Parses a tool's own command line; help and errors as everywhere else.
-int with_arguments(CLI::App& app, const std::vector<std::string>& arguments, const std::function<void()>& run) {
+int with_arguments(CLI::App& app, const std::vector<std::string>& arguments, const std::function<int()>& run) {
   std::vector<std::string> reversed(arguments.rbegin(), arguments.rend());
   try {
     app.parse(reversed);
@@ -50,10 +51,10 @@ int with_arguments(CLI::App& app, const std::vector<std::string>& arguments, con
   } catch (const CLI::Error& error) {
     throw usage_error(fmt::format("{} (see {} --help)", error.what(), app.get_name()));
   }
-  run();
+  const int code = run();
   std::cout.flush();
   if (!std::cout) throw Error("standard output cannot be written (its disk is full, or its reader has gone)");
-  return 0;
+  return code;
 }
 
 } // namespace
@@ -75,7 +76,10 @@ int run_tool(const std::string& name, const std::vector<std::string>& arguments)
   if (name == "inspect") {
     CLI::App app("What a result file holds", fmt::format("{} inspect", program_name()));
     app.add_option("FILE", path, "a result file")->required();
-    return with_arguments(app, arguments, [&] { write::inspect(path, std::cout); });
+    return with_arguments(app, arguments, [&] {
+      write::inspect(path, std::cout);
+      return 0;
+    });
   }
   if (name == "export") {
     CLI::App app("The rows of a result file on standard output", fmt::format("{} export", program_name()));
@@ -84,12 +88,25 @@ int run_tool(const std::string& name, const std::vector<std::string>& arguments)
     app.add_option("--format", format, "csv or jsonl [csv]")->check(CLI::IsMember({"csv", "jsonl"}));
     bool safe_csv = false;
     app.add_flag("--safe-csv", safe_csv, "an apostrophe before texts that begin with = + - @, which spreadsheets would compute");
-    return with_arguments(app, arguments, [&] { write::export_rows(path, format, safe_csv, std::cout); });
+    return with_arguments(app, arguments, [&] {
+      write::export_rows(path, format, safe_csv, std::cout);
+      return 0;
+    });
+  }
+  if (name == "verify") {
+    CLI::App app("Whether every row of a result file is still what its worker sent; exit code 1 where one is not",
+                 fmt::format("{} verify", program_name()));
+    app.add_option("FILE", path, "a result file")->required();
+    return with_arguments(app, arguments,
+                          [&] { return static_cast<int>(write::verify(path, std::cout) ? ExitCode::ok : ExitCode::failed); });
   }
   if (name == "recover") {
     CLI::App app("A readable result file from what a dead run left", fmt::format("{} recover", program_name()));
     app.add_option("FILE", path, "the --output of the run")->required();
-    return with_arguments(app, arguments, [&] { write::recover(path, std::cout); });
+    return with_arguments(app, arguments, [&] {
+      write::recover(path, std::cout);
+      return 0;
+    });
   }
   throw usage_error(fmt::format("there is no job or tool '{}' (see {} --help)", name, program_name()));
 }

@@ -1,6 +1,7 @@
 #include "model/torchscript_model.hpp"
 
 #include <fmt/format.h>
+#include <torch/csrc/jit/api/function_impl.h>
 #include <torch/csrc/jit/api/module.h>
 #include <torch/csrc/jit/runtime/graph_executor.h>
 
@@ -43,6 +44,17 @@ torch::jit::Module optimised_for_cpu(torch::jit::Module module) {
   }
 }
 
+/// Freezing deletes the network's functions other than forward, but what was inlined from them still points to them (PyTorch up to
+/// at least 2.11), and the report of an error follows the pointers: the process would end by SIGSEGV. So all of it becomes forward's.
+void give_to(torch::jit::Function& forward, torch::jit::Block& block) {
+  for (torch::jit::Node* node : block.nodes()) {
+    if (node->callstack()) node->setCallStack(c10::make_intrusive<torch::jit::InlinedCallStack>(&forward, node->sourceRange()));
+    for (torch::jit::Block* inner : node->blocks()) give_to(forward, *inner);
+    for (const c10::Symbol name : node->attributeNames())
+      if (node->kindOf(name) == torch::jit::AttributeKind::g) give_to(forward, *node->g(name)->block());
+  }
+}
+
 void weights_to_channels_last(torch::jit::Module& module) {
   for (torch::Tensor parameter : module.parameters())
     if (parameter.dim() == 4) parameter.set_data(parameter.data().contiguous(torch::MemoryFormat::ChannelsLast));
@@ -73,9 +85,10 @@ TorchScriptModel::TorchScriptModel(const std::string& path, const RankContext& c
   module_.eval();
   convert_floats(module_, dtype_);
   if (device_.is_cuda()) weights_to_channels_last(module_);
-  code_ = module_._ivalue()->compilation_unit();
   module_ = frozen(module_);
   if (device_.is_cpu() && dtype_ == torch::kFloat32) module_ = optimised_for_cpu(module_);
+  torch::jit::Function& forward = module_.get_method("forward").function();
+  give_to(forward, *torch::jit::toGraphFunction(forward).graph()->block());
 }
 
 void TorchScriptModel::count_inputs(const std::string& path) {

@@ -1,7 +1,6 @@
 #pragma once
 #include <torch/script.h>
 
-#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
@@ -19,7 +18,6 @@ class TorchScriptModel : public Model {
  private:
   void count_inputs(const std::string& path);
 
-  std::shared_ptr<torch::jit::CompilationUnit> code_; ///< of the module as read: where the optimised one reports an error, it points into it
   torch::jit::Module module_;
   torch::Device device_;
   torch::ScalarType dtype_;

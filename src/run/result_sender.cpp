@@ -6,6 +6,7 @@
 #include <numeric>
 
 #include "run/fill.hpp"
+#include "wire/row_crc.hpp"
 
 namespace mgpu {
 
@@ -71,13 +72,15 @@ void ResultSender::describe_columns(const RanBatch& ran, const std::vector<Colum
 }
 
 void ResultSender::fill(const RanBatch& ran, const std::vector<ColumnSpec>& columns, std::byte* block) {
-  const std::vector<std::byte*> data = wire::encode(result_, block);
+  const wire::BlockPlaces places = wire::encode(result_, block);
   for (std::size_t i = 0; i < columns.size(); ++i) {
     if (columns[i].layout == Layout::fixed)
-      fill_fixed(columns[i], i, ran.pieces, status_, data[i]);
+      fill_fixed(columns[i], i, ran.pieces, status_, places.data[i]);
     else
-      fill_varying(columns[i], i, ran.pieces, counts_[i], data[i]);
+      fill_varying(columns[i], i, ran.pieces, counts_[i], places.data[i]);
+    result_.columns[i].data = wire::View(places.data[i], result_.columns[i].data.size());
   }
+  wire::make_row_crcs(result_, columns, places.crcs);
 }
 
 std::optional<wire::SharedRange> ResultSender::room(std::size_t size) {

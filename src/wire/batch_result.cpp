@@ -9,7 +9,7 @@ namespace mgpu::wire {
 
 namespace {
 
-constexpr std::uint64_t block_magic = 0x31746c757365722eULL; // ".result1": a foreign or overwritten block is seen at once
+constexpr std::uint64_t block_magic = 0x32746c757365722eULL; // ".result2": a foreign or overwritten block is seen at once
 
 /// The fixed part of a block, in the order it lies there; every member is naturally aligned, so there is no hidden padding.
 struct BlockHeader {
@@ -36,10 +36,12 @@ class BlockWriter {
     if (out_ != nullptr && data != nullptr && size > 0) std::memcpy(out_ + at_, data, size);
     at_ += size;
   }
-  void align(std::size_t alignment) {
-    const std::size_t next = (at_ + alignment - 1) / alignment * alignment;
-    if (out_ != nullptr) std::memset(out_ + at_, 0, next - at_); // equal results are equal blocks, whatever lay there before
-    at_ = next;
+  void append_zeros(std::size_t size) {
+    if (out_ != nullptr) std::memset(out_ + at_, 0, size);
+    at_ += size;
+  }
+  void align(std::size_t alignment) { // with zeros: equal results are equal blocks, whatever lay there before
+    append_zeros((at_ + alignment - 1) / alignment * alignment - at_);
   }
   std::byte* position() const { return out_ == nullptr ? nullptr : out_ + at_; }
   std::size_t size() const { return at_; }
@@ -49,7 +51,7 @@ class BlockWriter {
   std::size_t at_ = 0;
 };
 
-std::vector<std::byte*> write_block(const BatchResult& result, std::uint64_t size_bytes, BlockWriter& block) {
+BlockPlaces write_block(const BatchResult& result, std::uint64_t size_bytes, BlockWriter& block) {
   BlockHeader header;
   header.size_bytes = size_bytes;
   header.batch = result.batch;
@@ -60,6 +62,12 @@ std::vector<std::byte*> write_block(const BatchResult& result, std::uint64_t siz
   header.columns = static_cast<std::uint32_t>(result.columns.size());
   block.append(&header, sizeof header);
   block.append(result.seconds.data(), result.seconds.size_bytes());
+  BlockPlaces places;
+  places.crcs = reinterpret_cast<std::uint32_t*>(block.position());
+  if (result.crcs.empty())
+    block.append_zeros(result.rows() * sizeof(std::uint32_t));
+  else
+    block.append(result.crcs.data(), result.crcs.size_bytes());
   block.append(result.status.data(), result.status.size_bytes());
   block.append(result.flags.data(), result.flags.size_bytes());
   for (std::size_t i = 0; i < result.errors.size(); ++i) {
@@ -69,19 +77,18 @@ std::vector<std::byte*> write_block(const BatchResult& result, std::uint64_t siz
     block.append(head, sizeof head);
     block.append(reason.data(), reason.size());
   }
-  std::vector<std::byte*> data;
-  data.reserve(result.columns.size());
+  places.data.reserve(result.columns.size());
   for (const ColumnData& column : result.columns) {
     block.align(alignof(ColumnHeader));
     const ColumnHeader head{column.data.size(), column.column, column.counts.empty() ? 0u : 1u};
     block.append(&head, sizeof head);
     block.append(column.counts.data(), column.counts.size_bytes());
     block.align(block_alignment);
-    data.push_back(block.position());
+    places.data.push_back(block.position());
     block.append(column.data.data(), column.data.size());
   }
   block.align(block_alignment);
-  return data;
+  return places;
 }
 
 template <typename T>
@@ -91,8 +98,9 @@ std::span<const T> take_values(Decoder& in, std::size_t count) {
 }
 
 void check_consistent(const BatchResult& result) {
-  if (result.flags.size() != result.rows() || result.seconds.size() != result.rows())
-    throw Error("wire: a batch result whose status, flags and seconds differ in length");
+  if (result.flags.size() != result.rows() || result.seconds.size() != result.rows() ||
+      (!result.crcs.empty() && result.crcs.size() != result.rows()))
+    throw Error("wire: a batch result whose status, flags, seconds and CRCs differ in length");
   for (const ColumnData& column : result.columns)
     if (!column.counts.empty() && column.counts.size() != result.rows())
       throw Error("wire: a batch result with another number of counts than rows");
@@ -123,7 +131,7 @@ std::size_t encoded_size(const BatchResult& result) {
   return measure.size();
 }
 
-std::vector<std::byte*> encode(const BatchResult& result, std::byte* out) {
+BlockPlaces encode(const BatchResult& result, std::byte* out) {
   check_consistent(result);
   BlockWriter block(out);
   return write_block(result, encoded_size(result), block);
@@ -143,6 +151,7 @@ BatchResult decode_batch_result(View block) {
   result.first = header.first;
   result.attempt = header.attempt;
   result.seconds = take_values<float>(in, header.rows);
+  result.crcs = take_values<std::uint32_t>(in, header.rows);
   result.status = take_values<std::uint8_t>(in, header.rows);
   result.flags = take_values<std::uint8_t>(in, header.rows);
   if (std::any_of(result.status.begin(), result.status.end(), [](std::uint8_t s) { return s > 2; }))
@@ -180,6 +189,7 @@ BatchResult part_of(const BatchResult& result, std::size_t begin, std::size_t en
   part.status = result.status.subspan(begin, end - begin);
   part.flags = result.flags.subspan(begin, end - begin);
   part.seconds = result.seconds.subspan(begin, end - begin);
+  if (!result.crcs.empty()) part.crcs = result.crcs.subspan(begin, end - begin);
   for (std::size_t i = 0; i < result.errors.size(); ++i) {
     const auto& [row, reason] = result.errors[i];
     if (row < begin || row >= end) continue;

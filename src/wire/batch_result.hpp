@@ -32,6 +32,7 @@ struct BatchResult {
   std::span<const std::uint8_t> status;                           ///< [rows] mgpu::Status
   std::span<const std::uint8_t> flags;                            ///< [rows] mgpu::RowFlag
   std::span<const float> seconds;                                 ///< [rows] load + its share of the batch's run time
+  std::span<const std::uint32_t> crcs;                            ///< [rows] make_row_crcs(); decoded ones always have them
   std::vector<std::pair<std::uint32_t, std::string_view>> errors; ///< row in the batch, reason; failed rows only
   std::vector<Cause> causes;                                      ///< of `errors`, one each; empty: all are the item's own
   std::vector<ColumnData> columns;
@@ -54,9 +55,15 @@ inline constexpr std::size_t block_alignment = 64;
 /// Bytes `encode` will write, a multiple of block_alignment.
 std::size_t encoded_size(const BatchResult&);
 
-/// Writes the block at `out`, encoded_size() long and block_alignment-aligned. Returns, by column, where its `data` begins, so
-/// that a caller may leave ColumnData::data empty-backed (data() == nullptr with a size) and fill it in place.
-std::vector<std::byte*> encode(const BatchResult&, std::byte* out);
+/// Where parts of an encoded block lie, for those who fill them in place.
+struct BlockPlaces {
+  std::vector<std::byte*> data; ///< by column
+  std::uint32_t* crcs = nullptr;
+};
+
+/// Writes the block at `out`, encoded_size() long and block_alignment-aligned. A caller may leave ColumnData::data empty-backed
+/// (data() == nullptr with a size), and BatchResult::crcs empty, and fill them in afterwards; crcs are 0 until then.
+BlockPlaces encode(const BatchResult&, std::byte* out);
 
 /// Reads a block; the result's views point into `block`, which must be block_alignment-aligned. Throws Error when torn.
 BatchResult decode_batch_result(View block);

@@ -75,10 +75,14 @@ class Assembly {
       : targets_(columns.size()), errors_(StringDataset::open_blank(h5::open_group(file, "items"), "error")) {
     const h5::Id results = h5::open_group(file, "results");
     for (std::size_t c = 0; c < columns.size(); ++c)
-      if (columns[c].layout == Layout::text)
+      if (columns[c].layout == Layout::text) {
         targets_[c].text = std::make_unique<StringDataset>(results, columns[c].name, index.items());
-    for (const RaggedCounts& column : ragged)
+        h5::set_position(targets_[c].text->dataset(), c);
+      }
+    for (const RaggedCounts& column : ragged) {
       targets_[column.column].ragged = std::make_unique<RaggedWriter>(results, rows, columns[column.column], column.counts);
+      h5::set_position(h5::open_group(results, columns[column.column].name), column.column);
+    }
   }
 
   void push_nothing(std::uint64_t rows) {

@@ -289,6 +289,10 @@ void set_attribute(const Id& object, const char* name, std::int32_t value) {
   check(H5Awrite(target.get(), type.get(), &value), "H5Awrite");
 }
 
+void set_position(const Id& column, std::size_t index) {
+  set_attribute(column, "position", static_cast<std::int32_t>(index) + 1);
+}
+
 std::string text_attribute(const Id& object, const char* name) {
   if (H5Aexists(object.get(), name) <= 0) return {};
   const Id source(H5Aopen(object.get(), name, H5P_DEFAULT), H5Aclose, "H5Aopen");

@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <numeric>
 #include <set>
 
 #include "support/hash.hpp"
@@ -73,11 +75,15 @@ Identity Identity::parse(std::string_view text) {
 }
 
 std::string sha256_of(const manifest::Manifest& manifest) {
+  const std::vector<std::string>& names = manifest.column_names();
+  std::vector<std::size_t> by_name(names.size()); // a result file does not keep their order
+  std::iota(by_name.begin(), by_name.end(), std::size_t{0});
+  std::stable_sort(by_name.begin(), by_name.end(), [&](std::size_t a, std::size_t b) { return names[a] < names[b]; });
   Sha256 all;
-  for (const std::string& name : manifest.column_names()) all.add(name);
+  for (const std::size_t column : by_name) all.add(names[column]);
   for (std::uint64_t item = 0; item < manifest.size(); ++item) {
     all.add(manifest.path(item));
-    for (std::size_t column = 0; column < manifest.column_names().size(); ++column) all.add(manifest.value(column, item));
+    for (const std::size_t column : by_name) all.add(manifest.value(column, item));
   }
   return all.hex();
 }

@@ -25,7 +25,7 @@ struct Identity {
   static Identity parse(std::string_view json);
 };
 
-/// SHA-256 over everything that a manifest says of its items.
+/// SHA-256 over everything that a manifest says of its items; its columns in the order of their names.
 std::string sha256_of(const manifest::Manifest& manifest);
 
 /// One line for each thing in which two runs differ: "--mean: 0.5 then, 0.4 now". Empty: rows of both may stand in one file.

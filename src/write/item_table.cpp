@@ -32,6 +32,7 @@ ItemTable::ItemTable(std::uint64_t items)
       attempts_(items),
       rank_(items, -1),
       seconds_(items),
+      crcs_(items),
       pending_(items),
       is_changed_(items / chunk_items + 1) {}
 
@@ -41,6 +42,7 @@ void ItemTable::create(const h5::Id& group) {
   attempts_at_ = create_array(group, "attempts", h5::copy(H5T_STD_U16LE), size());
   rank_at_ = create_array(group, "rank", h5::type_of(DType::int32), size());
   seconds_at_ = create_array(group, "seconds", h5::type_of(DType::float32), size());
+  crcs_at_ = create_array(group, "crc32c", h5::copy(H5T_STD_U32LE), size());
 }
 
 void ItemTable::open(const h5::Id& group) {
@@ -55,6 +57,7 @@ void ItemTable::open(const h5::Id& group) {
   attempts_at_ = find("attempts");
   rank_at_ = find("rank");
   seconds_at_ = find("seconds");
+  crcs_at_ = find("crc32c");
 }
 
 void ItemTable::write_all(RawFile& file) {
@@ -62,13 +65,14 @@ void ItemTable::write_all(RawFile& file) {
 }
 
 void ItemTable::set(std::uint64_t item, Status status, std::uint8_t flags, std::uint32_t attempt, std::int32_t rank,
-                    float seconds) {
+                    float seconds, std::uint32_t crc) {
   pending_ += (status == Status::pending ? 1 : 0) - (this->status(item) == Status::pending ? 1 : 0);
   status_[item] = static_cast<std::uint8_t>(status);
   flags_[item] = flags;
   attempts_[item] = static_cast<std::uint16_t>(std::min<std::uint32_t>(attempt, std::numeric_limits<std::uint16_t>::max()));
   rank_[item] = rank;
   seconds_[item] = seconds;
+  crcs_[item] = crc;
   const auto chunk = static_cast<std::uint32_t>(item / chunk_items);
   if (!is_changed_[chunk]) {
     is_changed_[chunk] = 1;
@@ -92,6 +96,7 @@ void ItemTable::write_range(RawFile& file, std::uint64_t first, std::uint64_t en
   write_array(file, attempts_at_, attempts_, first, end);
   write_array(file, rank_at_, rank_, first, end);
   write_array(file, seconds_at_, seconds_, first, end);
+  write_array(file, crcs_at_, crcs_, first, end);
   write_array(file, flags_at_, flags_, first, end);
   write_array(file, status_at_, status_, first, end); // last: it speaks of the others
 }

@@ -84,11 +84,10 @@ void Journal::append_twice(FrameKind kind, wire::View payload) {
   append(kind, payload);
 }
 
-std::uint64_t Journal::append(const wire::BatchResult& result, std::int32_t rank, std::uint32_t rows_crc) {
+std::uint64_t Journal::append(const wire::BatchResult& result, std::int32_t rank) {
   FrameHeader header;
   header.at = end_;
   header.rank = rank;
-  header.rows_crc = rows_crc;
   const std::size_t size = wire::encoded_size(result);
   std::byte* out = grow(sizeof header + size);
   wire::encode(result, out + sizeof header);

@@ -15,7 +15,7 @@ namespace mgpu::write {
 enum class FrameKind : std::uint32_t {
   head = 1,  ///< the first two: JSON with the run's identity
   columns,   ///< the output columns, which are in the result file now
-  batch,     ///< wire::BatchResult without its fixed columns
+  batch,     ///< wire::BatchResult without its fixed columns, but with the CRCs of whole rows
   resumed,   ///< a later run goes on from here
   model,     ///< the model's SHA-256, known a little later than the rest
   undo,      ///< bytes of the result file as they were before HDF5 changes it: u64 offset, bytes
@@ -25,7 +25,7 @@ enum class FrameKind : std::uint32_t {
 };
 
 struct FrameHeader {
-  static constexpr std::uint64_t magic_value = 0x3265'6d61'7266'7067ULL; // "gpframe2"
+  static constexpr std::uint64_t magic_value = 0x3365'6d61'7266'7067ULL; // "gpframe3"
   std::uint64_t magic = magic_value;
   std::uint64_t payload_bytes = 0;
   std::uint64_t journal = 0; ///< which journal it belongs to, so that bytes of another file are never taken for a frame
@@ -34,9 +34,8 @@ struct FrameHeader {
       0; ///< rows of fixed columns that frames before this place speak of were on the disk when it was written
   std::uint32_t payload_crc = 0; ///< CRC-32C
   FrameKind kind = FrameKind::batch;
-  std::int32_t rank = -1;     ///< who did the batch
-  std::uint32_t rows_crc = 0; ///< CRC-32C of the fixed columns' rows that are ok
-  std::uint32_t reserved = 0;
+  std::int32_t rank = -1; ///< who did the batch
+  std::uint32_t reserved[2] = {};
   std::uint32_t header_crc = 0; ///< CRC-32C of the header with this field 0
 };
 static_assert(sizeof(FrameHeader) == wire::block_alignment);
@@ -72,7 +71,7 @@ class Journal {
   std::uint64_t append(FrameKind kind, wire::View payload);
   /// As append, twice: without these frames the others are worth nothing.
   void append_twice(FrameKind kind, wire::View payload);
-  std::uint64_t append(const wire::BatchResult& result, std::int32_t rank, std::uint32_t rows_crc);
+  std::uint64_t append(const wire::BatchResult& result, std::int32_t rank);
   /// Whatever frames speak of so far is on the disk: later frames say so.
   void mark_durable() { durable_ = end_; }
   /// `rows_first` is called before any frame leaves this process, to hand over the rows that the frames speak of.

@@ -4,17 +4,15 @@
 #include <sys/stat.h>
 
 #include <algorithm>
-#include <array>
 #include <bit>
 #include <cmath>
 
 #include "manifest/text.hpp"
+#include "write/strings.hpp"
 
 namespace mgpu::write {
 
 namespace {
-
-constexpr std::array<std::string_view, 7> own_item_datasets{"path", "status", "error", "attempts", "rank", "seconds", "flags"};
 
 h5::Id open_result(const std::string& path) {
   const std::string name = manifest::shown(path);
@@ -142,6 +140,20 @@ void ReadFile::read_columns() {
     }
     columns_.push_back(column);
   }
+}
+
+std::vector<ColumnSpec> ReadFile::columns_in_order() const {
+  std::vector<ColumnSpec> ordered(columns_.size());
+  std::vector<bool> seen(columns_.size(), false);
+  for (const ColumnSpec& column : columns_) {
+    const h5::Id object = column.layout == Layout::ragged ? h5::open_group(*results_, column.name)
+                                                          : h5::open_dataset(*results_, column.name);
+    const auto position = static_cast<std::size_t>(h5::number_attribute(object, "position"));
+    if (position == 0 || position > ordered.size() || seen[position - 1]) return {};
+    seen[position - 1] = true;
+    ordered[position - 1] = column;
+  }
+  return ordered;
 }
 
 std::vector<Status> ReadFile::status() const {

@@ -43,6 +43,10 @@ class ReadFile final : public Results {
 
   /// Columns under /results, by name.
   const std::vector<ColumnSpec>& columns() const { return columns_; }
+  /// The same in the order in which the job gave them; empty where the file does not say.
+  std::vector<ColumnSpec> columns_in_order() const;
+  /// Whether there is an /items/NAME.
+  bool has_item_dataset(const std::string& name) const { return h5::exists(items_, name); }
   /// Columns of the manifest beside path, as the manifest named them.
   std::vector<std::string> manifest_columns() const;
   /// Reader of /items/path, error or of a manifest column; nullopt where there is none (error: a run that was not finished).

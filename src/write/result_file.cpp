@@ -17,18 +17,6 @@ namespace mgpu::write {
 
 namespace {
 
-/// One that is just ending is waited for, at most `limit`.
-ResultFile::Lock take_lock(const std::string& path, std::chrono::seconds limit) {
-  const std::string shown = fmt::format("output {}", manifest::shown(path));
-  const ResultFile::Lock lock = OutputLock::take(OutputLock::path_of(path), shown, limit);
-  // Versions without OUTPUT.lock hold the journal itself.
-  struct stat facts {};
-  const std::string journal = Journal::path_of(path);
-  if (::lstat(journal.c_str(), &facts) == 0 && S_ISREG(facts.st_mode) && !RawFile(journal, RawFile::Mode::modify).lock())
-    throw usage_error(shown + ": another run is writing it now; wait for it or choose another name");
-  return lock;
-}
-
 /// A file size limit shall be an error of the write that meets it, not the end of the process.
 void ignore_size_signal() {
   std::signal(SIGXFSZ, SIG_IGN);
@@ -85,18 +73,40 @@ void refuse_other_run(const std::string& path, const Identity& then, const Ident
   throw usage_error(text);
 }
 
-} // namespace
-
-void ResultFile::require_same_run(const std::string& path, const std::string& kept, Identity now) {
-  Identity then;
+Identity identity_in(const std::string& path, const std::string& kept) {
   try {
-    then = Identity::parse(kept);
+    return Identity::parse(kept);
   } catch (const nlohmann::json::exception&) {
     throw usage_error(
         fmt::format("--resume: {} is complete, but does not say of which run: another version of mgpu_run wrote it; without "
                     "--resume another name is needed, --overwrite begins anew",
                     manifest::shown(path)));
   }
+}
+
+} // namespace
+
+ResultFile::Lock take_lock(const std::string& path, std::chrono::seconds limit) {
+  const std::string shown = fmt::format("output {}", manifest::shown(path));
+  const ResultFile::Lock lock = OutputLock::take(OutputLock::path_of(path), shown, limit);
+  // Versions without OUTPUT.lock hold the journal itself.
+  struct stat facts {};
+  const std::string journal = Journal::path_of(path);
+  if (::lstat(journal.c_str(), &facts) == 0 && S_ISREG(facts.st_mode) && !RawFile(journal, RawFile::Mode::modify).lock())
+    throw usage_error(shown + ": another run is writing it now; wait for it or choose another name");
+  return lock;
+}
+
+bool nothing_begun(const Places& places) {
+  return look_at(places) == Left::nothing_done;
+}
+
+void ResultFile::require_same_run_exactly(const std::string& path, const std::string& kept, const Identity& now) {
+  refuse_other_run(path, identity_in(path, kept), now);
+}
+
+void ResultFile::require_same_run(const std::string& path, const std::string& kept, Identity now) {
+  const Identity then = identity_in(path, kept);
   // Where and by which build a complete file was made changes nothing about what is asked for now.
   now.device_kind = then.device_kind;
   now.version = then.version;

@@ -74,12 +74,18 @@ class ResultFile {
   /// Compares a complete file's run, as its attribute `identity` has it, with the one that --resume asks for, whose batch size may be 0
   /// for any. Throws usage_error, one line a difference, or where `kept` is no identity.
   static void require_same_run(const std::string& path, const std::string& kept, Identity now);
+  /// As require_same_run, but where it was made and by which version count, too: rows of both shall stand in one file.
+  static void require_same_run_exactly(const std::string& path, const std::string& kept, const Identity& now);
   static std::unique_ptr<ResultFile> create(const std::string& path, const manifest::Manifest& manifest, const Header& header,
                                             Lock lock = nullptr);
   /// Goes on with what earlier runs left; nullptr if they left nothing. `verify`: the rows of all batches are compared with the journal,
   /// not only those of the last moments. Throws usage_error, one line a difference, where it was another run.
   static std::unique_ptr<ResultFile> resume(const std::string& path, const Header& header, bool verify = false,
                                             const OnReading& on_reading = {}, Lock lock = nullptr);
+  /// As resume(), but batches with a failed row are to be done again, also those of a complete file, which stays as it is until the new one
+  /// takes its place; there rows that are not what their worker sent are to be done again, too. nullptr: nothing was done before.
+  static std::unique_ptr<ResultFile> retry(const std::string& path, const manifest::Manifest& manifest, const Header& header,
+                                           bool verify = false, const OnReading& on_reading = {}, Lock lock = nullptr);
   /// Removes what a run wrote that ended before it had any result, and gives the run that it replaced its names back.
   static void discard(const std::string& path) noexcept;
   /// Removes what a run, or a `recover`, that was killed between its very last steps left beside a complete file.

@@ -8,6 +8,7 @@
 
 #include "manifest/text.hpp"
 #include "wire/messages.hpp"
+#include "wire/row_crc.hpp"
 #include "write/h5.hpp"
 #include "write/read_journal.hpp"
 #include "write/running_file.hpp"
@@ -94,7 +95,8 @@ void RunningFile::replay_batch(const Frame& frame) {
   const bool any_ok = std::find(rest.status.begin(), rest.status.end(), ok) != rest.status.end();
   if (rest.first > items_.size() || rest.rows() > items_.size() - rest.first)
     throw lost(places_.journal, fmt::format("speaks of item {} of {}", rest.first + rest.rows(), items_.size()));
-  if (!has_columns_ && (!rest.columns.empty() || frame.header().rows_crc != 0))
+  const bool has_results = !rest.columns.empty() || std::any_of(rest.crcs.begin(), rest.crcs.end(), [](auto crc) { return crc != 0; });
+  if (!has_columns_ && has_results)
     throw lost(places_.journal, "is damaged where it names the output columns");
   if (any_ok && !fixed_.empty()) unverified_.push_back(frame.header().at);
   note(rest, frame.rank(), frame.header().at);
@@ -170,15 +172,38 @@ void RunningFile::open_partial() {
 }
 
 void RunningFile::forget(std::uint64_t first, std::uint64_t rows) {
-  for (std::uint64_t item = first; item < first + rows; ++item) items_.set(item, Status::pending, flag_none, 0, -1, 0);
+  for (std::uint64_t item = first; item < first + rows; ++item) items_.set(item, Status::pending, flag_none, 0, -1, 0, 0);
   for (RaggedCounts& column : ragged_) std::fill_n(column.counts.begin() + static_cast<std::ptrdiff_t>(first), rows, 0u);
   index_.clear(first, rows);
+}
+
+/// Frames to come say that all before them is on the disk; a later run would believe them of these rows, too.
+void RunningFile::forget_for_good(std::uint64_t first, std::uint64_t rows) {
+  forget(first, rows);
+  wire::Buffer range;
+  wire::Encoder out(range);
+  out.put(first);
+  out.put(rows);
+  journal_->append(FrameKind::forgotten, wire::View(range));
+}
+
+/// Whether the file has the rows of fixed columns that a batch of the journal speaks of.
+bool RunningFile::rows_are_good(const wire::BatchResult& rest) const {
+  wire::BatchResult whole = rest;
+  std::vector<wire::Buffer> rows(fixed_.size());
+  for (std::size_t i = 0; i < fixed_.size(); ++i) {
+    rows[i].resize(rest.rows() * fixed_[i].row_bytes);
+    file_->read_at(fixed_[i].offset + rest.first * fixed_[i].row_bytes, rows[i].data(), rows[i].size());
+    whole.columns.push_back({fixed_[i].column, {}, rows[i]});
+  }
+  std::vector<std::uint32_t> crcs(rest.rows());
+  wire::make_row_crcs(whole, columns_, crcs.data());
+  return std::equal(crcs.begin(), crcs.end(), rest.crcs.begin());
 }
 
 /// After a power cut the journal may speak of rows that never reached the disk; kills alone do not do that.
 void RunningFile::verify(bool for_good) {
   Frame frame;
-  wire::Buffer rows;
   const std::uint64_t batch_bytes = items_.size() == 0 ? 0 : fixed_bytes_ / items_.size() * identity_.batch_size;
   std::uint64_t done = 0;
   for (const std::uint64_t offset : unverified_) {
@@ -186,22 +211,12 @@ void RunningFile::verify(bool for_good) {
     journal_->read(offset, frame);
     const wire::BatchResult rest = wire::decode_batch_result(frame.payload());
     if (items_.status(rest.first) == Status::pending) continue; // forgotten already
-    std::uint32_t crc = 0;
-    for (const Fixed& column : fixed_) {
-      rows.resize(rest.rows() * column.row_bytes);
-      file_->read_at(column.offset + rest.first * column.row_bytes, rows.data(), rows.size());
-      crc = crc_of_ok_rows(rows, column.row_bytes, rest.status, crc);
-    }
-    if (crc == frame.header().rows_crc) continue;
+    if (rows_are_good(rest)) continue;
     mistrusted_ += rest.rows();
-    forget(rest.first, rest.rows());
-    if (!for_good) continue;
-    // Frames to come say that all before them is on the disk; a later run would believe them of these rows, too.
-    wire::Buffer rows_of_it;
-    wire::Encoder out(rows_of_it);
-    out.put(rest.first);
-    out.put(std::uint64_t{rest.rows()});
-    journal_->append(FrameKind::forgotten, wire::View(rows_of_it));
+    if (for_good)
+      forget_for_good(rest.first, rest.rows());
+    else
+      forget(rest.first, rest.rows());
   }
   unverified_ = {};
 }

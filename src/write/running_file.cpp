@@ -12,8 +12,8 @@
 #include <set>
 
 #include "manifest/text.hpp"
-#include "support/crc32c.hpp"
 #include "wire/messages.hpp"
+#include "wire/row_crc.hpp"
 #include "write/h5.hpp"
 #include "write/strings.hpp"
 
@@ -31,21 +31,6 @@ void require_room(const RawFile& file, std::uint64_t more) {
   struct statvfs disk {};
   if (::statvfs(file.path().c_str(), &disk) == 0 && disk.f_blocks > 0 && more / disk.f_frsize > disk.f_bavail)
     throw file_error(file.path(), "statvfs", ENOSPC, more);
-}
-
-std::uint32_t crc_of_ok_rows(wire::View rows, std::uint64_t row_bytes, std::span<const std::uint8_t> status, std::uint32_t crc) {
-  constexpr auto ok = static_cast<std::uint8_t>(Status::ok);
-  for (std::size_t row = 0; row < status.size();) {
-    if (status[row] != ok) {
-      ++row;
-      continue;
-    }
-    std::size_t end = row + 1;
-    while (end < status.size() && status[end] == ok) ++end;
-    crc = crc32c(rows.subspan(row * row_bytes, (end - row) * row_bytes), crc);
-    row = end;
-  }
-  return crc;
 }
 
 namespace {
@@ -156,7 +141,9 @@ void RunningFile::set_columns(const std::vector<ColumnSpec>& columns) {
     const ColumnSpec& spec = columns[column.column];
     h5::Shape shape{items_.size()};
     shape.insert(shape.end(), spec.row_shape.begin(), spec.row_shape.end());
-    column.offset = h5::offset_of(h5::create_contiguous(results, spec.name, h5::type_of(spec.type), shape)).value_or(0);
+    const h5::Id dataset = h5::create_contiguous(results, spec.name, h5::type_of(spec.type), shape);
+    column.offset = h5::offset_of(dataset).value_or(0);
+    h5::set_position(dataset, column.column);
   }
   file.close();
   file_->set_needed_bytes(fixed_bytes_);
@@ -204,23 +191,23 @@ void RunningFile::check_fits(const wire::BatchResult& result, std::int32_t rank)
   const auto ok = static_cast<std::uint8_t>(Status::ok);
   if (seen_count != columns_.size() && std::find(result.status.begin(), result.status.end(), ok) != result.status.end())
     refuse(fmt::format("{} of {} columns", seen_count, columns_.size()));
+  if (result.crcs.empty() && std::find(result.status.begin(), result.status.end(), ok) != result.status.end())
+    refuse("rows without their CRCs");
 }
 
 void RunningFile::put(const wire::BatchResult& result, std::int32_t rank, const std::shared_ptr<void>& owner) {
   check_fits(result, rank);
-  std::uint32_t crc = 0;
   for (const Fixed& place : fixed_) {
     const auto column =
         std::find_if(result.columns.begin(), result.columns.end(), [&](const auto& each) { return each.column == place.column; });
     if (column == result.columns.end()) continue;
-    if (can_resume_) crc = crc_of_ok_rows(column->data, place.row_bytes, result.status, crc);
     stage_->write_at(place.offset + result.first * place.row_bytes, column->data, owner);
   }
   wire::BatchResult rest = result;
   std::erase_if(rest.columns, [&](const wire::ColumnData& column) { return columns_[column.column].layout == Layout::fixed; });
   // A run that cannot be gone on with needs only what the end puts in order.
   const bool spooled = !rest.columns.empty() || !rest.errors.empty();
-  note(rest, rank, can_resume_ || spooled ? journal_->append(rest, rank, crc) : 0);
+  note(rest, rank, can_resume_ || spooled ? journal_->append(rest, rank) : 0);
   changed_ = true;
 }
 
@@ -241,7 +228,9 @@ void RunningFile::note(const wire::BatchResult& rest, std::int32_t rank, std::ui
   for (const wire::ColumnData& column : rest.columns) spooled_bytes_ += column.data.size();
   for (const auto& [row, reason] : rest.errors) spooled_bytes_ += reason.size();
   for (std::size_t row = 0; row < rest.rows(); ++row)
-    items_.set(rest.first + row, static_cast<Status>(rest.status[row]), rest.flags[row], rest.attempt, rank, rest.seconds[row]);
+    items_.set(rest.first + row, static_cast<Status>(rest.status[row]), rest.flags[row], rest.attempt, rank, rest.seconds[row],
+               rest.crcs.empty() ? 0 : rest.crcs[row]);
+  for (const auto& [row, reason] : rest.errors) items_.set_crc(rest.first + row, wire::crc_of_text(reason));
   has_batches_ = true;
 }
 

@@ -1,5 +1,6 @@
 #pragma once
 // The ResultFile of a run: begun, filled and finished here; gone on with by what its journal says.
+#include <chrono>
 #include <memory>
 #include <optional>
 #include <string>
@@ -12,6 +13,9 @@
 #include "write/result_file.hpp"
 
 namespace mgpu::write {
+
+class ReadFile;
+class RowBlock;
 
 /// Where a run keeps what it writes.
 struct Places {
@@ -40,6 +44,10 @@ class RunningFile final : public ResultFile {
   /// Brings the result file back to where the journal is, and forgets items whose batch is not whole. Throws usage_error when the result
   /// file is gone or not this run's.
   void go_on(const Header& header);
+  /// Takes the batches of a complete file of the same run whose rows are all ok and as they were sent; the others are to be done.
+  void take_good_batches(const ReadFile& old, const OnReading& on_reading);
+  /// Batches with a failed row are to be done again; the journal says so from now on.
+  void forget_failed();
   /// Makes a readable file of what there is; changes neither the journal nor the result file it belongs to. Returns what was found.
   Earlier recover(const Footer& footer);
 
@@ -76,6 +84,10 @@ class RunningFile final : public ResultFile {
   void save_undo();
   void settle();
 
+  // retry.cpp
+  std::uint64_t take_batches(const ReadFile& old, const std::vector<ColumnSpec>& columns, std::uint64_t first, std::uint64_t count);
+  void put_rows(const RowBlock& block, std::size_t begin, std::size_t end);
+
   // resume.cpp
   void replay();
   void replay_columns(const Frame& frame);
@@ -86,7 +98,9 @@ class RunningFile final : public ResultFile {
   void open_partial();
   /// Forgets the batches whose rows are not what the journal says; `for_good`: the journal says so from now on.
   void verify(bool for_good);
+  bool rows_are_good(const wire::BatchResult& rest) const;
   void forget(std::uint64_t first, std::uint64_t rows);
+  void forget_for_good(std::uint64_t first, std::uint64_t rows);
   std::uint64_t batch_rows() const;
   void forget_torn_batches();
 
@@ -118,6 +132,11 @@ class RunningFile final : public ResultFile {
   std::optional<std::uint64_t> size_before_; ///< of the result file; nothing: no change is under way
 };
 
+/// The lock on an output. Throws usage_error where another run has it; one that is just ending is waited for, at most `limit`.
+ResultFile::Lock take_lock(const std::string& path, std::chrono::seconds limit);
+/// Whether what lies beside the output is of a run that had no result yet.
+bool nothing_begun(const Places& places);
+
 /// Runs `work`; a full disk that HDF5 met is told with the room needed.
 template <typename Work>
 void with_needs(const std::string& path, std::uint64_t needed_bytes, Work work) {
@@ -134,8 +153,5 @@ void require_room(const RawFile& file, std::uint64_t more);
 
 /// Unlinks what is at `path`, a link too; it need not be there. Throws usage_error.
 void remove_old(const std::string& path);
-
-/// CRC-32C of the rows that are ok, of [rows] rows of one column, continued from `crc`.
-std::uint32_t crc_of_ok_rows(wire::View rows, std::uint64_t row_bytes, std::span<const std::uint8_t> status, std::uint32_t crc);
 
 } // namespace mgpu::write

@@ -1,9 +1,9 @@
 #include "write/strings.hpp"
 
 #include <algorithm>
-#include <array>
 
 #include "mgpu/error.hpp"
+#include "wire/row_crc.hpp"
 
 namespace mgpu::write {
 
@@ -19,7 +19,7 @@ StringDataset StringDataset::open_blank(const h5::Id& group, const std::string& 
 void StringDataset::push(std::string_view text) {
   begins_.push_back(text_.size());
   for (std::size_t nul; (nul = text.find('\0')) != std::string_view::npos; text.remove_prefix(nul + 1))
-    text_.append(text.substr(0, nul)).append("\xef\xbf\xbd");
+    text_.append(text.substr(0, nul)).append(wire::nul_replacement);
   text_.append(text).push_back('\0');
   if (begins_.size() >= block_rows || text_.size() >= block_bytes) flush();
 }
@@ -46,14 +46,13 @@ void StringDataset::close() {
 }
 
 std::vector<std::string> item_dataset_names(const std::vector<std::string>& columns) {
-  constexpr std::array<std::string_view, 7> taken{"path", "status", "error", "attempts", "rank", "seconds", "flags"};
   std::vector<std::string> names;
   for (const std::string& column : columns) {
     std::string name = column;
     for (char& c : name)
       if (c == '/' || c == '\0') c = '_';
     if (name == "." || name == "..") name = "_";
-    if (std::find(taken.begin(), taken.end(), name) != taken.end()) name = "manifest_" + name;
+    if (std::find(own_item_datasets.begin(), own_item_datasets.end(), name) != own_item_datasets.end()) name = "manifest_" + name;
     while (std::find(names.begin(), names.end(), name) != names.end()) name += '_';
     names.push_back(name);
   }

@@ -1,5 +1,6 @@
 #pragma once
 // String datasets, written in order and in blocks, so that memory does not grow with their length.
+#include <array>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -21,6 +22,7 @@ class StringDataset {
   void push(std::string_view text);
   /// Writes what is left. Throws Error unless all rows were pushed.
   void close();
+  const h5::Id& dataset() const { return dataset_; }
 
  private:
   StringDataset(h5::Id dataset, std::uint64_t rows, bool blank)
@@ -32,6 +34,10 @@ class StringDataset {
   std::string text_; ///< strings of the block, each with its NUL
   std::vector<std::size_t> begins_;
 };
+
+/// What the schema itself keeps under /items.
+inline constexpr std::array<std::string_view, 8> own_item_datasets{"path", "status", "error", "attempts",
+                                                                   "rank", "seconds", "flags", "crc32c"};
 
 /// Names under /items for the columns of a manifest, in the same order: as they are, but "manifest_NAME" where the schema has
 /// that name itself, and without characters that HDF5 cannot have in names.

@@ -15,6 +15,10 @@ void inspect(const std::string& path, std::ostream& out);
 /// Python's json.loads and os.fsencode turn back). `safe_csv`: texts that a spreadsheet would take for a formula get an apostrophe. Fields are named as in the file, results as results.NAME where a name is taken.
 void export_rows(const std::string& path, std::string_view format, bool safe_csv, std::ostream& out);
 
+/// Compares every row with what its worker sent (/items/crc32c), rows without results with what they must hold, and the list of items
+/// with the run's; prints the counts and what is wrong. Returns whether all is right. Throws usage_error where the file has no checksums.
+bool verify(const std::string& path, std::ostream& out);
+
 /// Makes a readable file with complete = 0 at `path` from what a dead run left beside it, and says what it holds. That stays as it is, so
 /// that --resume can still go on. Throws usage_error when there is nothing, or when a run is writing it.
 void recover(const std::string& path, std::ostream& out);

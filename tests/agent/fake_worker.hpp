@@ -11,8 +11,11 @@
 #include "mgpu/version.hpp"
 #include "support/clock.hpp"
 #include "wire/batch_result.hpp"
+#include "wire/row_crc.hpp"
 
 namespace mgpu::agent {
+
+inline const ColumnSpec double_index{"double_index", DType::float64, Layout::fixed, {}};
 
 class FakeWorker final : public WorkerLink {
  public:
@@ -98,7 +101,7 @@ class FakeWorker final : public WorkerLink {
     }
     wire::Opened opened;
     opened.device = "cpu";
-    if (behaviour_.with_column) opened.columns.push_back({"double_index", DType::float64, Layout::fixed, {}});
+    if (behaviour_.with_column) opened.columns.push_back(double_index);
     say(wire::Type::opened, opened);
   }
 
@@ -157,7 +160,8 @@ class FakeWorker final : public WorkerLink {
     }
     const std::size_t size = wire::encoded_size(result);
     const std::shared_ptr<void> block(std::aligned_alloc(wire::block_alignment, size), [](void* pointer) { std::free(pointer); });
-    wire::encode(result, static_cast<std::byte*>(block.get()));
+    const wire::BlockPlaces places = wire::encode(result, static_cast<std::byte*>(block.get()));
+    wire::make_row_crcs(result, std::vector<ColumnSpec>{double_index}, places.crcs);
     handle(wire::Type::results, {static_cast<std::byte*>(block.get()), size}, block);
   }
 

@@ -12,11 +12,14 @@
 #include "support/clock.hpp"
 #include "wire/batch_result.hpp"
 #include "wire/channel.hpp"
+#include "wire/row_crc.hpp"
 
 namespace {
 
 using namespace mgpu;
 using wire::Type;
+
+const ColumnSpec double_index{"double_index", DType::float64, Layout::fixed, {}};
 
 double seconds_an_item() {
   const char* text = std::getenv("FAKE_ITEM_S");
@@ -39,7 +42,8 @@ void send_result(wire::Channel& channel, const wire::BatchRange& range) {
   result.seconds = seconds;
   result.columns.push_back({0, {}, std::as_bytes(std::span(values))});
   wire::Buffer bytes(wire::encoded_size(result));
-  wire::encode(result, bytes.data());
+  const wire::BlockPlaces places = wire::encode(result, bytes.data());
+  wire::make_row_crcs(result, std::vector{double_index}, places.crcs);
   channel.send(Type::results, wire::View(bytes));
 }
 
@@ -66,7 +70,7 @@ int main(int argc, char** argv) {
         rank = wire::decode<wire::Configure>(payload).rank;
         wire::Opened opened;
         opened.device = "cpu";
-        opened.columns.push_back({"double_index", DType::float64, Layout::fixed, {}});
+        opened.columns.push_back(double_index);
         channel.send(Type::opened, opened);
       }
       if (type == Type::grant)

@@ -12,6 +12,7 @@
 #include <string>
 #include <vector>
 
+#include "wire/row_crc.hpp"
 #include "write/result_file.hpp"
 
 namespace {
@@ -50,9 +51,10 @@ class Ours final : public Store {
     header.identity->items = items.size();
     file_ = write::ResultFile::create(path_, items, header);
     if (layout == Layout::fixed)
-      file_->set_columns({{"row", DType::float32, Layout::fixed, {floats}}});
+      columns_ = {{"row", DType::float32, Layout::fixed, {floats}}};
     else
-      file_->set_columns({{"row", DType::float32, Layout::ragged, {}}});
+      columns_ = {{"row", DType::float32, Layout::ragged, {}}};
+    file_->set_columns(columns_);
   }
   ~Ours() override {
     file_.reset();
@@ -69,6 +71,9 @@ class Ours final : public Store {
     result.seconds = {&seconds, 1};
     result.columns = {{0, {}, std::as_bytes(std::span(values_))}};
     if (layout_ == Layout::ragged) result.columns[0].counts = {&count, 1};
+    std::uint32_t crc = 0;
+    wire::make_row_crcs(result, columns_, &crc);
+    result.crcs = {&crc, 1};
     file_->put(result, 0);
   }
   void commit() override { file_->commit(); }
@@ -77,6 +82,7 @@ class Ours final : public Store {
   std::string path_;
   std::vector<float> values_;
   Layout layout_;
+  std::vector<ColumnSpec> columns_;
   std::unique_ptr<write::ResultFile> file_;
 };
 

@@ -47,6 +47,19 @@ class Normed(torch.nn.Module):
         return self.head(self.body(x))
 
 
+class NormedFeatures(torch.nn.Module):
+    """Batch norm of one value a sample: it cannot be trained on a single one."""
+
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(12)
+        self.body = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(32 * 32, 16), torch.nn.BatchNorm1d(16), torch.nn.ReLU())
+        self.head = torch.nn.Linear(16, 10)
+
+    def forward(self, x):
+        return self.head(self.body(x))
+
+
 class Wide(torch.nn.Module):
     """So much arithmetic that a run can be interrupted."""
 
@@ -151,6 +164,7 @@ def make_data(folder):
     rows = [(path.relative_to(folder), path.parent.name) for path in (folder / "train").rglob("*.png")]
     assert len(rows) == ITEMS
     rows.sort(key=lambda row: row[0].name)
-    networks = {"plain": Plain(), "normed": Normed(), "wide": Wide(), "stateful": Stateful(), "unused": Unused()}
+    networks = {"plain": Plain(), "normed": Normed(), "wide": Wide(), "stateful": Stateful(), "unused": Unused(),
+                "normed_features": NormedFeatures()}
     return {"folder": folder, "rows": rows, "table": write_table(folder / "train.csv", rows), "held_out": folder / "test.csv",
             **{name: write_bundle(folder, network, name) for name, network in networks.items()}}

@@ -84,7 +84,7 @@ TEST(BatchResult, DataCanBeFilledInPlace) {
   BatchResult result = sample.view();
   result.columns[0].data = View(static_cast<const std::byte*>(nullptr), 24);
   const AlignedBlock block(encoded_size(result));
-  const std::vector<std::byte*> data = encode(result, block.bytes.get());
+  const std::vector<std::byte*> data = encode(result, block.bytes.get()).data;
   ASSERT_EQ(data.size(), 2u);
   std::memcpy(data[0], sample.logits.data(), 24);
 
@@ -92,6 +92,22 @@ TEST(BatchResult, DataCanBeFilledInPlace) {
   encode(sample.view(), whole.bytes.get());
   ASSERT_EQ(whole.size, block.size);
   EXPECT_EQ(std::memcmp(whole.bytes.get(), block.bytes.get(), block.size), 0);
+}
+
+TEST(BatchResult, CrcsOfRowsTravelAndAreZeroUntilTheyAreMade) {
+  const Sample sample;
+  const std::vector<std::uint32_t> crcs{11, 0, 13};
+  BatchResult result = sample.view();
+  const AlignedBlock block(encoded_size(result));
+  const BlockPlaces places = encode(result, block.bytes.get());
+  EXPECT_EQ(decode_batch_result(block.view()).crcs[2], 0u);
+  std::copy(crcs.begin(), crcs.end(), places.crcs);
+  const BatchResult back = decode_batch_result(block.view());
+  EXPECT_EQ(std::vector(back.crcs.begin(), back.crcs.end()), crcs);
+  EXPECT_EQ(part_of(back, 1, 3).crcs[1], 13u);
+  const std::vector<std::uint32_t> too_few{1};
+  result.crcs = too_few;
+  EXPECT_THROW(encode(result, block.bytes.get()), Error);
 }
 
 TEST(BatchResult, PartsHoldTheirRowsAndNoMore) {

@@ -76,7 +76,7 @@ def check_items(file):
     assert status.dtype == np.uint8
     assert h5py.check_enum_dtype(status.dtype) == {"pending": 0, "ok": 1, "failed": 2}
     np.testing.assert_array_equal(status[:], [2 if fails(i) else 1 for i in range(N)])
-    for name, dtype in [("attempts", np.uint16), ("rank", np.int32), ("seconds", np.float32), ("flags", np.uint8)]:
+    for name, dtype in [("attempts", np.uint16), ("rank", np.int32), ("seconds", np.float32), ("flags", np.uint8), ("crc32c", np.uint32)]:
         assert file["items"][name].dtype == dtype and file["items"][name].shape == (N,)
     assert (file["items/rank"][:] == 1).all() and (file["items/seconds"][:] == 0.25).all()
 

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "manifest/manifest.hpp"
+#include "wire/row_crc.hpp"
 #include "write/read_file.hpp"
 #include "write/result_file.hpp"
 
@@ -161,6 +162,9 @@ struct SampleBatch {
     result.status = status;
     result.flags = flags;
     result.seconds = seconds;
+    crcs.resize(rows);
+    wire::make_row_crcs(result, columns, crcs.data());
+    result.crcs = crcs;
   }
   SampleBatch(const SampleBatch&) = delete;
 
@@ -183,6 +187,7 @@ struct SampleBatch {
 
   std::vector<std::uint8_t> status, flags;
   std::vector<float> seconds;
+  std::vector<std::uint32_t> crcs;
   std::vector<std::string> reasons;
   std::vector<wire::Buffer> data;
   std::vector<std::vector<std::uint32_t>> counts;
