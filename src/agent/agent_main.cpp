@@ -137,7 +137,8 @@ int run_rank0(const JobEntry& entry, const std::vector<std::string>& arguments, 
     if (!resolved.config.get<bool>("dry-run")) status.begin(resolved.config.get<std::string>("output"), facts.host);
     setup = agent::keep_alive(messenger, [&] { return agent::prepare_run(std::string(entry.name), *job, resolved, command); });
     if (setup.complete) {
-      say("{} is complete already; nothing to do\n", setup.output);
+      say("{} is complete already; nothing to do{}\n", setup.output,
+          *setup.complete == ExitCode::items_failed ? "; some of its items failed, --retry-failed does them again" : "");
       return static_cast<int>(*setup.complete);
     }
     say("{}", cli::describe(resolved));

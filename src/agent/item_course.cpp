@@ -325,7 +325,7 @@ void ItemCourse::warn_if_all_fail() {
   if (told_all_fail_ || earlier_ > 0 || gatherer_->done() < enough) return;
   told_all_fail_ = true;
   if (failed_alike_ < gatherer_->done()) return;
-  const bool missing = first_reason_.find("No such file") != std::string::npos;
+  const bool missing = first_reason_.find("o such file") != std::string::npos; // ours, and the system's
   control_.say(
       fmt::format("the first {} items all failed, for one reason: {}{}", gatherer_->done(), printable(first_reason_),
                   missing ? ". Are the paths right? Those of a list or table are relative to its folder, and every host must see "

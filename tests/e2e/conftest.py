@@ -87,7 +87,7 @@ def arrays(path):
     """Everything that must not depend on ranks, schedule or timing, as bytes by name."""
     out = {}
     with h5py.File(path) as file:
-        for name in ("path", "status", "error"):
+        for name in ("path", "status", "error", "crc32c"):
             values = file["items"][name][:]
             out["items/" + name] = [bytes(value) for value in values] if values.dtype == object else values.tobytes()
         def visit(name, node):

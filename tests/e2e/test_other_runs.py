@@ -1,6 +1,7 @@
 """Runs that meet the files of other runs: who may write an output, what --resume takes for its own, what --overwrite keeps, whose files are never touched."""
 
 import pathlib
+import shutil
 import subprocess
 import sys
 import time
@@ -10,7 +11,7 @@ import pytest
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "torture"))
 import material  # noqa: E402
-from conftest import BIN, mgpu_run  # noqa: E402
+from conftest import BIN, arrays, mgpu_run  # noqa: E402
 from processes import Run  # noqa: E402
 from training import train, write_table  # noqa: E402
 
@@ -175,3 +176,53 @@ def test_a_training_is_recognised_and_kept(ranks, data, tmp_path):
     assert sorted(tmp_path.rglob("checkpoint.json")) == marks
     refused = train("--model", data["plain"], "--input", data["table"], *CHAIN, "--output", tmp_path / "more.h5", "--checkpoints", f"{output}.checkpoints", ranks=ranks, code=2)
     assert "holds checkpoints of an earlier training" in refused.err
+
+
+@pytest.mark.parametrize("ranks, later", [(1, 2), (2, 4), (4, 1)])
+def test_retry_failed_gives_the_bits_of_a_run_without_failures(ranks, later, tmp_path, bundle, pictures):
+    """A share was away for some of the files; the rest is not done again."""
+    table = tmp_path / "list.txt"
+    files = sorted(pictures.rglob("*.jpg"))
+    copies = tmp_path / "share"
+    copies.mkdir()
+    names = [f"{index:03}{files[index % len(files)].suffix}" for index in range(48)]
+    for index, name in enumerate(names):
+        shutil.copy(files[index % len(files)], copies / name)
+    table.write_text("".join(f"share/{name}\n" for name in names))
+    job = ["infer", "--model", bundle, "--input", table, "--batch-size", 4]
+    assert mgpu_run(*job, "--output", tmp_path / "whole.h5").code == 0
+    away = tmp_path / "away"
+    away.mkdir()
+    for name in names[8:15]:
+        (copies / name).rename(away / name)
+    output = tmp_path / "out.h5"
+    failed = mgpu_run(*job, "--output", output, ranks=ranks)
+    assert failed.code == 3 and "--retry-failed does them again" in failed.out, failed.out + failed.err
+    again = mgpu_run(*job, "--output", output, "--resume", ranks=later)
+    assert again.code == 3 and "--retry-failed" in again.out, "a resume of a complete file changes nothing, and says what would"
+    assert mgpu_run(*job, "--output", output, "--retry-failed", ranks=later).code == 3, "still away"
+    for name in names[8:15]:
+        (away / name).rename(copies / name)
+    done = mgpu_run(*job, "--output", output, "--retry-failed", ranks=later)
+    assert done.code == 0, done.err
+    assert "40 of 48 items are done already" in done.out + done.err, done.out + done.err
+    assert arrays(output) == arrays(tmp_path / "whole.h5")
+    verified = mgpu_run("verify", output, ranks=0)
+    assert verified.code == 0 and "48 rows: 48 ok" in verified.out, verified.out
+    nothing = mgpu_run(*job, "--output", output, "--retry-failed", ranks=later)
+    assert nothing.code == 0 and "nothing to do" in nothing.out
+
+    with h5py.File(output, "r+") as file:
+        name = next(name for name in file["results"] if isinstance(file["results"][name], h5py.Dataset) and file["results"][name].dtype.kind == "f")
+        row = file["results"][name][21]
+        file["results"][name][21] = row + 1
+    verified = mgpu_run("verify", output, ranks=0)
+    assert verified.code == 1 and "row 21" in verified.out and "1 row(s) wrong" in verified.out, verified.out
+    mended = mgpu_run(*job, "--output", output, "--retry-failed", "--verify", ranks=later)
+    assert mended.code == 0, mended.err
+    assert arrays(output) == arrays(tmp_path / "whole.h5")
+
+
+def test_a_training_has_no_rows_to_retry(data, tmp_path):
+    done = mgpu_run("train", "--model", data["plain"], "--input", data["table"], "--output", tmp_path / "out.h5", "--retry-failed")
+    assert done.code == 2 and "--retry-failed" in done.err
