@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include <cstdlib>
+#include <filesystem>
 #include <iostream>
 #include <memory>
 #include <optional>
@@ -88,12 +89,13 @@ struct Rank {
         environment(facts, start_limit(arguments)),
         worker(keeper, environment.reducer(), environment.messenger().rank()) {}
   /// Ends the worker, takes MPI down and gives `code` back. After a lost rank (`without_finalize`) MPI_Finalize would wait for ever:
-  /// then the process ends here.
-  int leave(int code, bool without_finalize) {
+  /// then the process ends here; also where a thread is `left_behind` that may use what the end of a process destroys.
+  int leave(int code, bool without_finalize, bool left_behind = false) {
     end_worker();
     std::fflush(nullptr);
     if (without_finalize) _exit(code);
     environment.close(code);
+    if (left_behind) _exit(code);
     return code;
   }
   void end_worker() {
@@ -123,11 +125,33 @@ int run_doctor(const comm::LauncherFacts& facts, const std::vector<std::string>&
   return 0;
 }
 
+/// Standard input and pipes take as long as who writes them.
+bool takes_its_time(const std::string& input) {
+  std::error_code ignored;
+  return input == "-" || std::filesystem::is_fifo(input, ignored);
+}
+
+agent::Waiting waiting_for_setup(comm::Messenger& messenger, const Config& config) {
+  return {.beat =
+              [&messenger] {
+                for (int rank = 1; rank < messenger.size(); ++rank) messenger.post(rank, wire::Type::heartbeat);
+                messenger.flush();
+              },
+          .why_end =
+              []() -> std::string {
+            if (agent::launcher_gone()) return "mpirun is gone";
+            const int signal = agent::stop_request().number;
+            return signal == 0 ? "" : fmt::format("{} received before the work began; nothing was done", agent::signal_name(signal));
+          },
+          .stall_s = takes_its_time(config.get<std::string>("input")) ? 0 : config.get<double>("stall-timeout")};
+}
+
 int run_rank0(const JobEntry& entry, const std::vector<std::string>& arguments, const std::string& command,
               const comm::LauncherFacts& facts) {
   agent::catch_signals(!facts.launcher.empty(), true);
   Rank rank(facts, arguments);
-  const std::unique_ptr<Job> job(entry.make());
+  const std::shared_ptr<Job> job(entry.make());
+  bool left_behind = false;
   agent::RunSetup setup;
   agent::StatusKeeper status;
   comm::Messenger& messenger = rank.environment.messenger();
@@ -135,7 +159,10 @@ int run_rank0(const JobEntry& entry, const std::vector<std::string>& arguments, 
   const int code = guarded([&] {
     const cli::Resolved resolved = cli::resolve(std::string(program_name()), std::string(entry.name), *job, arguments);
     if (!resolved.config.get<bool>("dry-run")) status.begin(resolved.config.get<std::string>("output"), facts.host);
-    setup = agent::keep_alive(messenger, [&] { return agent::prepare_run(std::string(entry.name), *job, resolved, command); });
+    // By value: where it is left behind, this frame is gone.
+    setup = agent::prepare_beside(waiting_for_setup(messenger, resolved.config), left_behind, [name = entry.name, job, resolved, command] {
+      return agent::prepare_run(std::string(name), *job, resolved, command);
+    });
     if (setup.complete) {
       say("{} is complete already; nothing to do{}\n", setup.output,
           *setup.complete == ExitCode::items_failed ? "; some of its items failed, --retry-failed does them again" : "");
@@ -155,7 +182,7 @@ int run_rank0(const JobEntry& entry, const std::vector<std::string>& arguments, 
   conductor.reset(); // staged models go, files close
   setup.lock.reset();
   if (setup.training) setup.training->checkpoints_lock.reset();
-  return rank.leave(code, !all_left);
+  return rank.leave(code, !all_left, left_behind);
 }
 
 int run_job(const JobEntry& entry, const std::vector<std::string>& arguments, const std::string& command) {

@@ -81,9 +81,9 @@ void Conductor::stage_or_configure() {
 void Conductor::stage_on(int rank) {
   staging_nodes_[roster_.at(rank).join->node] = rank;
   if (rank == 0)
-    staging_.begin(setup_.model);
+    staging_.begin(setup_.model, setup_.stall_timeout_s);
   else
-    messenger_.post_message(rank, Type::stage, wire::Stage{setup_.model});
+    messenger_.post_message(rank, Type::stage, wire::Stage{setup_.model, setup_.stall_timeout_s});
 }
 
 /// The rank that was to stage its node's model is lost: another of the node does it.
@@ -97,7 +97,8 @@ void Conductor::restage(int lost) {
 void Conductor::on_staged(int rank, const wire::Staged& staged) {
   const std::string& node = roster_.at(rank).join->node;
   if (!staged.error.empty())
-    throw Error(fmt::format("rank {} on {}: cannot stage the model in memory: {}", rank, node, staged.error));
+    throw Error(fmt::format("rank {} on {}: cannot stage the model in memory: {}", rank, node, staged.error),
+                staged.still != 0 ? ExitCode::stopped : ExitCode::failed);
   for (int other = 0; other < roster_.size(); ++other)
     if (roster_.at(other).join->node == node) staged_paths_[static_cast<std::size_t>(other)] = staged.path;
   staging_nodes_.erase(node);

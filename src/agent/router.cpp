@@ -107,9 +107,11 @@ void Router::on_rank0(Type type, wire::View payload) {
     case Type::finish:
       worker_.post(type, payload);
       break;
-    case Type::stage:
-      staging_.begin(wire::decode<wire::Stage>(payload).path);
+    case Type::stage: {
+      const auto stage = wire::decode<wire::Stage>(payload);
+      staging_.begin(stage.path, stage.stall_s);
       break;
+    }
     case Type::bye:
       on_bye(wire::decode<wire::Bye>(payload));
       break;

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <atomic>
 #include <charconv>
 #include <filesystem>
 #include <future>
@@ -10,8 +11,10 @@
 #include "agent/report.hpp"
 #include "agent/run_identity.hpp"
 #include "cli/stages.hpp"
+#include "support/clock.hpp"
 #include "support/faults.hpp"
 #include "support/hash.hpp"
+#include "support/side_thread.hpp"
 #include "support/text.hpp"
 #include "write/read_file.hpp"
 #include "write/result_file.hpp"
@@ -21,6 +24,9 @@ namespace mgpu::agent {
 namespace fs = std::filesystem;
 
 namespace {
+
+/// What prepare_run() looks at now, for the message when that does not answer.
+std::atomic<const char*> looking_at{"the options"};
 
 std::uint32_t parse_batch_size(const std::string& text) {
   if (text == "auto") return 0;
@@ -146,6 +152,7 @@ RunSetup prepare_run(const std::string& job_name, const Job& job, const cli::Res
   const auto input = config.get<std::string>("input");
   if (input.empty()) throw usage_error("--input is missing: a folder, a list or a table of files");
   if (setup.output.empty()) throw usage_error("--output is missing: the result file, for example out.h5");
+  looking_at = "--model";
   if (!setup.model.empty() && !fs::exists(setup.model))
     throw usage_error(fmt::format("--model {}: no such file or folder", setup.model));
   require_sha256(setup.model, config.get<std::string>("model-sha256"));
@@ -179,12 +186,14 @@ RunSetup prepare_run(const std::string& job_name, const Job& job, const cli::Res
   read.cost_column = config.get<std::string>("cost-column");
   // Recordings differ in length by orders of magnitude, pictures hardly: asking for sizes pays for the first only.
   read.stat_sizes = read.media == manifest::Media::audio && !job.trains();
+  looking_at = "--input";
   setup.manifest = manifest::Manifest::read(input, read);
   setup.max_failures = parse_max_failures(config.get<std::string>("max-failures"), setup.manifest.size());
   setup.item_columns = job.item_columns(config);
   for (const std::string& column : setup.item_columns)
     if (!setup.manifest.column(column)) throw usage_error(fmt::format("--input {}: the table has no column '{}'", input, column));
   if (!job.trains()) job.check_items(config, ManifestItems(setup.manifest));
+  looking_at = "--output";
   if (!setup.dry_run) {
     setup.lock = write::ResultFile::check(setup.output, existing(setup));
     warn_of_beats(*setup.lock);
@@ -199,11 +208,26 @@ RunSetup prepare_run(const std::string& job_name, const Job& job, const cli::Res
   return setup;
 }
 
-RunSetup keep_alive(comm::Messenger& messenger, const std::function<RunSetup()>& work) {
-  auto setup = std::async(std::launch::async, work);
-  while (setup.wait_for(std::chrono::seconds(1)) != std::future_status::ready) {
-    for (int rank = 1; rank < messenger.size(); ++rank) messenger.post(rank, wire::Type::heartbeat);
-    messenger.flush();
+RunSetup prepare_beside(const Waiting& waiting, bool& left_behind, const std::function<RunSetup()>& work) {
+  auto task = std::make_shared<std::packaged_task<RunSetup()>>(work);
+  std::future<RunSetup> setup = task->get_future();
+  SideThread thread([task] { (*task)(); });
+  double beat_s = now_s();
+  const auto leave = [&](const std::string& why) {
+    left_behind = true;
+    throw Error(why, ExitCode::stopped);
+  };
+  while (!thread.done(std::chrono::milliseconds(50))) {
+    if (const std::string why = waiting.why_end(); !why.empty()) leave(why);
+    if (now_s() - beat_s >= 1) {
+      beat_s = now_s();
+      waiting.beat();
+    }
+    const double still_s = thread.still_s();
+    if (waiting.stall_s > 0 && still_s > waiting.stall_s)
+      leave(fmt::format("{}: nothing has moved for {:.0f} s; does its file system answer? The same command goes on when it does "
+                        "(--stall-timeout)",
+                        looking_at.load(), still_s));
   }
   return setup.get();
 }

@@ -23,6 +23,7 @@ namespace {
 constexpr auto memory_folder = "/dev/shm";
 constexpr auto prefix = "mgpu-model-";
 constexpr int most_attempts = 10;
+constexpr std::chrono::seconds leave_after{10};
 constexpr long xfs_magic = 0x58465342;
 constexpr long zfs_magic = 0x2fc12fc1;
 
@@ -107,29 +108,40 @@ std::string copy_model(const std::string& path, const fs::path& folder) {
 } // namespace
 
 Staging::~Staging() {
-  if (answer_.valid()) answer_.wait();
+  if (thread_) thread_->done(leave_after);
 }
 
-void Staging::begin(const std::string& path) {
-  answer_ = std::async(std::launch::async, [this, path] {
+void Staging::begin(const std::string& path, double stall_s) {
+  stall_s_ = stall_s;
+  answered_ = false;
+  copy_ = std::make_shared<Copy>();
+  thread_ = std::make_unique<SideThread>([copy = copy_, path] {
     const double begin = now_s();
-    wire::Staged staged;
     try {
       sweep_staged();
-      folder_ = std::make_unique<StagingFolder>();
-      staged.path = copy_model(path, folder_->path());
+      copy->folder = std::make_unique<StagingFolder>();
+      copy->answer.path = copy_model(path, copy->folder->path());
     } catch (const std::exception& error) {
-      folder_.reset();
-      staged.error = error.what();
+      copy->folder.reset();
+      copy->answer.error = error.what();
     }
-    staged.seconds = now_s() - begin;
-    return staged;
+    copy->answer.seconds = now_s() - begin;
   });
 }
 
 std::optional<wire::Staged> Staging::poll() {
-  if (!answer_.valid() || answer_.wait_for(std::chrono::seconds(0)) != std::future_status::ready) return std::nullopt;
-  return answer_.get();
+  if (!thread_ || answered_) return std::nullopt;
+  if (thread_->done()) {
+    answered_ = true;
+    return copy_->answer;
+  }
+  const double still_s = thread_->still_s();
+  if (stall_s_ <= 0 || still_s <= stall_s_) return std::nullopt;
+  answered_ = true;
+  wire::Staged staged;
+  staged.still = 1;
+  staged.error = fmt::format("nothing has moved for {:.0f} s; does its file system answer? (--stall-timeout)", still_s);
+  return staged;
 }
 
 } // namespace mgpu::agent

@@ -1,10 +1,10 @@
 #pragma once
 // A model read once a node: its leader copies it into the node's memory (/dev/shm), from where every worker of the node opens it.
-#include <future>
 #include <memory>
 #include <optional>
 #include <string>
 
+#include "support/side_thread.hpp"
 #include "wire/messages.hpp"
 
 namespace mgpu::agent {
@@ -34,15 +34,22 @@ class StagingFolder {
 /// Copies a model beside an agent's other work. The copy stays as long as this object.
 class Staging {
  public:
+  /// A copy under way is waited for a little; one that hangs is left behind.
   ~Staging();
-  /// Begins to copy a model file or bundle folder.
-  void begin(const std::string& path);
-  /// Once, when the copy is made or has failed: the error is in the answer.
+  /// Begins to copy a model file or bundle folder. `stall_s`: it may stand still so long, neither reading nor writing; 0: for ever.
+  void begin(const std::string& path, double stall_s);
+  /// Once, when the copy is made, has failed or stands still: the error is in the answer.
   std::optional<wire::Staged> poll();
 
  private:
-  std::unique_ptr<StagingFolder> folder_;
-  std::future<wire::Staged> answer_;
+  struct Copy {
+    std::unique_ptr<StagingFolder> folder;
+    wire::Staged answer;
+  };
+  std::shared_ptr<Copy> copy_;
+  std::unique_ptr<SideThread> thread_;
+  bool answered_ = false;
+  double stall_s_ = 0;
 };
 
 } // namespace mgpu::agent

@@ -85,12 +85,15 @@ bool WorkerKeeper::pass_frames(const OnWorkerFrame& handle) {
       opened_s_ = now_s();
       uuid_ = wire::decode<wire::Opened>(payload).uuid;
     }
-    // Before the first model is open a failure speaks of the model or the set-up, and ends the run.
+    // Before the first model is open a failure speaks of the model or the set-up, and ends the run; so does bad usage, which another
+    // worker would meet, too.
     if (type == Type::failure && max_restarts_ > 0 && worked_) {
       auto failure = wire::decode<wire::Failure>(payload);
-      failure_ = {std::move(failure.text), failure.device};
-      failed_s_ = now_s();
-      return;
+      if (failure.exit_code != static_cast<int>(ExitCode::usage)) {
+        failure_ = {std::move(failure.text), failure.device};
+        failed_s_ = now_s();
+        return;
+      }
     }
     handle(type, payload, owner);
   });

@@ -87,10 +87,10 @@ auto fields(Is<Signal> auto& m) {
   return std::tie(m.number, m.from_launcher, m.at_once);
 }
 auto fields(Is<Stage> auto& m) {
-  return std::tie(m.path);
+  return std::tie(m.path, m.stall_s);
 }
 auto fields(Is<Staged> auto& m) {
-  return std::tie(m.path, m.error, m.seconds);
+  return std::tie(m.path, m.error, m.still, m.seconds);
 }
 auto fields(Is<SkippedItem> auto& m) {
   return std::tie(m.index, m.part, m.reason);

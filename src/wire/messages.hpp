@@ -304,11 +304,13 @@ struct Signal {
 
 struct Stage {
   std::string path;
+  double stall_s = 0; ///< the copy may stand still so long; 0: for ever
 };
 
 struct Staged {
   std::string path;  ///< what workers of the node shall open
   std::string error; ///< "" if it worked
+  std::uint8_t still = 0; ///< the error: the file system does not answer
   double seconds = 0;
 };
 

@@ -40,7 +40,7 @@ TEST_F(StagingTest, TheCopyIsPrivateAndGoesWithItsOwner) {
   std::string copy;
   {
     Staging staging;
-    staging.begin(bundle_.string());
+    staging.begin(bundle_.string(), 0);
     const wire::Staged staged = finished(staging);
     ASSERT_EQ(staged.error, "");
     copy = staged.path;
@@ -73,7 +73,7 @@ TEST_F(StagingTest, WhatDeadAgentsLeftIsSwept) {
 
 TEST_F(StagingTest, WhatCannotBeCopiedIsSaid) {
   Staging staging;
-  staging.begin((folder_ / "none").string());
+  staging.begin((folder_ / "none").string(), 0);
   EXPECT_NE(finished(staging).error, "");
 }
 

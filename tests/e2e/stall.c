@@ -1,4 +1,4 @@
-/* Preloaded: while the file $STALL_FLAG exists, opening a path that contains $STALL_PATH does not come back, as with a server that is away. */
+/* Preloaded: while the file $STALL_FLAG exists, opening a path that contains $STALL_PATH does not come back, as with a server that is away. $STALL_STILL: for good. */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <fcntl.h>
@@ -11,6 +11,8 @@
 static void stall(const char* path) {
   const char *flag = getenv("STALL_FLAG"), *part = getenv("STALL_PATH");
   if (!flag || !part || !path || !strstr(path, part)) return;
+  if (getenv("STALL_STILL"))
+    for (;;) pause(); /* for good, and without a moment of a processor */
   while (syscall(SYS_faccessat, AT_FDCWD, flag, F_OK) == 0) usleep(20000);
 }
 static int real_open(int folder, const char* path, int flags, mode_t mode) {

@@ -1,8 +1,10 @@
 """Servers that do not answer: of the input nobody is charged for it, and rank 0's loop does not wait for any folder."""
 
+import hashlib
 import os
 import pathlib
 import shutil
+import signal
 import subprocess
 import time
 
@@ -11,6 +13,7 @@ import numpy as np
 import pytest
 
 from conftest import BIN, ENVIRONMENT, RUN_LIMIT_S, arrays, mgpu_run
+from struck import agents_of
 
 
 @pytest.fixture(scope="module")
@@ -76,6 +79,46 @@ def test_a_status_file_that_stalls_loses_no_rank(preload, tmp_path, ranks):
     assert "is out of the run" not in out
     with h5py.File(tmp_path / "out.h5") as file:
         assert (file["results/double_index"][:] == 2.0 * np.arange(400)).all()
+
+
+@pytest.mark.parametrize("ranks", [1, 2])
+@pytest.mark.parametrize("what, part", [("--input", "items.csv"), ("--model", "weights.pt"), ("--output", "out.h5.lock")])
+def test_what_is_looked_at_before_the_work_has_an_end(preload, what, part, tmp_path, ranks):
+    (tmp_path / "items.csv").write_text("path\na.png\n")
+    (tmp_path / "weights.pt").write_bytes(b"a fake worker opens nothing")
+    (tmp_path / "flag").touch()
+    begin = time.monotonic()
+    run = start(preload, tmp_path / "flag", part, ranks, "infer", "--model", tmp_path / "weights.pt", "--image-size", 8, "--input", tmp_path / "items.csv", "--output", tmp_path / "out.h5",
+                "--model-sha256", hashlib.sha256(b"a fake worker opens nothing").hexdigest(), "--stall-timeout", 2, STALL_STILL="1", MGPU_WORKER=os.environ["MGPU_FAKE_WORKER"])
+    out = run.communicate(timeout=RUN_LIMIT_S)[0]
+    assert run.returncode == 75, out
+    assert f"{what}: nothing has moved" in out, out
+    assert time.monotonic() - begin < 15
+
+
+@pytest.mark.parametrize("ranks", [1, 2])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, "launcher"])
+def test_reading_the_input_hears_signals(number, tmp_path, ranks):
+    """A list that nobody writes; a pipe takes as long as who writes it, so there is no time limit."""
+    os.mkfifo(tmp_path / "list.txt")
+    (tmp_path / "weights.pt").write_bytes(b"a fake worker opens nothing")
+    command = [shutil.which("mpirun"), "--oversubscribe", "-np", str(ranks), str(BIN / "mgpu_run"), "infer", "--model", str(tmp_path / "weights.pt"), "--image-size", "8",
+               "--input", str(tmp_path / "list.txt"), "--output", str(tmp_path / "out.h5"), "--stall-timeout", "1"]
+    run = subprocess.Popen(command, env={**ENVIRONMENT, "MGPU_WORKER": os.environ["MGPU_FAKE_WORKER"]}, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    limit = time.monotonic() + 30
+    while len(agents_of(tmp_path / "out.h5")) < ranks:
+        assert time.monotonic() < limit
+        time.sleep(0.05)
+    time.sleep(3)
+    assert run.poll() is None, run.communicate()[0]
+    os.kill(run.pid if number == "launcher" else agents_of(tmp_path / "out.h5")[0], signal.SIGKILL if number == "launcher" else number)
+    out = run.communicate(timeout=30)[0]
+    while agents_of(tmp_path / "out.h5"):
+        assert time.monotonic() < limit + 30, "agents outlive their mpirun"
+        time.sleep(0.05)
+    if number != "launcher":
+        assert run.returncode == 75, out
+        assert "before the work began" in out, out
 
 
 @pytest.mark.parametrize("ranks", [1, 2, 4])
