@@ -131,11 +131,12 @@ bool takes_its_time(const std::string& input) {
   return input == "-" || std::filesystem::is_fifo(input, ignored);
 }
 
-agent::Waiting waiting_for_setup(comm::Messenger& messenger, const Config& config) {
+agent::Waiting waiting_for_setup(comm::Messenger& messenger, agent::StatusKeeper& status, const Config& config) {
   return {.beat =
-              [&messenger] {
+              [&messenger, &status] {
                 for (int rank = 1; rank < messenger.size(); ++rank) messenger.post(rank, wire::Type::heartbeat);
                 messenger.flush();
+                status.beat();
               },
           .why_end =
               []() -> std::string {
@@ -160,7 +161,7 @@ int run_rank0(const JobEntry& entry, const std::vector<std::string>& arguments, 
     const cli::Resolved resolved = cli::resolve(std::string(program_name()), std::string(entry.name), *job, arguments);
     if (!resolved.config.get<bool>("dry-run")) status.begin(resolved.config.get<std::string>("output"), facts.host);
     // By value: where it is left behind, this frame is gone.
-    setup = agent::prepare_beside(waiting_for_setup(messenger, resolved.config), left_behind, [name = entry.name, job, resolved, command] {
+    setup = agent::prepare_beside(waiting_for_setup(messenger, status, resolved.config), left_behind, [name = entry.name, job, resolved, command] {
       return agent::prepare_run(std::string(name), *job, resolved, command);
     });
     if (setup.complete) {

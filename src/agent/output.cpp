@@ -61,8 +61,7 @@ void Output::start(int world_size, const write::Identity& identity, bool by_item
     facts.identity->manifest_sha256 = write::sha256_of(setup_.manifest);
     return write::ResultFile::create(setup_.output, setup_.manifest, facts, setup_.lock);
   });
-  if (!setup_.model.empty() && model_sha256_.empty())
-    model_hash_ = std::async(std::launch::async, [path = setup_.model] { return sha256_of(path); });
+  if (!setup_.model.empty() && model_sha256_.empty()) model_hash_ = std::make_unique<ModelHash>(setup_.model);
 }
 
 write::Writer& Output::writer() {
@@ -90,8 +89,7 @@ void Output::put(write::Block block) {
 }
 
 void Output::check() {
-  if (model_hash_.valid() && model_hash_.wait_for(std::chrono::seconds(0)) == std::future_status::ready)
-    model_sha256_ = model_hash_.get();
+  if (model_hash_ && model_sha256_.empty()) model_sha256_ = model_hash_->poll().value_or("");
   if (!writer_ && file_.valid() && file_.wait_for(std::chrono::seconds(0)) == std::future_status::ready) writer();
   if (!writer_) return;
   if (!told_hash_ && !model_sha256_.empty()) {
@@ -106,7 +104,7 @@ write::Footer Output::finish(bool complete, const Roster& roster, std::vector<wr
   write::Footer footer;
   footer.complete = complete;
   footer.finished = utc_now();
-  if (model_hash_.valid()) model_sha256_ = model_hash_.get();
+  if (model_hash_ && model_sha256_.empty()) model_sha256_ = model_hash_->wait(setup_.stall_timeout_s);
   footer.model_sha256 = model_sha256_;
   for (int rank = 0; rank < roster.size(); ++rank) {
     footer.ranks.push_back(rank_row(rank, roster.at(rank)));

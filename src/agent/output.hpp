@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "agent/model_hash.hpp"
 #include "agent/roster.hpp"
 #include "agent/run_setup.hpp"
 #include "write/writer.hpp"
@@ -46,7 +47,7 @@ class Output {
   std::future<std::unique_ptr<write::ResultFile>> file_;
   std::unique_ptr<write::Writer> writer_;
   std::optional<std::vector<ColumnSpec>> columns_;
-  std::future<std::string> model_hash_;
+  std::unique_ptr<ModelHash> model_hash_;
   std::string model_sha256_; ///< "": not known yet
   bool told_hash_ = false;
 };

@@ -3,7 +3,9 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
+#include <chrono>
 #include <cstdlib>
+#include <filesystem>
 
 #include "agent/report.hpp"
 #include "mgpu/error.hpp"
@@ -21,6 +23,21 @@ void StatusKeeper::begin(const std::string& output, const std::string& host) {
   if (const char* token = std::getenv(launch::token_variable); token != nullptr) status_.token = token;
   status_.host = host;
   status_.pid = getpid();
+  if (!status_.token.empty() && !output_.empty()) say_early();
+}
+
+/// A launcher waits for a word. The file of a run that is alive is left alone: this one has no lock yet.
+void StatusKeeper::say_early() {
+  disk_.post([output = output_, status = status_, written = written_] {
+    constexpr auto alive_for = std::chrono::seconds(60);
+    namespace fs = std::filesystem;
+    std::error_code missing;
+    const auto changed = fs::last_write_time(launch::status_path(output), missing);
+    const auto other = launch::read_status(output);
+    if (other && !other->done && !missing && fs::file_time_type::clock::now() - changed < alive_for) return;
+    launch::write_status(output, status, false);
+    *written = true;
+  });
 }
 
 void StatusKeeper::running() {

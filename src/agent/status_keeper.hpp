@@ -14,7 +14,7 @@ namespace mgpu::agent {
 class StatusKeeper {
  public:
   /// `output`: the result file; "" for runs that have none. A run that could not begin (exit code 2) leaves nothing behind, unless a
-  /// launcher of ours waits for its word.
+  /// launcher of ours waits for its word; to that it speaks at once.
   void begin(const std::string& output, const std::string& host);
   /// The run has begun; on the disk.
   void running();
@@ -24,6 +24,7 @@ class StatusKeeper {
   void done(int exit_code, bool lost_machines);
 
  private:
+  void say_early();
   void write(bool durable);
 
   std::string output_;

@@ -106,6 +106,34 @@ def test_a_stopped_rank_0_is_noticed(tmp_path):
         run.check_complete()
 
 
+def test_an_mpirun_that_starts_nothing_is_ended(tmp_path):
+    """As with a host that does not answer; the next start finds it well."""
+    flag = tmp_path / "started"
+    mpirun = stand_in(tmp_path, f'[ -e {flag} ] && exec $real "$@"; touch {flag}; exec sleep 1000')
+    begin = time.time()
+    with Run(tmp_path, items=400, launch=("--mpirun", mpirun, "--silent", "3")) as run:
+        assert run.wait() == 0, run.text
+        assert "no rank has said a word for 3 s" in run.text and "starting it again" in run.text
+        run.check_complete()
+    assert time.time() - begin < 30
+
+
+def test_a_long_reading_is_no_silence(tmp_path):
+    """The list comes from a pipe, whose writer takes longer than --silent."""
+    os.mkfifo(tmp_path / "list.txt")
+    (tmp_path / "net.pt").write_text("")
+    command = [BIN / "mgpu_run", "launch", "-np", "2", "--silent", "8", "--", "infer", "--model", tmp_path / "net.pt", "--image-size", "8", "--input", tmp_path / "list.txt",
+               "--output", tmp_path / "out.h5"]
+    with open(tmp_path / "log", "w+") as log:
+        run = subprocess.Popen(list(map(str, command)), env={**ENVIRONMENT, "MGPU_WORKER": os.environ["MGPU_FAKE_WORKER"]}, stdout=log, stderr=subprocess.STDOUT)
+        with open(tmp_path / "list.txt", "w") as pipe:
+            time.sleep(14)
+            pipe.write("a.png\nb.png\n")
+        code = run.wait(60)
+        log.seek(0)
+        assert code == 0, log.read()
+
+
 def test_gives_up_after_max_restarts(tmp_path):
     with Run(tmp_path, items=40000, launch=("--max-restarts", "1")) as run:
         for _ in range(2):

@@ -96,6 +96,22 @@ def test_what_is_looked_at_before_the_work_has_an_end(preload, what, part, tmp_p
     assert time.monotonic() - begin < 15
 
 
+@pytest.mark.parametrize("load, ranks", [("staged", 1), ("staged", 2), ("independent", 2)])
+def test_a_model_that_does_not_answer_has_an_end(preload, load, tmp_path, ranks):
+    """It cannot be staged, or, where workers have it already, not be hashed."""
+    (tmp_path / "items.csv").write_text("path\n" + "".join(f"{index}.png\n" for index in range(40)))
+    (tmp_path / "weights.pt").write_bytes(b"a fake worker opens nothing")
+    (tmp_path / "flag").touch()
+    begin = time.monotonic()
+    run = start(preload, tmp_path / "flag", "weights.pt", ranks, "infer", "--model", tmp_path / "weights.pt", "--image-size", 8, "--input", tmp_path / "items.csv", "--output", tmp_path / "out.h5",
+                "--load", load, "--stall-timeout", 2, STALL_STILL="1", MGPU_WORKER=os.environ["MGPU_FAKE_WORKER"])
+    out = run.communicate(timeout=RUN_LIMIT_S)[0]
+    assert run.returncode == 75, out
+    assert "does its file system answer?" in out, out
+    assert time.monotonic() - begin < 25
+    assert not (tmp_path / "out.h5").exists()
+
+
 @pytest.mark.parametrize("ranks", [1, 2])
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, "launcher"])
 def test_reading_the_input_hears_signals(number, tmp_path, ranks):
