@@ -13,6 +13,10 @@ namespace mgpu {
 enum class Resize : std::uint8_t { shorter, exact, letterbox, none };
 enum class Interpolation : std::uint8_t { bilinear, bicubic, nearest };
 
+/// What becomes of 16-bit grey values: clipped at 255, as Pillow's convert does, or divided by 257 and rounded, so that the whole range
+/// is kept.
+enum class Grey16 : std::uint8_t { clip, scale };
+
 /// How a picture becomes a model's input: `"image"` of bundle.json (docs/bundles.md).
 struct ImageSpec {
   int height = 224, width = 224; ///< what the model sees, pixels
@@ -22,6 +26,7 @@ struct ImageSpec {
   Interpolation interpolation = Interpolation::bilinear;
   bool antialias = true;
   int channels = 3;                  ///< 3: RGB, 1: luma
+  Grey16 grey16 = Grey16::clip;
   double scale = 1.0 / 255.0;        ///< value = (byte * scale - mean) / std
   std::vector<double> mean{0, 0, 0}; ///< [channels]
   std::vector<double> std{1, 1, 1};  ///< [channels]

@@ -15,8 +15,9 @@ struct LoadLimits {
   std::uint64_t file_bytes = 4ull << 30;
   std::uint64_t pixels = 200'000'000; ///< width × height
   double audio_seconds = 4 * 3600.0;
+  std::uint64_t memory_bytes = 4'000'000'000; ///< what decoding may take beside the file: whole pictures, a recording's samples
 
-  /// Options max-file-bytes, max-pixels and max-audio-seconds, where the job has them.
+  /// Options max-file-bytes, max-pixels, max-audio-seconds and max-item-memory, where the job has them.
   static LoadLimits of(const Config& config);
 };
 
@@ -47,6 +48,8 @@ class ImageLoader {
   /// Writes the prepared picture to `out`, row_bytes() long. With Resize::none the picture must have the model's size.
   /// Throws Error whose text is the reason ("not a picture: …", "truncated JPEG …", "60000×60000 pixels, limit …").
   void load(const Item& item, void* out) const;
+  /// Pictures so far whose 16-bit grey values were clipped at 255 (Grey16::clip).
+  std::uint64_t clipped() const;
 
  private:
   struct Impl;

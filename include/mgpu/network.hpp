@@ -27,7 +27,7 @@ class Feeder {
   torch::Tensor trial_row(int variant) const;
   /// Fills or sets sample.input.
   void prepare(const Item& item, Sample& sample) const;
-  /// For Work::remarks: with --decode nvjpeg, how many pictures who decoded.
+  /// For Work::remarks: with --decode nvjpeg, how many pictures who decoded; how many had 16-bit grey values clipped.
   std::vector<std::string> remarks() const;
   /// What the model is called with: [B, C, H, W] scaled and normalised, [B, C, T], or [B, mels, frames].
   torch::Tensor model_input(const torch::Tensor& batch) const;

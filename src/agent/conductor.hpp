@@ -50,6 +50,7 @@ class Conductor final : private RunControl {
 
   const RunSetup& setup() const override { return setup_; }
   void post(int rank, wire::Type type, wire::View payload = {}) override;
+  bool idle(int rank) const override { return rank == 0 || messenger_.idle(rank); }
   void post_all(wire::Type type, wire::View payload = {}) override;
   void say(std::string_view line) override;
   void log(int rank, int level, std::string_view text) override;

@@ -35,6 +35,8 @@ class RunControl {
   virtual const Roster& roster() const = 0;
   /// A frame for a rank's worker.
   virtual void post(int rank, wire::Type type, wire::View payload = {}) = 0;
+  /// Nothing that was posted to another rank is still on its way out; of rank 0 always true.
+  virtual bool idle(int rank) const = 0;
   /// As post, to every rank that is not lost.
   virtual void post_all(wire::Type type, wire::View payload = {}) = 0;
   /// A line for the person who watches.

@@ -50,6 +50,7 @@ TrainingCourse::TrainingCourse(RunControl& control)
       checkpoints_(training_.checkpoints, config_.get<std::size_t>("keep"), control.roster().size()),
       begin_(training_.begin),
       fresh_(static_cast<std::size_t>(control.roster().size()), true),
+      next_piece_(fresh_.size(), std::numeric_limits<std::size_t>::max()),
       began_s_(now_s()),
       blamed_(fresh_.size(), 0) {
   number_ranks();
@@ -135,7 +136,16 @@ void TrainingCourse::add_pieces(wire::DataPart part, const manifest::Manifest& m
 
 void TrainingCourse::configured(int rank) {
   fresh_[static_cast<std::size_t>(rank)] = true;
-  for (const wire::Buffer& piece : pieces_) control_.post(rank, Type::items, wire::View(piece));
+  next_piece_[static_cast<std::size_t>(rank)] = 0;
+}
+
+/// A rank gets a piece of the list when the one before has left: else each of them would wait as a copy of its own.
+void TrainingCourse::hand_out_pieces() {
+  for (int rank = 0; rank < control_.roster().size(); ++rank) {
+    std::size_t& next = next_piece_[static_cast<std::size_t>(rank)];
+    if (!fresh_[static_cast<std::size_t>(rank)] || !control_.roster().at(rank).lost.empty()) next = pieces_.size();
+    for (; next < pieces_.size() && control_.idle(rank); ++next) control_.post(rank, Type::items, wire::View(pieces_[next]));
+  }
 }
 
 void TrainingCourse::opened(int /*rank*/, bool /*again*/) {
@@ -214,6 +224,7 @@ void TrainingCourse::fail(const std::string& reason, ExitCode code) {
 
 bool TrainingCourse::step(double now) {
   output_.check();
+  hand_out_pieces();
   if (!losses_.empty()) take_losses(now);
   // Between two words of rank 0 lies at most a validation; what takes this long will not end.
   const double silent_limit_s = std::max(3600.0, 10 * config_.get<double>("reduce-timeout"));

@@ -49,6 +49,7 @@ class TrainingCourse final : public Course {
 
   void open_history();
   void make_pieces();
+  void hand_out_pieces();
   void add_pieces(wire::DataPart part, const manifest::Manifest& manifest, const manifest::StringColumn& labels,
                   std::uint64_t count);
   void connect();
@@ -85,6 +86,7 @@ class TrainingCourse final : public Course {
   std::vector<int> number_;          ///< by rank: its number among those that train; -1: it is out
   int ranks_ = 0;                    ///< that train
   std::vector<bool> fresh_;          ///< by rank: its worker belongs to this beginning, not to the one before
+  std::vector<std::size_t> next_piece_; ///< by rank, of the list; configured() sets it to the first
   bool connected_ = false;
   wire::Trainable trainable_; ///< what they all opened
   double began_s_, connected_s_ = 0, heard_s_ = 0, ended_s_ = 0;

@@ -16,6 +16,7 @@ const std::map<std::string, Resize> resizes{
 const std::map<std::string, bool> crops{{"center", true}, {"none", false}};
 const std::map<std::string, Interpolation> interpolations{
     {"bilinear", Interpolation::bilinear}, {"bicubic", Interpolation::bicubic}, {"nearest", Interpolation::nearest}};
+const std::map<std::string, Grey16> greys{{"clip", Grey16::clip}, {"scale", Grey16::scale}};
 const std::map<std::string, AudioFeatures> features{{"waveform", AudioFeatures::waveform}, {"log_mel", AudioFeatures::log_mel}};
 
 void append(std::string& list, std::string_view separator, const std::string& word) {
@@ -134,6 +135,7 @@ nlohmann::json to_json(const ImageSpec& spec) {
                       {"scale", spec.scale},
                       {"mean", spec.mean},
                       {"std", spec.std}};
+  if (spec.grey16 != Grey16::clip) json["grey16"] = name_of(greys, spec.grey16);
   if (spec.resize_to > 0) json["resize_to"] = spec.resize_to; // 0 stands for "not said"
   return json;
 }
@@ -151,7 +153,7 @@ nlohmann::json to_json(const AudioSpec& spec) {
 }
 
 ImageSpec read_image_spec(const JsonReader& json) {
-  json.allow({"size", "resize", "resize_to", "crop", "interpolation", "antialias", "channels", "scale", "mean", "std"});
+  json.allow({"size", "resize", "resize_to", "crop", "interpolation", "antialias", "channels", "grey16", "scale", "mean", "std"});
   ImageSpec spec;
   std::vector<double> size;
   json.read("size", size);
@@ -169,6 +171,7 @@ ImageSpec read_image_spec(const JsonReader& json) {
   json.read("antialias", spec.antialias);
   json.read("channels", spec.channels, 1, 3);
   if (spec.channels == 2) json.fail("channels", "3 (RGB) or 1 (grey) is expected");
+  read_choice(json, "grey16", greys, spec.grey16);
   json.read("scale", spec.scale);
   json.read("mean", spec.mean);
   json.read("std", spec.std);

@@ -53,6 +53,7 @@ const std::vector<OptionSpec>& common_options() {
       {"prefetch-bytes", 2e9, "recordings: what is loaded ahead; a batch that padding would make larger goes through in parts",
        "N"},
       {"max-file-bytes", 4e9, "larger files fail before they are read", "N"},
+      {"max-item-memory", 4e9, "files whose decoding takes more bytes than this fail", "N"},
       {"progress", "auto", "bar on a terminal, a plain line every 10 s elsewhere", "HOW", {"auto", "bar", "plain", "none"}},
       {"log-dir", "", "folder for one log a rank", "FOLDER"},
       {"trace", "", "Chrome trace of the run (opens in Perfetto)", "FILE.json"},
@@ -67,7 +68,8 @@ const std::vector<OptionSpec>& common_options() {
 
 bool changes_results(std::string_view option) {
   // --input, --model and --batch-size count, too: by what they come to, not by what was typed.
-  constexpr std::array<std::string_view, 5> names{"dtype", "max-pixels", "max-audio-seconds", "max-file-bytes", "prefetch-bytes"};
+  constexpr std::array<std::string_view, 6> names{"dtype",           "max-pixels",     "max-audio-seconds", "max-file-bytes",
+                                                  "max-item-memory", "prefetch-bytes"};
   return std::find(names.begin(), names.end(), option) != names.end();
 }
 

@@ -30,6 +30,8 @@ class BmpDecoder final : public PictureDecoder {
     pixels_at_ = number(10, 4);
     read_masks(header);
     if (bits_ <= 8) read_palette(header, old);
+    const bool runs = compression_ == rle8 || compression_ == rle4;
+    check_size(static_cast<std::uint64_t>(width_), static_cast<std::uint64_t>(height_), limits, runs ? 1 : 0);
   }
 
   void decode(const Window& window, RowSink& sink) override {
@@ -107,21 +109,21 @@ class BmpDecoder final : public PictureDecoder {
   }
 
   void decode_runs(const Window& window, RowSink& sink) {
-    PixelBuffer buffer(width_, height_);
-    std::vector<std::uint8_t> indices(static_cast<std::size_t>(width_) * static_cast<std::size_t>(height_), 0);
-    read_runs(indices);
-    for (int y = 0; y < height_; ++y) {
+    const ZeroBytes indices = zero_bytes(static_cast<std::size_t>(width_) * static_cast<std::size_t>(height_));
+    read_runs(indices.get());
+    std::vector<std::uint8_t> row(static_cast<std::size_t>(width_) * 4 + row_slack);
+    for (int y = window.y0; y < window.y1; ++y) {
       const std::size_t line = static_cast<std::size_t>(top_down_ ? y : height_ - 1 - y) * static_cast<std::size_t>(width_);
-      for (int x = 0; x < width_; ++x) {
+      for (int x = window.x0; x < window.x1; ++x) {
         const auto& colour = palette_[indices[line + static_cast<std::size_t>(x)]];
-        put_pixel(buffer.row(y) + static_cast<std::size_t>(x) * 4, colour[0], colour[1], colour[2]);
+        put_pixel(row.data() + static_cast<std::size_t>(x) * 4, colour[0], colour[1], colour[2]);
       }
+      sink.row(row.data() + static_cast<std::size_t>(window.x0) * 4);
     }
-    buffer.emit(window, sink);
   }
 
   /// Run-length codes: (n, v) n pixels of v; (0, 0) end of line; (0, 1) end; (0, 2) dx dy; (0, n) n literal pixels, padded to 16 bits.
-  void read_runs(std::vector<std::uint8_t>& indices) const {
+  void read_runs(std::uint8_t* indices) const {
     const bool nibbles = compression_ == rle4;
     int x = 0, y = 0;
     const auto set = [&](std::uint8_t index) {

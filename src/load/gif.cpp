@@ -19,14 +19,14 @@ class GifDecoder final : public PictureDecoder {
     gif_.reset(DGifOpen(this, on_read, &error));
     if (gif_ == nullptr) throw Error(reason(error));
     check_size(static_cast<std::uint64_t>(std::max(0, gif_->SWidth)), static_cast<std::uint64_t>(std::max(0, gif_->SHeight)),
-               limits);
+               limits, 4);
     find_frame();
     width_ = gif_->SWidth;
     height_ = gif_->SHeight;
     // A frame that hangs over the screen enlarges the picture.
     width_ = std::max(width_, gif_->Image.Left + gif_->Image.Width);
     height_ = std::max(height_, gif_->Image.Top + gif_->Image.Height);
-    check_size(static_cast<std::uint64_t>(width_), static_cast<std::uint64_t>(height_), limits);
+    check_size(static_cast<std::uint64_t>(width_), static_cast<std::uint64_t>(height_), limits, 4);
   }
 
   void decode(const Window& window, RowSink& sink) override {

@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <atomic>
 #include <cstring>
 #include <utility>
 #include <vector>
@@ -156,14 +157,17 @@ AxisRequest stretched(int reduced, int size, int reduction, bool flipped, int re
 } // namespace load
 
 struct ImageLoader::Impl {
+  Impl(ImageSpec its_spec, PixelForm its_form, LoadLimits its_limits)
+      : spec(std::move(its_spec)), form(its_form), limits(its_limits) {}
   ImageSpec spec;
   PixelForm form;
   LoadLimits limits;
   load::Normalisation normalisation;
+  std::atomic<std::uint64_t> clipped{0};
 };
 
 ImageLoader::ImageLoader(ImageSpec spec, PixelForm form, LoadLimits limits)
-    : impl_(std::make_unique<Impl>(Impl{std::move(spec), form, limits, {}})) {
+    : impl_(std::make_unique<Impl>(std::move(spec), form, limits)) {
   const ImageSpec& s = impl_->spec;
   if (s.height <= 0 || s.width <= 0) throw usage_error("image size must be positive");
   if (s.channels != 1 && s.channels != 3) throw usage_error("image channels must be 1 or 3");
@@ -178,6 +182,10 @@ ImageLoader::~ImageLoader() = default;
 
 const ImageSpec& ImageLoader::spec() const {
   return impl_->spec;
+}
+
+std::uint64_t ImageLoader::clipped() const {
+  return impl_->clipped;
 }
 
 std::uint64_t ImageLoader::row_bytes() const {
@@ -210,7 +218,9 @@ void ImageLoader::load(const Item& item, void* out) const {
   pipeline.begin();
   const Window window{memory.horizontal.source_begin(), memory.vertical.source_begin(), memory.horizontal.source_end(),
                       memory.vertical.source_end()};
-  decode_oriented(*decoder, window, pipeline);
+  decoder->set_grey16(spec.grey16);
+  decode_oriented(*decoder, window, pipeline, impl_->limits);
+  if (decoder->clipped()) ++impl_->clipped;
 }
 
 namespace load {
@@ -248,7 +258,7 @@ Picture decode_picture(const Item& item, int channels, const LoadLimits& limits)
   picture.pixels.resize(static_cast<std::size_t>(picture.width) * static_cast<std::size_t>(picture.height) *
                         static_cast<std::size_t>(channels));
   PictureSink sink(picture);
-  decode_oriented(*decoder, {0, 0, picture.width, picture.height}, sink);
+  decode_oriented(*decoder, {0, 0, picture.width, picture.height}, sink, limits);
   return picture;
 }
 

@@ -120,7 +120,9 @@ class JpegDecoder final : public PictureDecoder {
   JpegDecoder(std::span<const std::uint8_t> bytes, const LoadLimits& limits) : bytes_(bytes), session_(session()) {
     session_.set_source(bytes);
     session_.guarded([&] { jpeg_read_header(&session_.info, TRUE); });
-    check_size(session_.info.image_width, session_.info.image_height, limits);
+    // libjpeg keeps the coefficients of all components, 2 bytes each, between the scans of a progressive picture.
+    const auto components = static_cast<std::uint64_t>(session_.info.num_components);
+    check_size(session_.info.image_width, session_.info.image_height, limits, session_.info.progressive_mode != 0 ? 2 * components : 0);
     if (const int parts = session_.info.num_components; parts != 1 && parts != 3 && parts != 4)
       throw Error(fmt::format("JPEG of {} components", parts));
     width_ = static_cast<int>(session_.info.image_width);

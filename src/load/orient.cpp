@@ -49,7 +49,7 @@ OrientationSteps steps_of(int orientation) {
   }
 }
 
-void decode_oriented(PictureDecoder& decoder, const Window& window, RowSink& sink) {
+void decode_oriented(PictureDecoder& decoder, const Window& window, RowSink& sink, const LoadLimits& limits) {
   const OrientationSteps steps = steps_of(decoder.orientation());
   if (!steps.transpose && !steps.flip_x && !steps.flip_y) return decoder.decode(window, sink);
 
@@ -60,6 +60,7 @@ void decode_oriented(PictureDecoder& decoder, const Window& window, RowSink& sin
   if (steps.flip_y) stored.y0 = seen_height - window.y1, stored.y1 = seen_height - window.y0;
   if (steps.transpose) stored = {stored.y0, stored.x0, stored.y1, stored.x1};
 
+  check_memory("turning the picture", std::uint64_t{4} * static_cast<std::uint64_t>(stored.width()) * static_cast<std::uint64_t>(stored.height()), limits);
   thread_local std::vector<std::uint8_t> memory, row;
   Collected collected(memory, stored.width(), stored.height());
   decoder.decode(stored, collected);

@@ -11,8 +11,9 @@ struct OrientationSteps {
 /// Steps of orientation 1..8.
 OrientationSteps steps_of(int orientation);
 
-/// Decodes a window given in oriented pixels (the picture as it is meant to be seen) and hands its rows to the sink.
-void decode_oriented(PictureDecoder& decoder, const Window& window, RowSink& sink);
+/// Decodes a window given in oriented pixels (the picture as it is meant to be seen) and hands its rows to the sink. A picture that is to
+/// be turned is kept whole: throws Error where that takes more memory than the limit.
+void decode_oriented(PictureDecoder& decoder, const Window& window, RowSink& sink, const LoadLimits& limits);
 
 /// Pillow's RGB → L.
 inline std::uint8_t luma(const std::uint8_t* rgbx) {

@@ -10,9 +10,22 @@
 
 namespace mgpu::load {
 
-void check_size(std::uint64_t width, std::uint64_t height, const LoadLimits& limits) {
+void check_memory(std::string_view what, std::uint64_t bytes, const LoadLimits& limits) {
+  if (bytes > limits.memory_bytes) throw Error(fmt::format("{} takes {} bytes of memory, limit {}", what, bytes, limits.memory_bytes));
+}
+
+void check_size(std::uint64_t width, std::uint64_t height, const LoadLimits& limits, std::uint64_t bytes_a_pixel) {
   if (width == 0 || height == 0) throw Error(fmt::format("{}x{} pixels: an empty picture", width, height));
   if (width > limits.pixels / height) throw Error(fmt::format("{}x{} pixels, limit {}", width, height, limits.pixels));
+  if (bytes_a_pixel > 0) check_memory(fmt::format("a picture of {}x{} pixels", width, height), width * height * bytes_a_pixel, limits);
+}
+
+ZeroBytes zero_bytes(std::size_t size) {
+  auto* bytes = static_cast<std::uint8_t*>(std::calloc(size, 1));
+  if (bytes != nullptr) return ZeroBytes(bytes);
+  Error error(fmt::format("no {} bytes of memory for its pixels", size));
+  error.cause = Cause::memory;
+  throw error;
 }
 
 bool is_jpeg(std::span<const std::uint8_t> bytes) {
@@ -35,7 +48,7 @@ std::unique_ptr<PictureDecoder> open_picture(std::span<const std::uint8_t> bytes
 }
 
 PixelBuffer::PixelBuffer(int width, int height)
-    : stride_(static_cast<std::size_t>(width) * 4), bytes_(stride_ * static_cast<std::size_t>(height) + row_slack) {}
+    : stride_(static_cast<std::size_t>(width) * 4), bytes_(zero_bytes(stride_ * static_cast<std::size_t>(height) + row_slack)) {}
 
 void PixelBuffer::emit(const Window& window, RowSink& sink) {
   for (int y = window.y0; y < window.y1; ++y) sink.row(row(y) + static_cast<std::size_t>(window.x0) * 4);

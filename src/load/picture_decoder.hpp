@@ -1,7 +1,9 @@
 #pragma once
 #include <cstdint>
+#include <cstdlib>
 #include <memory>
 #include <span>
+#include <string_view>
 #include <vector>
 
 #include "mgpu/load.hpp"
@@ -34,6 +36,11 @@ class PictureDecoder {
   int height() const { return height_; }
   int orientation() const { return orientation_; } ///< EXIF 1..8
 
+  /// How 16-bit grey becomes 8 bits; before decode().
+  void set_grey16(Grey16 how) { grey16_ = how; }
+  /// Whether values above 255 were clipped.
+  bool clipped() const { return clipped_; }
+
   /// Lets the decoder deliver 1/denominator of the size for the largest denominator ≤ `most` it has; returns it. Width and height
   /// become ceil(size / denominator). 1 where the format has no such thing.
   virtual int reduce(int most) {
@@ -44,7 +51,16 @@ class PictureDecoder {
   virtual void decode(const Window& window, RowSink& sink) = 0;
 
  protected:
+  std::uint8_t narrowed(std::uint16_t deep) {
+    if (grey16_ == Grey16::scale) return static_cast<std::uint8_t>((deep * 255U + 32895U) >> 16); // round(deep / 257)
+    clipped_ |= deep > 255;
+    return static_cast<std::uint8_t>(deep > 255 ? 255 : deep);
+  }
   int width_ = 0, height_ = 0, orientation_ = 1;
+
+ private:
+  Grey16 grey16_ = Grey16::clip;
+  bool clipped_ = false;
 };
 
 /// Reads the header of a picture whose kind is found from its first bytes. `bytes` must outlive the decoder; one decoder at a
@@ -54,8 +70,11 @@ std::unique_ptr<PictureDecoder> open_picture(std::span<const std::uint8_t> bytes
 /// Whether the first bytes are a JPEG's.
 bool is_jpeg(std::span<const std::uint8_t> bytes);
 
-/// Throws Error "WxH pixels, limit N" (also for empty pictures).
-void check_size(std::uint64_t width, std::uint64_t height, const LoadLimits& limits);
+/// Throws Error "WxH pixels, limit N" (also for empty pictures), or where decoding takes so many bytes a pixel that it is more memory than
+/// the limit.
+void check_size(std::uint64_t width, std::uint64_t height, const LoadLimits& limits, std::uint64_t bytes_a_pixel = 0);
+/// Throws Error "WHAT takes N bytes of memory, limit M".
+void check_memory(std::string_view what, std::uint64_t bytes, const LoadLimits& limits);
 
 std::unique_ptr<PictureDecoder> open_jpeg(std::span<const std::uint8_t> bytes, const LoadLimits& limits);
 std::unique_ptr<PictureDecoder> open_png(std::span<const std::uint8_t> bytes, const LoadLimits& limits);
@@ -64,17 +83,25 @@ std::unique_ptr<PictureDecoder> open_tiff(std::span<const std::uint8_t> bytes, c
 std::unique_ptr<PictureDecoder> open_bmp(std::span<const std::uint8_t> bytes, const LoadLimits& limits);
 std::unique_ptr<PictureDecoder> open_gif(std::span<const std::uint8_t> bytes, const LoadLimits& limits);
 
+/// Zeros that take no memory until something is written: a file that claims a large picture and ends at once costs nothing.
+struct FreeBytes {
+  void operator()(std::uint8_t* bytes) const { std::free(bytes); }
+};
+using ZeroBytes = std::unique_ptr<std::uint8_t[], FreeBytes>;
+/// Throws Error (Cause::memory).
+ZeroBytes zero_bytes(std::size_t size);
+
 /// Rows of a whole RGBX picture in memory, for formats that cannot be decoded in part.
 class PixelBuffer {
  public:
   PixelBuffer(int width, int height);
-  std::uint8_t* row(int y) { return bytes_.data() + static_cast<std::size_t>(y) * stride_; }
+  std::uint8_t* row(int y) { return bytes_.get() + static_cast<std::size_t>(y) * stride_; }
   /// Hands the window's rows to the sink.
   void emit(const Window& window, RowSink& sink);
 
  private:
   std::size_t stride_;
-  std::vector<std::uint8_t> bytes_;
+  ZeroBytes bytes_;
 };
 
 /// Writes one RGBX pixel.

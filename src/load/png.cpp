@@ -42,10 +42,13 @@ class PngDecoder final : public PictureDecoder {
   PngDecoder(std::span<const std::uint8_t> bytes, const LoadLimits& limits) : bytes_(bytes), rest_(bytes) {
     // libpng reads everything up to the pixels before it says the size; the size stands at a fixed place.
     if (bytes.size() < 33) throw Error("truncated PNG: the file ends within its header");
-    check_size(big_endian(bytes.data() + 16), big_endian(bytes.data() + 20), limits);
+    constexpr std::uint8_t interlaced = 1;
+    check_size(big_endian(bytes.data() + 16), big_endian(bytes.data() + 20), limits, bytes[28] == interlaced ? 4 : 0);
     png_ = handle_.open(this, on_error);
     info_ = handle_.info;
     png_set_user_limits(png_, 0x7fffffff, 0x7fffffff); // ours are checked above
+    // Texts, profiles and what else stands beside the pixels: libpng would unpack it, and megabytes of it can be gigabytes.
+    png_set_keep_unknown_chunks(png_, PNG_HANDLE_CHUNK_NEVER, nullptr, -1);
     png_set_read_fn(png_, this, on_read);
     guarded([this] { png_read_info(png_, info_); });
     width_ = static_cast<int>(png_get_image_width(png_, info_));
@@ -104,10 +107,10 @@ class PngDecoder final : public PictureDecoder {
     png_read_update_info(png_, info_);
   }
 
-  /// 16-bit grey is clipped at 255, not scaled: what Pillow's convert does with mode I;16. Works backwards, so in place.
-  void narrow_grey(const std::uint8_t* deep, std::uint8_t* rgbx) const {
+  /// Clipped at 255 it is what Pillow's convert does with mode I;16. Works backwards, so in place.
+  void narrow_grey(const std::uint8_t* deep, std::uint8_t* rgbx) {
     for (int x = width_ - 1; x >= 0; --x) {
-      const std::uint8_t value = deep[x * 2] != 0 ? 255 : deep[x * 2 + 1];
+      const std::uint8_t value = narrowed(static_cast<std::uint16_t>(deep[x * 2] << 8 | deep[x * 2 + 1]));
       put_pixel(rgbx + static_cast<std::size_t>(x) * 4, value, value, value);
     }
   }

@@ -50,16 +50,17 @@ struct Memory {
 /// First page of a TIFF: 1, 2, 4, 8, 16 bits; grey, palette, RGB, CMYK, YCbCr; strips or tiles, any compression libtiff has.
 class TiffDecoder final : public PictureDecoder {
  public:
-  TiffDecoder(std::span<const std::uint8_t> bytes, const LoadLimits& limits) : memory_{bytes, 0, {}} {
+  TiffDecoder(std::span<const std::uint8_t> bytes, const LoadLimits& limits) : memory_{bytes, 0, {}}, limits_(limits) {
     const std::unique_ptr<TIFFOpenOptions, decltype(&TIFFOpenOptionsFree)> options(TIFFOpenOptionsAlloc(), TIFFOpenOptionsFree);
     TIFFOpenOptionsSetErrorHandlerExtR(options.get(), Memory::on_error, &memory_);
     TIFFOpenOptionsSetWarningHandlerExtR(options.get(), Memory::on_warning, &memory_);
+    TIFFOpenOptionsSetMaxSingleMemAlloc(options.get(), static_cast<tmsize_t>(std::min<std::uint64_t>(limits.memory_bytes, INT64_MAX)));
     // 'm': no memory mapping; the bytes are there already.
     tiff_.reset(TIFFClientOpenExt("picture", "rm", &memory_, Memory::read, Memory::write, Memory::seek, Memory::close,
                                   Memory::size, nullptr, nullptr, options.get()));
     if (tiff_ == nullptr) throw corrupt();
     const auto columns = field<std::uint32_t>(TIFFTAG_IMAGEWIDTH, 0), rows = field<std::uint32_t>(TIFFTAG_IMAGELENGTH, 0);
-    check_size(columns, rows, limits);
+    check_size(columns, rows, limits, 4);
     width_ = static_cast<int>(columns);
     height_ = static_cast<int>(rows);
     const auto orientation = field<std::uint16_t>(TIFFTAG_ORIENTATION, 1);
@@ -136,15 +137,21 @@ class TiffDecoder final : public PictureDecoder {
     const auto across = field<std::uint32_t>(TIFFTAG_TILEWIDTH, 0), down = field<std::uint32_t>(TIFFTAG_TILELENGTH, 0);
     const tmsize_t size = TIFFTileSize(tiff_.get()), line = TIFFTileRowSize(tiff_.get());
     if (across == 0 || down == 0 || size <= 0 || line <= 0 || size > (tmsize_t{1} << 31)) throw corrupt();
+    // A tile that is much larger than the picture is of no use to anybody: its memory would be taken for nothing.
+    constexpr tmsize_t small_tile = 16 << 20;
+    const auto whole = static_cast<tmsize_t>(width_) * height_ * samples_ * ((bits_ + 7) / 8);
+    if (size > std::max(small_tile, 4 * whole))
+      throw Error(fmt::format("corrupt TIFF: tiles of {}x{} for {}x{} pixels", across, down, width_, height_));
+    check_memory("a tile", static_cast<std::uint64_t>(size), limits_);
     check_line(static_cast<std::size_t>(line) + 8,
                static_cast<int>(std::min<std::uint32_t>(across, static_cast<std::uint32_t>(width_))));
-    std::vector<std::uint8_t> tile(static_cast<std::size_t>(size) + 8);
+    const ZeroBytes tile = zero_bytes(static_cast<std::size_t>(size) + 8);
     for (std::uint32_t y = 0; y < static_cast<std::uint32_t>(height_); y += down)
       for (std::uint32_t x = 0; x < static_cast<std::uint32_t>(width_); x += across) {
-        if (TIFFReadTile(tiff_.get(), tile.data(), x, y, 0, static_cast<std::uint16_t>(plane)) < 0) throw corrupt();
+        if (TIFFReadTile(tiff_.get(), tile.get(), x, y, 0, static_cast<std::uint16_t>(plane)) < 0) throw corrupt();
         const int columns = static_cast<int>(std::min(across, static_cast<std::uint32_t>(width_) - x));
         for (std::uint32_t i = 0; i < std::min(down, static_cast<std::uint32_t>(height_) - y); ++i)
-          take(tile.data() + static_cast<std::size_t>(i) * static_cast<std::size_t>(line), plane, columns,
+          take(tile.get() + static_cast<std::size_t>(i) * static_cast<std::size_t>(line), plane, columns,
                buffer.row(static_cast<int>(y + i)) + static_cast<std::size_t>(x) * 4);
       }
   }
@@ -154,11 +161,11 @@ class TiffDecoder final : public PictureDecoder {
     if (have < (static_cast<std::size_t>(columns) * samples * static_cast<std::size_t>(bits_) + 7) / 8) throw corrupt();
   }
 
-  /// Copies the samples of a line into bytes 0..3 of the pixels, not yet colours. 16-bit samples keep their high byte, but grey of
-  /// 16 bits is clipped at 255 (Pillow's rules).
-  void take(const std::uint8_t* line, int plane, int columns, std::uint8_t* pixels) const {
+  /// Copies the samples of a line into bytes 0..3 of the pixels, not yet colours. 16-bit samples keep their high byte (Pillow's
+  /// rule), grey of 16 bits is narrowed().
+  void take(const std::uint8_t* line, int plane, int columns, std::uint8_t* pixels) {
     const int step = separate_ ? 1 : samples_, used = separate_ ? 1 : used_samples();
-    const bool clipped = bits_ == 16 && used_samples() == 1;
+    const bool grey = used_samples() == 1;
     for (int x = 0; x < columns; ++x, pixels += 4)
       for (int s = 0; s < used; ++s) {
         std::uint8_t value = 0;
@@ -168,7 +175,7 @@ class TiffDecoder final : public PictureDecoder {
         } else if (bits_ == 16) {
           std::uint16_t deep = 0;
           std::memcpy(&deep, line + at * 2, 2); // libtiff gives the machine's byte order
-          value = static_cast<std::uint8_t>(clipped ? std::min<int>(deep, 255) : deep >> 8);
+          value = grey ? narrowed(deep) : static_cast<std::uint8_t>(deep >> 8);
         } else {
           const std::size_t bit = at * static_cast<std::size_t>(bits_);
           value = static_cast<std::uint8_t>((line[bit / 8] >> (8 - bits_ - static_cast<int>(bit % 8))) & ((1 << bits_) - 1));
@@ -230,6 +237,7 @@ class TiffDecoder final : public PictureDecoder {
     void operator()(TIFF* tiff) const { TIFFClose(tiff); }
   };
   Memory memory_;
+  LoadLimits limits_;
   int bits_ = 0, samples_ = 0, photometric_ = 0;
   bool separate_ = false;
   std::unique_ptr<TIFF, Close> tiff_;

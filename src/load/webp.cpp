@@ -23,7 +23,7 @@ class WebpDecoder final : public PictureDecoder {
     if (state == WEBP_DEMUX_PARSING_HEADER) throw Error("truncated WebP: the file ends within its header");
     width_ = static_cast<int>(WebPDemuxGetI(demuxer_.get(), WEBP_FF_CANVAS_WIDTH));
     height_ = static_cast<int>(WebPDemuxGetI(demuxer_.get(), WEBP_FF_CANVAS_HEIGHT));
-    check_size(static_cast<std::uint64_t>(width_), static_cast<std::uint64_t>(height_), limits);
+    check_size(static_cast<std::uint64_t>(width_), static_cast<std::uint64_t>(height_), limits, 4);
     if (state != WEBP_DEMUX_DONE) throw Error("truncated WebP: the file ends before the picture does");
     orientation_ = orientation_of(chunk("EXIF"), chunk("XMP "));
   }

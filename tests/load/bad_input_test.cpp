@@ -117,6 +117,18 @@ TEST_F(BadInput, HugePicturesAreRefusedFromTheirHeaders) {
     EXPECT_THAT(picture_reason(item_of(references() + name), tight), HasSubstr("pixels, limit 10000")) << name;
 }
 
+TEST_F(BadInput, WholePicturesInMemoryHaveALimit) {
+  LoadLimits tight;
+  tight.memory_bytes = 20'000;
+  for (const char* name : {"flower_420_progressive.jpg", "interlaced.png", "lossy.webp", "rgb.tiff", "lzw.tiff",
+                           "plain.gif", "orientation_6.jpg"})
+    EXPECT_THAT(picture_reason(item_of(references() + name), tight), HasSubstr("bytes of memory, limit 20000")) << name;
+  for (const char* name : {"china_q90.jpg", "rgb.png", "rgb.bmp"}) // these pass through row by row
+    EXPECT_EQ(picture_reason(item_of(references() + name), tight), "no error") << name;
+  tight.memory_bytes = 1'000;
+  EXPECT_THAT(sound_reason(item_of(references() + "speech.wav"), tight), HasSubstr("bytes of memory"));
+}
+
 TEST_F(BadInput, CutOffPicturesAreNeverHalfPictures) {
   for (const char* name : {"china_q90.jpg", "flower_420_progressive.jpg", "cmyk.jpg", "orientation_6.jpg", "large.jpg", "rgb.png",
                            "interlaced.png", "palette.png", "deep_grey.png", "lossy.webp", "lossless.webp", "animated.webp",
