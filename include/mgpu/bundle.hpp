@@ -25,7 +25,7 @@ struct ImageSpec {
   bool center_crop = true;
   Interpolation interpolation = Interpolation::bilinear;
   bool antialias = true;
-  int channels = 3;                  ///< 3: RGB, 1: luma
+  int channels = 3; ///< 3: RGB, 1: luma
   Grey16 grey16 = Grey16::clip;
   double scale = 1.0 / 255.0;        ///< value = (byte * scale - mean) / std
   std::vector<double> mean{0, 0, 0}; ///< [channels]

@@ -138,11 +138,11 @@ agent::Waiting waiting_for_setup(comm::Messenger& messenger, agent::StatusKeeper
                 messenger.flush();
                 status.beat();
               },
-          .why_end =
-              []() -> std::string {
+          .why_end = []() -> std::string {
             if (agent::launcher_gone()) return "mpirun is gone";
             const int signal = agent::stop_request().number;
-            return signal == 0 ? "" : fmt::format("{} received before the work began; nothing was done", agent::signal_name(signal));
+            return signal == 0 ? ""
+                               : fmt::format("{} received before the work began; nothing was done", agent::signal_name(signal));
           },
           .stall_s = takes_its_time(config.get<std::string>("input")) ? 0 : config.get<double>("stall-timeout")};
 }
@@ -161,9 +161,9 @@ int run_rank0(const JobEntry& entry, const std::vector<std::string>& arguments, 
     const cli::Resolved resolved = cli::resolve(std::string(program_name()), std::string(entry.name), *job, arguments);
     if (!resolved.config.get<bool>("dry-run")) status.begin(resolved.config.get<std::string>("output"), facts.host);
     // By value: where it is left behind, this frame is gone.
-    setup = agent::prepare_beside(waiting_for_setup(messenger, status, resolved.config), left_behind, [name = entry.name, job, resolved, command] {
-      return agent::prepare_run(std::string(name), *job, resolved, command);
-    });
+    setup = agent::prepare_beside(
+        waiting_for_setup(messenger, status, resolved.config), left_behind,
+        [name = entry.name, job, resolved, command] { return agent::prepare_run(std::string(name), *job, resolved, command); });
     if (setup.complete) {
       say("{} is complete already; nothing to do{}\n", setup.output,
           *setup.complete == ExitCode::items_failed ? "; some of its items failed, --retry-failed does them again" : "");

@@ -39,9 +39,10 @@ std::string ModelHash::wait(double stall_s) {
   while (!thread_.done(look_every)) {
     const double still_s = thread_.still_s();
     if (stall_s > 0 && still_s > stall_s)
-      throw Error(fmt::format("--model {}: nothing could be read of it for {:.0f} s; does its file system answer? (--stall-timeout)",
-                              show_path(path_), still_s),
-                  ExitCode::stopped);
+      throw Error(
+          fmt::format("--model {}: nothing could be read of it for {:.0f} s; does its file system answer? (--stall-timeout)",
+                      show_path(path_), still_s),
+          ExitCode::stopped);
   }
   return poll().value();
 }

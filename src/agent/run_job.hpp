@@ -13,7 +13,8 @@ RunSetup prepare_run(const std::string& job_name, const Job& job, const cli::Res
 
 /// What waits for a preparation.
 struct Waiting {
-  std::function<void()> beat; ///< called every second: reading a million paths takes its time, and other ranks must hear that rank 0 lives
+  std::function<void()>
+      beat; ///< called every second: reading a million paths takes its time, and other ranks must hear that rank 0 lives
   std::function<std::string()> why_end; ///< "" or why it shall end now
   double stall_s = 0;                   ///< it may stand still so long, neither computing nor reading; 0: for ever
 };

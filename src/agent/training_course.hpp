@@ -81,11 +81,11 @@ class TrainingCourse final : public Course {
   TrainingPlan plan_;
   Checkpoints checkpoints_;
   std::vector<comm::Binding> bindings_;
-  std::vector<wire::Buffer> pieces_; ///< Items frames, until every rank has opened
-  std::optional<Checkpoint> begin_;  ///< what the training begins from
-  std::vector<int> number_;          ///< by rank: its number among those that train; -1: it is out
-  int ranks_ = 0;                    ///< that train
-  std::vector<bool> fresh_;          ///< by rank: its worker belongs to this beginning, not to the one before
+  std::vector<wire::Buffer> pieces_;    ///< Items frames, until every rank has opened
+  std::optional<Checkpoint> begin_;     ///< what the training begins from
+  std::vector<int> number_;             ///< by rank: its number among those that train; -1: it is out
+  int ranks_ = 0;                       ///< that train
+  std::vector<bool> fresh_;             ///< by rank: its worker belongs to this beginning, not to the one before
   std::vector<std::size_t> next_piece_; ///< by rank, of the list; configured() sets it to the first
   bool connected_ = false;
   wire::Trainable trainable_; ///< what they all opened

@@ -35,7 +35,8 @@ const std::vector<OptionSpec>& common_options() {
        {"auto", "staged", "staggered", "independent"}},
       {"resume", false, "go on with an earlier run; a complete one is left as it is"},
       {"retry-failed", false, "do the failed rows of an earlier run again, also of a complete one; all others are kept"},
-      {"verify", false, "with --resume or --retry-failed: compare all finished rows with their checksums, not only the last ones"},
+      {"verify", false,
+       "with --resume or --retry-failed: compare all finished rows with their checksums, not only the last ones"},
       {"overwrite", false, "replace an existing output file"},
       {"retries", 2, "how often an item that killed or hung its worker is tried again, before it counts as failed", "N"},
       {"item-timeout", "auto",
@@ -68,8 +69,8 @@ const std::vector<OptionSpec>& common_options() {
 
 bool changes_results(std::string_view option) {
   // --input, --model and --batch-size count, too: by what they come to, not by what was typed.
-  constexpr std::array<std::string_view, 6> names{"dtype",           "max-pixels",     "max-audio-seconds", "max-file-bytes",
-                                                  "max-item-memory", "prefetch-bytes"};
+  constexpr std::array<std::string_view, 6> names{"dtype",          "max-pixels",      "max-audio-seconds",
+                                                  "max-file-bytes", "max-item-memory", "prefetch-bytes"};
   return std::find(names.begin(), names.end(), option) != names.end();
 }
 

@@ -149,7 +149,8 @@ class Start {
     if (asked_s_ > 0 && done_s_ == 0 && now - asked_s_ > facts_.grace_s + checkpoint_s)
       return "the job did not stop in time: ending mpirun";
     if (!end_.spoke && !facts_.output.empty() && now - moved_s_ > options_.silent_s)
-      return fmt::format("mpirun runs, but no rank has said a word for {:.0f} s (--silent): ending it; are all hosts there?", options_.silent_s);
+      return fmt::format("mpirun runs, but no rank has said a word for {:.0f} s (--silent): ending it; are all hosts there?",
+                         options_.silent_s);
     if (end_.spoke && !end_.status.done && now - moved_s_ > options_.silent_s)
       return fmt::format("no sign of life of rank 0 on {} for {:.0f} s: ending mpirun", end_.status.host, options_.silent_s);
     return "";

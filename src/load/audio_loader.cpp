@@ -54,7 +54,8 @@ std::vector<std::vector<float>> decode(AudioFile& file, const AudioSpec& spec, c
       resamplers[c]->push(mono.data(), count, channels[c]);
     }
     const std::size_t bytes = channels.size() * channels[0].size() * sizeof(float);
-    if (bytes > limits.memory_bytes) throw Error(fmt::format("its samples take more than {} bytes of memory, the limit", limits.memory_bytes));
+    if (bytes > limits.memory_bytes)
+      throw Error(fmt::format("its samples take more than {} bytes of memory, the limit", limits.memory_bytes));
     return static_cast<std::int64_t>(channels[0].size()) < most;
   });
   if (received == 0) throw Error("zero samples");

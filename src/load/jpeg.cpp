@@ -122,7 +122,8 @@ class JpegDecoder final : public PictureDecoder {
     session_.guarded([&] { jpeg_read_header(&session_.info, TRUE); });
     // libjpeg keeps the coefficients of all components, 2 bytes each, between the scans of a progressive picture.
     const auto components = static_cast<std::uint64_t>(session_.info.num_components);
-    check_size(session_.info.image_width, session_.info.image_height, limits, session_.info.progressive_mode != 0 ? 2 * components : 0);
+    check_size(session_.info.image_width, session_.info.image_height, limits,
+               session_.info.progressive_mode != 0 ? 2 * components : 0);
     if (const int parts = session_.info.num_components; parts != 1 && parts != 3 && parts != 4)
       throw Error(fmt::format("JPEG of {} components", parts));
     width_ = static_cast<int>(session_.info.image_width);

@@ -60,7 +60,9 @@ void decode_oriented(PictureDecoder& decoder, const Window& window, RowSink& sin
   if (steps.flip_y) stored.y0 = seen_height - window.y1, stored.y1 = seen_height - window.y0;
   if (steps.transpose) stored = {stored.y0, stored.x0, stored.y1, stored.x1};
 
-  check_memory("turning the picture", std::uint64_t{4} * static_cast<std::uint64_t>(stored.width()) * static_cast<std::uint64_t>(stored.height()), limits);
+  check_memory("turning the picture",
+               std::uint64_t{4} * static_cast<std::uint64_t>(stored.width()) * static_cast<std::uint64_t>(stored.height()),
+               limits);
   thread_local std::vector<std::uint8_t> memory, row;
   Collected collected(memory, stored.width(), stored.height());
   decoder.decode(stored, collected);

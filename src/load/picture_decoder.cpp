@@ -11,13 +11,15 @@
 namespace mgpu::load {
 
 void check_memory(std::string_view what, std::uint64_t bytes, const LoadLimits& limits) {
-  if (bytes > limits.memory_bytes) throw Error(fmt::format("{} takes {} bytes of memory, limit {}", what, bytes, limits.memory_bytes));
+  if (bytes > limits.memory_bytes)
+    throw Error(fmt::format("{} takes {} bytes of memory, limit {}", what, bytes, limits.memory_bytes));
 }
 
 void check_size(std::uint64_t width, std::uint64_t height, const LoadLimits& limits, std::uint64_t bytes_a_pixel) {
   if (width == 0 || height == 0) throw Error(fmt::format("{}x{} pixels: an empty picture", width, height));
   if (width > limits.pixels / height) throw Error(fmt::format("{}x{} pixels, limit {}", width, height, limits.pixels));
-  if (bytes_a_pixel > 0) check_memory(fmt::format("a picture of {}x{} pixels", width, height), width * height * bytes_a_pixel, limits);
+  if (bytes_a_pixel > 0)
+    check_memory(fmt::format("a picture of {}x{} pixels", width, height), width * height * bytes_a_pixel, limits);
 }
 
 ZeroBytes zero_bytes(std::size_t size) {

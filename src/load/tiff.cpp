@@ -54,7 +54,8 @@ class TiffDecoder final : public PictureDecoder {
     const std::unique_ptr<TIFFOpenOptions, decltype(&TIFFOpenOptionsFree)> options(TIFFOpenOptionsAlloc(), TIFFOpenOptionsFree);
     TIFFOpenOptionsSetErrorHandlerExtR(options.get(), Memory::on_error, &memory_);
     TIFFOpenOptionsSetWarningHandlerExtR(options.get(), Memory::on_warning, &memory_);
-    TIFFOpenOptionsSetMaxSingleMemAlloc(options.get(), static_cast<tmsize_t>(std::min<std::uint64_t>(limits.memory_bytes, INT64_MAX)));
+    TIFFOpenOptionsSetMaxSingleMemAlloc(options.get(),
+                                        static_cast<tmsize_t>(std::min<std::uint64_t>(limits.memory_bytes, INT64_MAX)));
     // 'm': no memory mapping; the bytes are there already.
     tiff_.reset(TIFFClientOpenExt("picture", "rm", &memory_, Memory::read, Memory::write, Memory::seek, Memory::close,
                                   Memory::size, nullptr, nullptr, options.get()));

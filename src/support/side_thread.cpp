@@ -44,7 +44,8 @@ double SideThread::still_s() {
   constexpr long second_ns = 1'000'000'000;
   clockid_t clock{};
   timespec used{};
-  const bool known = !done() && ::pthread_getcpuclockid(thread_.native_handle(), &clock) == 0 && ::clock_gettime(clock, &used) == 0;
+  const bool known =
+      !done() && ::pthread_getcpuclockid(thread_.native_handle(), &clock) == 0 && ::clock_gettime(clock, &used) == 0;
   const long used_ns = known ? used.tv_sec * second_ns + used.tv_nsec : -1;
   if (!known || used_ns != used_ns_) moved_s_ = now;
   used_ns_ = used_ns;

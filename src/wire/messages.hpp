@@ -308,8 +308,8 @@ struct Stage {
 };
 
 struct Staged {
-  std::string path;  ///< what workers of the node shall open
-  std::string error; ///< "" if it worked
+  std::string path;       ///< what workers of the node shall open
+  std::string error;      ///< "" if it worked
   std::uint8_t still = 0; ///< the error: the file system does not answer
   double seconds = 0;
 };

@@ -32,9 +32,9 @@ void make_row_crcs(const BatchResult& result, std::span<const ColumnSpec> column
       const std::size_t size = spec.layout == Layout::fixed ? element_bytes : column.counts[row] * element_bytes;
       const View cell = column.data.subspan(at, size);
       at += size;
-      out[row] += factor * (spec.layout == Layout::text
-                                ? crc_of_text({reinterpret_cast<const char*>(cell.data()), cell.size()}, begin)
-                                : crc32c(cell, begin));
+      out[row] +=
+          factor * (spec.layout == Layout::text ? crc_of_text({reinterpret_cast<const char*>(cell.data()), cell.size()}, begin)
+                                                : crc32c(cell, begin));
     }
   }
   for (std::size_t row = 0; row < rows; ++row)

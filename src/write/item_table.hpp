@@ -40,7 +40,8 @@ class ItemTable {
   std::vector<std::int32_t> rank_;
   std::vector<float> seconds_;
   std::vector<std::uint32_t> crcs_;
-  std::uint64_t status_at_ = 0, flags_at_ = 0, attempts_at_ = 0, rank_at_ = 0, seconds_at_ = 0, crcs_at_ = 0; ///< bytes in the file
+  std::uint64_t status_at_ = 0, flags_at_ = 0, attempts_at_ = 0, rank_at_ = 0, seconds_at_ = 0,
+                crcs_at_ = 0; ///< bytes in the file
   std::uint64_t pending_;
   std::vector<std::uint32_t> changed_; ///< chunks, each once
   std::vector<std::uint8_t> is_changed_;

@@ -146,8 +146,8 @@ std::vector<ColumnSpec> ReadFile::columns_in_order() const {
   std::vector<ColumnSpec> ordered(columns_.size());
   std::vector<bool> seen(columns_.size(), false);
   for (const ColumnSpec& column : columns_) {
-    const h5::Id object = column.layout == Layout::ragged ? h5::open_group(*results_, column.name)
-                                                          : h5::open_dataset(*results_, column.name);
+    const h5::Id object =
+        column.layout == Layout::ragged ? h5::open_group(*results_, column.name) : h5::open_dataset(*results_, column.name);
     const auto position = static_cast<std::size_t>(h5::number_attribute(object, "position"));
     if (position == 0 || position > ordered.size() || seen[position - 1]) return {};
     seen[position - 1] = true;

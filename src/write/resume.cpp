@@ -95,9 +95,9 @@ void RunningFile::replay_batch(const Frame& frame) {
   const bool any_ok = std::find(rest.status.begin(), rest.status.end(), ok) != rest.status.end();
   if (rest.first > items_.size() || rest.rows() > items_.size() - rest.first)
     throw lost(places_.journal, fmt::format("speaks of item {} of {}", rest.first + rest.rows(), items_.size()));
-  const bool has_results = !rest.columns.empty() || std::any_of(rest.crcs.begin(), rest.crcs.end(), [](auto crc) { return crc != 0; });
-  if (!has_columns_ && has_results)
-    throw lost(places_.journal, "is damaged where it names the output columns");
+  const bool has_results =
+      !rest.columns.empty() || std::any_of(rest.crcs.begin(), rest.crcs.end(), [](auto crc) { return crc != 0; });
+  if (!has_columns_ && has_results) throw lost(places_.journal, "is damaged where it names the output columns");
   if (any_ok && !fixed_.empty()) unverified_.push_back(frame.header().at);
   note(rest, frame.rank(), frame.header().at);
 }

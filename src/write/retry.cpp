@@ -38,9 +38,10 @@ void RunningFile::put_rows(const RowBlock& block, std::size_t begin, std::size_t
 void RunningFile::take_good_batches(const ReadFile& old, const OnReading& on_reading) {
   const std::vector<ColumnSpec> columns = old.columns_in_order();
   if (columns.size() != old.columns().size())
-    throw usage_error(fmt::format("--retry-failed: {} does not say in which order its columns came; another version of mgpu_run "
-                                  "wrote it, or columns were added or removed",
-                                  manifest::shown(places_.output)));
+    throw usage_error(
+        fmt::format("--retry-failed: {} does not say in which order its columns came; another version of mgpu_run "
+                    "wrote it, or columns were added or removed",
+                    manifest::shown(places_.output)));
   if (!columns.empty()) set_columns(columns); // else no row had a result
   earlier_ = true;
   resumes_ = static_cast<std::int32_t>(old.number("resumes")) + 1;

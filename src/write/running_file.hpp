@@ -85,7 +85,8 @@ class RunningFile final : public ResultFile {
   void settle();
 
   // retry.cpp
-  std::uint64_t take_batches(const ReadFile& old, const std::vector<ColumnSpec>& columns, std::uint64_t first, std::uint64_t count);
+  std::uint64_t take_batches(const ReadFile& old, const std::vector<ColumnSpec>& columns, std::uint64_t first,
+                             std::uint64_t count);
   void put_rows(const RowBlock& block, std::size_t begin, std::size_t end);
 
   // resume.cpp

@@ -36,7 +36,7 @@ class StringDataset {
 };
 
 /// What the schema itself keeps under /items.
-inline constexpr std::array<std::string_view, 8> own_item_datasets{"path", "status", "error", "attempts",
+inline constexpr std::array<std::string_view, 8> own_item_datasets{"path", "status",  "error", "attempts",
                                                                    "rank", "seconds", "flags", "crc32c"};
 
 /// Names under /items for the columns of a manifest, in the same order: as they are, but "manifest_NAME" where the schema has

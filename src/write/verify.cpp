@@ -26,7 +26,8 @@ class Check {
  public:
   Check(const ReadFile& file, std::ostream& out) : file_(file), out_(out), columns_(file.columns()) {
     if (!file.has_item_dataset("crc32c"))
-      throw usage_error(fmt::format("{}: holds no checksums; an earlier version of mgpu_run wrote it", manifest::shown(file.path())));
+      throw usage_error(
+          fmt::format("{}: holds no checksums; an earlier version of mgpu_run wrote it", manifest::shown(file.path())));
   }
 
   bool run() {

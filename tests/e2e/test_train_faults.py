@@ -202,3 +202,26 @@ def test_too_many_unreadable_pictures_stop_the_run(data, tmp_path):
     table.write_text("path,label\n" + "".join(f"{path},{label}\n" for path, label in rows))
     done = train("--model", data["plain"], "--input", table, "--global-batch", 32, "--epochs", 2, "--max-failures", 5, "--output", tmp_path / "out.h5", code=1)
     assert "--max-failures allows 5" in done.err and "is kept" in done.out
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_what_ends_mpirun_costs_no_steps(number, data, tmp_path):
+    """mpirun gives its ranks parts of a second: a checkpoint of the last step is written in them."""
+    with open(tmp_path / "text", "w+") as output:
+        options = ["--model", data["wide"], "--input", data["table"], "--output", tmp_path / "out.h5", "--epochs", 500, "--batch-size", 8, "--lr", 1e-4, "--checkpoint-every", "400e"]
+        process = start_train(*options, output=output)
+        try:
+            limit = time.time() + 60
+            while not (tmp_path / "out.h5.training").exists():
+                assert process.poll() is None and time.time() < limit
+                time.sleep(0.05)
+            time.sleep(2)
+            os.kill(process.pid, number)
+            assert process.wait(timeout=30) != 0
+        finally:
+            if process.poll() is None:
+                process.kill()
+        output.seek(0)
+        assert "--resume goes on" in output.read()
+    assert json.loads((tmp_path / "out.h5.status.json").read_text())["exit_code"] == 75
+    assert list((tmp_path / "out.h5.checkpoints").glob("step-*/checkpoint.json")), "all steps are lost"

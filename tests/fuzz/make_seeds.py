@@ -68,7 +68,7 @@ def journals(folder):
     def frame(kind, payload):
         return bytes([kind - 1]) + struct.pack("<H", len(payload)) + payload
     write(folder, "frames", b"\x02" + frame(1, identity) + frame(2, bytes(40)) + frame(3, bytes(128)) + frame(4, b"") + frame(5, b"ab" * 32) + frame(6, bytes(24)) + frame(7, bytes(8)))
-    write(folder, "raw", b"\x00gpframe2" + bytes(120))
+    write(folder, "raw", b"\x00gpframe3" + bytes(120))
 
 
 def main(folder):

@@ -120,8 +120,8 @@ TEST_F(BadInput, HugePicturesAreRefusedFromTheirHeaders) {
 TEST_F(BadInput, WholePicturesInMemoryHaveALimit) {
   LoadLimits tight;
   tight.memory_bytes = 20'000;
-  for (const char* name : {"flower_420_progressive.jpg", "interlaced.png", "lossy.webp", "rgb.tiff", "lzw.tiff",
-                           "plain.gif", "orientation_6.jpg"})
+  for (const char* name :
+       {"flower_420_progressive.jpg", "interlaced.png", "lossy.webp", "rgb.tiff", "lzw.tiff", "plain.gif", "orientation_6.jpg"})
     EXPECT_THAT(picture_reason(item_of(references() + name), tight), HasSubstr("bytes of memory, limit 20000")) << name;
   for (const char* name : {"china_q90.jpg", "rgb.png", "rgb.bmp"}) // these pass through row by row
     EXPECT_EQ(picture_reason(item_of(references() + name), tight), "no error") << name;

@@ -1,18 +1,21 @@
 """Faults: what is done to a run, and what is done to the files that a killed run left."""
 
+import errno
 import os
 import pathlib
-
 import signal
+import subprocess
 
 import journal
+from processes import ENVIRONMENT
 
 class Fault:
     """`strike` hurts a running run and says whether it could; `damage` its files afterwards. `by_itself`: the run must end by itself. `two_nodes`: it runs on two
-    emulated nodes."""
+    emulated nodes. `variables`: of file_faults.c, from a generator and the trial's case; `closed`: it begins without standard streams."""
 
-    def __init__(self, name, strike, damage=None, by_itself=True, least_ranks=1, two_nodes=False):
+    def __init__(self, name, strike, damage=None, by_itself=True, least_ranks=1, two_nodes=False, variables=None, closed=False):
         self.name, self.strike, self.damage, self.by_itself, self.least_ranks, self.two_nodes = name, strike, damage, by_itself, least_ranks, two_nodes
+        self.variables, self.closed = variables, closed
 
 def to(number, find):
     def strike(run, generator):
@@ -68,6 +71,32 @@ def flipped(path, generator):
             file.seek(place)
             file.write(bytes([byte ^ 1 << generator.randrange(8)]))
 
+def began(run, _):
+    """The run has its fault from its beginning."""
+    return True
+
+def file_call(number, calls=1, seconds=0, only=""):
+    """Some call of rank 0's agent on the output's files, most often an early one."""
+    def variables(generator, _):
+        return {"FAULT_RANK": 0, "FAULT_PROGRAM": "agent", "FAULT_PART": "out.h5", "FAULT_AT": 1 if only else int(10 ** generator.uniform(0, 3.5)), "FAULT_CALLS": calls,
+                "FAULT_ERRNO": number, "FAULT_SECONDS": seconds, "FAULT_ONLY": only}
+    return variables
+
+def blind(generator, case):
+    """From some file on rank 1's worker sees none."""
+    return {"FAULT_RANK": 1, "FAULT_PROGRAM": "worker", "FAULT_PART": case.input_folder, "FAULT_AT": generator.randint(1, 200), "FAULT_CALLS": 0, "FAULT_ERRNO": errno.ENOENT,
+            "FAULT_ONLY": "opens"}
+
+def second_writer(run, generator):
+    """Another run wants the same output; it must be refused (2) while this one lives."""
+    option = generator.choice(["--overwrite", "--resume", None])
+    words = [*run.command, option] if option else run.command
+    done = subprocess.run([str(word) for word in words], env=ENVIRONMENT, capture_output=True, text=True, timeout=60)
+    lives = run.mpirun.poll() is None
+    if lives and done.returncode != 2 and option != "--resume":
+        run.note(f"A SECOND RUN WITH {option} ENDED WITH {done.returncode}: {done.stderr.strip()[-300:]}")
+    return True
+
 FAULTS = [
     Fault("kill everything", kill_all),
     Fault("kill rank 0", to(signal.SIGKILL, rank0)),
@@ -84,5 +113,13 @@ FAULTS = [
     Fault("disk full", disk_full),
     Fault("kill everything, torn journal", kill_all, torn),
     Fault("kill everything, flipped bit", kill_all, flipped),
+    Fault("EIO at a file call", began, variables=file_call(errno.EIO)),
+    Fault("EIO from a file call on", began, variables=file_call(errno.EIO, calls=0)),
+    Fault("ENOSPC at a file call", began, variables=file_call(errno.ENOSPC, calls=3)),
+    Fault("a file call takes 15 s", began, variables=file_call(0, seconds=15)),
+    Fault("locks are refused", began, variables=file_call(errno.EBADF, calls=0, only="locks")),
+    Fault("a rank sees no input", began, least_ranks=2, variables=blind),
+    Fault("closed standard streams", began, closed=True),
+    Fault("a second run", second_writer),
 ]
 

@@ -2,8 +2,8 @@
 
 import struct
 
-HEADER = struct.Struct("<QQQQQIIiIII")  # magic, payload bytes, journal, at, durable, payload CRC, kind, rank, rows CRC, reserved, header CRC
-MAGIC = 0x32656D6172667067
+HEADER = struct.Struct("<QQQQQIIiIII")  # magic, payload bytes, journal, at, durable, payload CRC, kind, rank, reserved twice, header CRC
+MAGIC = 0x33656D6172667067
 HEAD, COLUMNS, BATCH, RESUMED, MODEL, UNDO, CHANGING, SETTLED = range(1, 9)
 
 _table = []

@@ -35,16 +35,17 @@ def send(pids, number):
 
 
 class Run:
-    """`mpirun -np RANKS COMMAND…`; what it says goes to `log`."""
+    """`mpirun -np RANKS COMMAND…`; what it says goes to `log`. `more`: variables of its own; `closed`: the ranks begin without standard streams."""
 
-    def __init__(self, ranks, command, log, options=()):
+    def __init__(self, ranks, command, log, options=(), more=None, closed=False):
         self.mark = os.fsencode(str(command[command.index("--output") + 1]))
         self.log = pathlib.Path(log)
         self.began = time.monotonic()
         with open(log, "ab") as text:
             # A killed mpirun leaves its folder behind, on which a later one with the same process id would fail.
-            environment = {**ENVIRONMENT, "TMPDIR": str(self.log.parent)}
-            self.mpirun = subprocess.Popen([shutil.which("mpirun"), "-np", str(ranks), *options, *map(str, command)], env=environment, stdout=text, stderr=text,
+            environment = {**ENVIRONMENT, "TMPDIR": str(self.log.parent), **(more or {})}
+            wrapper = ["sh", "-c", 'exec "$@" <&- >&- 2>&-', "sh"] if closed else []
+            self.mpirun = subprocess.Popen([shutil.which("mpirun"), "-np", str(ranks), *options, *wrapper, *map(str, command)], env=environment, stdout=text, stderr=text,
                                            stdin=subprocess.DEVNULL)
 
     def agents(self, processes=None):

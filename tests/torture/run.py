@@ -60,6 +60,7 @@ class Case:
     def __init__(self, name, arguments, folder):
         self.name, self.folder = name, folder
         self.arguments = [PROGRAM, *arguments]
+        self.input_folder = str(folder / name)
         whole = folder / f"{name}.whole.h5"
         run = Run(2, self.command(whole), folder / "undisturbed.log")
         self.journal_bytes, self.opened_s = 0, 0.0  # how long its journal was, and when it had something to say
@@ -85,7 +86,7 @@ class Trial:
         self.output = folder / "out.h5"
         self.log = folder / "trial.log"
         self.ranks = max(generator.choice([1, 2, 2, 4]), fault.least_ranks)
-        self.notes, self.hung = [], False
+        self.notes, self.hung, self.accused = [], False, 0
 
     def beside(self, ending):
         return pathlib.Path(str(self.output) + ending)
@@ -97,6 +98,11 @@ class Trial:
 
     def note(self, text):
         self.notes.append(text)
+
+    def accuse(self, text):
+        """What must not be."""
+        self.notes.append(text)
+        self.accused += 1
 
     def end(self, run, limit_s):
         """Waits for the end; whoever is left is killed. Did all end by themselves?"""
@@ -113,7 +119,13 @@ class Trial:
     def disturb(self):
         """The run and its fault: while it starts, or at some length of its journal, up to the very end."""
         options = on_two_nodes(self.shell, self.ranks) if self.fault.two_nodes else self.generator.choice([[], fault_tolerance()])
-        run = Run(self.ranks, self.case.command(self.output), self.log, options)
+        more = {}
+        if self.fault.variables:
+            more = {name: str(value) for name, value in self.fault.variables(self.generator, self.case).items()}
+            self.note(f"call {more['FAULT_AT']}")
+            more["LD_PRELOAD"] = str(self.case.folder / "file_faults.so")
+        run = Run(self.ranks, self.case.command(self.output), self.log, options, more, self.fault.closed)
+        run.command, run.note = self.case.command(self.output), self.accuse
         if self.generator.random() < 0.1:
             time.sleep(self.generator.uniform(0, self.case.opened_s))
         else:
@@ -163,7 +175,11 @@ class Trial:
         self.resume()
         counts = in_a_child(lambda: compare(self.output, self.case.reference)) if self.output.exists() else None
         lost, doubled, different = counts or (len(self.case.reference.paths), 0, 0)
-        return lost, doubled, wrong + different
+        if self.output.exists() and not self.hung:
+            verified = subprocess.run([PROGRAM, "verify", self.output], env=ENVIRONMENT, capture_output=True, text=True, timeout=60)
+            if verified.returncode != 0:
+                self.accuse(f"verify: {verified.stdout} {verified.stderr}")
+        return lost, doubled, wrong + different + self.accused
 
 
 def show_frauds(case, generator, folder):
@@ -214,6 +230,7 @@ def main():
     shell = write_shell(folder)
     if shell is None:
         print("this system lets nobody give a process another host name: no emulated nodes")
+    subprocess.run(["cc", "-shared", "-fPIC", "-O1", "-o", folder / "file_faults.so", pathlib.Path(__file__).parent / "file_faults.c", "-ldl"], check=True)
     chosen = [fault for fault in faults.FAULTS if options.only in fault.name and (shell or not fault.two_nodes)]
     began = time.monotonic()
     cases = [Case("pictures", material.pictures(folder / "pictures", 30000), folder), Case("recordings", material.recordings(folder / "recordings", 6000), folder)]

@@ -54,7 +54,10 @@ std::uint32_t cell(const std::string& name, const std::string& bytes) {
 
 TEST(RowCrc, IsTheSumOverColumnsOfNameAndBytes) {
   const Sample sample;
-  const std::uint32_t first = cell("pair", bytes_of({1, 2})) + cell("list", bytes_of({7})) + cell("text", "a\xef\xbf\xbd" "b");
+  const std::uint32_t first = cell("pair", bytes_of({1, 2})) + cell("list", bytes_of({7})) +
+                              cell("text",
+                                   "a\xef\xbf\xbd"
+                                   "b");
   const std::uint32_t last = cell("pair", bytes_of({5, 6})) + cell("list", bytes_of({8, 9})) + cell("text", "");
   EXPECT_EQ(crcs_of(sample.view()), (std::vector<std::uint32_t>{first, 0, last}));
 }
@@ -64,14 +67,16 @@ TEST(RowCrc, DoesNotDependOnTheOrderOfColumnsOrOnTheRowsBeside) {
   BatchResult turned = sample.view();
   std::swap(turned.columns[0], turned.columns[2]);
   EXPECT_EQ(crcs_of(turned), crcs_of(sample.view()));
-  const BatchResult last = part_of([&] {
-    BatchResult whole = sample.view();
-    static const std::vector<std::uint8_t> flags(3);
-    static const std::vector<float> seconds(3);
-    whole.flags = flags;
-    whole.seconds = seconds;
-    return whole;
-  }(), 2, 3);
+  const BatchResult last = part_of(
+      [&] {
+        BatchResult whole = sample.view();
+        static const std::vector<std::uint8_t> flags(3);
+        static const std::vector<float> seconds(3);
+        whole.flags = flags;
+        whole.seconds = seconds;
+        return whole;
+      }(),
+      2, 3);
   EXPECT_EQ(crcs_of(last).at(0), crcs_of(sample.view()).at(2));
 }
 

@@ -345,5 +345,13 @@ TEST_F(Resume, ARecoverThatFailsLeavesNothingOfItsOwn) {
   EXPECT_EQ(recovered_items(path), 5 * batch_size);
 }
 
+TEST_F(Resume, BatchesOfNothingAreRefused) {
+  header.identity->batch_size = 0;
+  leave(5);
+  EXPECT_THAT(refusal(), HasSubstr("batches of 0 items"));
+  std::ostringstream out;
+  EXPECT_THROW(recover(path, out), Error);
+}
+
 } // namespace
 } // namespace mgpu::write::test

@@ -40,7 +40,8 @@ struct Retry : Resume {
     std::uint64_t count = 0;
     for (std::uint64_t batch = 0; batch < of; ++batch) {
       bool again = share_was_away(batch * batch_size);
-      for (std::uint64_t item = batch * batch_size; item < std::min(items, (batch + 1) * batch_size); ++item) again |= fails(item);
+      for (std::uint64_t item = batch * batch_size; item < std::min(items, (batch + 1) * batch_size); ++item)
+        again |= fails(item);
       count += again ? 1 : 0;
     }
     return count;

@@ -30,7 +30,9 @@ struct Verify : testing::Test {
     h5::write_rows(h5::open_dataset(file, dataset), type, row, 1, &value);
     file.close();
   }
-  void put_text(const std::string& dataset, std::uint64_t row, const char* text) const { put(dataset, row, text, h5::utf8_string()); }
+  void put_text(const std::string& dataset, std::uint64_t row, const char* text) const {
+    put(dataset, row, text, h5::utf8_string());
+  }
   /// One bit of a row's first byte.
   void flip(const std::string& dataset, std::uint64_t row, std::uint64_t row_bytes) const {
     std::uint64_t at = 0;
