@@ -150,7 +150,7 @@ class Bench {
       reading = seconds_of([&] { items = manifest::Manifest::read(list); });
       std::unique_ptr<write::ResultFile> file;
       begin.push_back(seconds_of([&] { file = write::ResultFile::create(path("out.h5"), items, {}); }));
-      end.push_back(seconds_of([&] { file->finish({}); }));
+      end.push_back(seconds_of([&] { file->finish({.complete = false}); }));
       remove("out.h5");
     }
     rusage usage{};
@@ -165,7 +165,7 @@ class Bench {
     const auto items = list_of(1'000'000);
     const auto file = write::ResultFile::create(path("out.h5"), items, {});
     file->set_columns({{"score", DType::float32, Layout::fixed, {}}});
-    file->finish({});
+    file->finish({.complete = false});
     remove("out.h5");
     rusage usage{};
     ::getrusage(RUSAGE_SELF, &usage);
