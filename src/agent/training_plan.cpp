@@ -8,6 +8,7 @@
 
 #include "agent/report.hpp"
 #include "support/say.hpp"
+#include "support/stage_plan.hpp"
 #include "support/text.hpp"
 
 namespace mgpu::agent {
@@ -70,6 +71,58 @@ std::uint64_t count_epochs(const Config& config) {
   return epochs;
 }
 
+/// As the worker reads it (train/settings.cpp), with the same arithmetic.
+StageRequest request_of(const json& stage, const RunSetup& setup, const TrainingPlan& plan, const Config& config, int ranks) {
+  return {.items = setup.manifest.size(),
+          .subset = stage.value("subset", 1.0),
+          .batch_size = stage.value("batch_size", plan.batch_size),
+          .global_batch = config.get<std::int64_t>("global-batch"),
+          .accumulate = config.get<std::int64_t>("accumulate"),
+          .ranks = ranks,
+          .epochs = stage.at("epochs").get<std::uint64_t>(),
+          .first_step = 0,
+          .max_steps = config.get<std::uint64_t>("max-steps")};
+}
+
+/// What --lr-scaling multiplies with.
+double lr_factor(const Config& config, std::int64_t global_batch, std::int64_t batch_size) {
+  const auto reference = config.get<std::int64_t>("lr-reference-batch");
+  const double ratio = static_cast<double>(global_batch) / static_cast<double>(reference > 0 ? reference : batch_size);
+  const auto scaling = config.get<std::string>("lr-scaling");
+  return scaling == "linear" ? ratio : scaling == "sqrt" ? std::sqrt(ratio) : 1.0;
+}
+
+void print_stages(const RunSetup& setup, const TrainingPlan& plan, const Config& config, int ranks) {
+  std::vector<std::string> lines;
+  std::uint64_t steps = 0;
+  for (const json& stage : config.json().at("stages")) {
+    StageRequest request = request_of(stage, setup, plan, config, ranks);
+    request.first_step = steps;
+    const StageNumbers numbers = stage_numbers(request);
+    steps += numbers.steps;
+    const double lr = stage.at("lr").get<double>() * lr_factor(config, numbers.global_batch, request.batch_size);
+    lines.push_back(fmt::format(
+        "  stage {}: {} epochs of {} steps of {} samples{}, learning rate {:.6g}{}\n",
+        printable(stage.value("name", "without a name")), request.epochs, numbers.steps_an_epoch, numbers.global_batch,
+        numbers.items < request.items ? fmt::format(" ({} of the items)", numbers.items) : "", lr,
+        numbers.steps < numbers.steps_an_epoch * request.epochs ? fmt::format("; {} steps of it (--max-steps)", numbers.steps)
+                                                                : ""));
+  }
+  say("  {} epochs in {} stages, {} steps in all; {}, {}\n", plan.epochs, lines.size(), steps,
+      config.get<std::string>("optimizer"), config.get<std::string>("lr-schedule"));
+  for (const std::string& line : lines) say("{}", line);
+}
+
+void print_epochs(const TrainingPlan& plan, const Config& config) {
+  const auto lr = config.get<double>("lr");
+  const auto most = config.get<std::uint64_t>("max-steps");
+  say("  {} epochs of {} steps{}; {}, learning rate {:.6g}{}, {}\n", plan.epochs, plan.steps_an_epoch,
+      most > 0 && most < plan.epochs * plan.steps_an_epoch ? fmt::format(", {} steps of it (--max-steps)", most) : "",
+      config.get<std::string>("optimizer"), lr * plan.lr_factor,
+      plan.lr_factor == 1 ? "" : fmt::format(" ({:.6g} × {:.6g}, {})", lr, plan.lr_factor, config.get<std::string>("lr-scaling")),
+      config.get<std::string>("lr-schedule"));
+}
+
 } // namespace
 
 TrainingPlan plan_training(const RunSetup& setup, int ranks, bool gpu, Config& config) {
@@ -114,9 +167,7 @@ TrainingPlan with_batch(const TrainingPlan& before, const RunSetup& setup, int r
   plan.epochs = count_epochs(config);
   const auto reference = config.get<std::int64_t>("lr-reference-batch");
   plan.lr_reference = reference > 0 ? reference : plan.batch_size;
-  const double ratio = static_cast<double>(plan.global_batch) / static_cast<double>(plan.lr_reference);
-  const auto scaling = config.get<std::string>("lr-scaling");
-  plan.lr_factor = scaling == "linear" ? ratio : scaling == "sqrt" ? std::sqrt(ratio) : 1.0;
+  plan.lr_factor = lr_factor(config, plan.global_batch, plan.batch_size);
   return plan;
 }
 
@@ -129,14 +180,10 @@ void print_training_plan(const RunSetup& setup, const TrainingPlan& plan, const 
   say("  global batch {}: {} rank(s) × {} × {}{}\n", plan.global_batch, roster.size(), plan.batch_size,
       std::max<std::int64_t>(1, (plan.global_batch + plan.batch_size * roster.size() - 1) / (plan.batch_size * roster.size())),
       plan.batch_found ? " (or what fits the GPUs)" : "");
-  const auto lr = config.get<double>("lr");
-  say("  {} epochs of {} steps; {}, learning rate {:.6g}{}, {}\n", plan.epochs, plan.steps_an_epoch,
-      config.get<std::string>("optimizer"), lr * plan.lr_factor,
-      plan.lr_factor == 1 ? "" : fmt::format(" ({:.6g} × {:.6g}, {})", lr, plan.lr_factor, config.get<std::string>("lr-scaling")),
-      config.get<std::string>("lr-schedule"));
-  for (const json& stage : config.json().at("stages"))
-    say("  stage {}: {} epochs, learning rate {:.6g}\n", stage.value("name", "without a name"), stage.at("epochs").dump(),
-        stage.at("lr").get<double>() * plan.lr_factor);
+  if (config.json().at("stages").empty())
+    print_epochs(plan, config);
+  else
+    print_stages(setup, plan, config, roster.size());
   const auto keep = config.get<std::int64_t>("keep");
   say("  checkpoints: every {} in {}{}\n", config.get<std::string>("checkpoint-every"), show_path(training.checkpoints),
       keep > 0 ? fmt::format(", {} kept", keep) : "");

@@ -5,6 +5,7 @@
 
 #include "mgpu/error.hpp"
 #include "support/random.hpp"
+#include "support/stage_plan.hpp"
 
 namespace mgpu::train {
 
@@ -12,12 +13,6 @@ namespace {
 
 // What a seed is used for; each use has its own numbers.
 enum Use : std::uint64_t { use_subset = 1, use_order = 2, use_visit = 3 };
-
-std::uint64_t samples_of(std::uint64_t items, double fraction) {
-  if (!(fraction > 0 && fraction <= 1)) throw usage_error("the subset of an epoch must be above 0 and at most 1");
-  const auto wanted = static_cast<std::uint64_t>(std::llround(static_cast<double>(items) * fraction));
-  return items == 0 ? 0 : std::clamp<std::uint64_t>(wanted, 1, items);
-}
 
 } // namespace
 
@@ -44,7 +39,7 @@ Range share(std::uint64_t samples, std::uint64_t rank, std::uint64_t world) {
 Sampler::Sampler(std::uint64_t items, std::uint64_t seed, bool shuffle, double fraction)
     : seed_(seed),
       shuffle_(shuffle),
-      size_(samples_of(items, fraction)),
+      size_(subset_size(items, fraction)),
       subset_(items, seed_of(seed, use_subset)),
       whole_(size_ == items) {
   if (shuffle || whole_) return;

@@ -7,6 +7,7 @@
 #include <cmath>
 #include <numbers>
 
+#include "support/stage_plan.hpp"
 #include "support/text.hpp"
 #include "train/sampler.hpp"
 
@@ -143,14 +144,21 @@ std::vector<bool> frozen(const Stage& stage, const std::vector<std::string>& nam
 Plan::Plan(const Settings& settings, std::uint64_t items, std::int64_t batch_size, int world_size) : settings_(settings) {
   for (const Stage& stage : settings.stages) {
     StagePlan plan;
-    plan.items = Sampler(items, settings.seed, settings.shuffle, stage.subset).size();
     plan.batch_size = stage.batch_size > 0 ? stage.batch_size : batch_size;
-    plan.global_batch = settings.global_batch > 0 ? settings.global_batch : plan.batch_size * settings.accumulate * world_size;
-    const auto global = static_cast<std::uint64_t>(plan.global_batch);
-    plan.steps_an_epoch = (plan.items + global - 1) / global;
+    const StageNumbers numbers = stage_numbers({.items = items,
+                                                .subset = stage.subset,
+                                                .batch_size = plan.batch_size,
+                                                .global_batch = settings.global_batch,
+                                                .accumulate = settings.accumulate,
+                                                .ranks = world_size,
+                                                .epochs = stage.epochs,
+                                                .first_step = steps,
+                                                .max_steps = settings.max_steps});
+    plan.items = numbers.items;
+    plan.global_batch = numbers.global_batch;
+    plan.steps_an_epoch = numbers.steps_an_epoch;
     plan.first_step = steps;
-    plan.steps = plan.steps_an_epoch * stage.epochs;
-    if (settings.max_steps > 0) plan.steps = std::min(plan.steps, settings.max_steps - std::min(settings.max_steps, steps));
+    plan.steps = numbers.steps;
     steps += plan.steps;
     const auto reference = static_cast<double>(settings.lr_reference_batch > 0 ? settings.lr_reference_batch : plan.batch_size);
     const double ratio = static_cast<double>(plan.global_batch) / reference;

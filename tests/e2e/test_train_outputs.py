@@ -1,6 +1,7 @@
 """What a training leaves: a network that infer runs at once, validation measures, experiments, stages."""
 
 import json
+import re
 import shutil
 
 import h5py
@@ -191,3 +192,28 @@ def test_augmented_epochs_are_the_same_for_any_number_of_ranks(data, tmp_path):
     plain = tmp_path / "plain.h5"
     train("--model", data["plain"], "--input", data["table"], "--global-batch", 32, "--lr", "0.005", "--max-steps", 60, "--seed", 2, "--output", plain)
     assert (history(plain) != curves[1]).any()
+
+
+@pytest.mark.parametrize("ranks, more", [(1, ()), (2, ("--max-steps", 50)), (2, ("--global-batch", 24))])
+def test_the_plan_says_what_is_done(ranks, more, data, tmp_path):
+    """Stages with subsets and batches of their own, cut by --max-steps."""
+    (tmp_path / "stages.toml").write_text('[[stage]]\nname = "part"\nepochs = 3\nlr = 0.01\nsubset = 0.3\n\n[[stage]]\nname = "small"\nepochs = 2\nlr = 0.02\nbatch_size = 4\nsubset = 0.1\n\n'
+                                          '[[stage]]\nname = "all"\nepochs = 1\nlr = 0.001\n')
+    if "--global-batch" in more:
+        (tmp_path / "stages.toml").write_text((tmp_path / "stages.toml").read_text().replace("batch_size = 4\n", ""))
+    done = train("--model", data["plain"], "--input", data["table"], "--batch-size", 16, "--stages", tmp_path / "stages.toml", "--output", tmp_path / "out.h5", "--lr-scaling", "linear",
+                 "--lr-reference-batch", 16, *more, ranks=ranks)
+    said = re.findall(r"stage (\w+): (\d+) epochs of (\d+) steps of (\d+) samples.*?, learning rate ([\d.e-]+)(?:; (\d+) steps of it)?", done.out + done.err)
+    steps = [int(cut) if cut else int(epochs) * int(each) for _, epochs, each, _, _, cut in said]
+    total = int(re.search(r"(\d+) steps in all", done.out + done.err)[1])
+    samples, rates = history(tmp_path / "out.h5", "samples"), history(tmp_path / "out.h5", "lr")
+    assert total == sum(steps) == len(samples), done.out
+    at = 0
+    for (_, _, each, batch, rate, _), count in zip(said, steps, strict=True):
+        if count == 0:
+            continue
+        assert samples[at] == int(batch)
+        np.testing.assert_allclose(rates[at], float(rate), rtol=1e-5)
+        if int(each) < count:
+            assert samples[at + int(each)] == int(batch) and samples[at + int(each) - 1] <= int(batch)
+        at += count
