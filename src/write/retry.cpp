@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <csignal>
 
 #include "manifest/text.hpp"
 #include "write/read_file.hpp"
@@ -94,6 +95,7 @@ void RunningFile::forget_failed() {
 
 std::unique_ptr<ResultFile> ResultFile::retry(const std::string& path, const manifest::Manifest& manifest, const Header& header,
                                               bool verify, const OnReading& on_reading, Lock lock) {
+  std::signal(SIGXFSZ, SIG_IGN); // a file size limit shall be an error of the write that meets it
   const Places places(path);
   const bool from_complete =
       is_there(places.output) && ReadFile(places.output).complete() && (!is_there(places.partial) || nothing_begun(places));

@@ -13,7 +13,7 @@ class RowBlock {
  public:
   /// Throws Error where something cannot be read, and for a file without /items/crc32c.
   RowBlock(const ReadFile& file, const std::vector<ColumnSpec>& columns, std::uint64_t first, std::uint64_t count);
-  RowBlock(RowBlock&&) = default;
+  RowBlock(const RowBlock&) = delete;
 
   const wire::BatchResult& result() const { return result_; }
   std::int32_t rank(std::size_t row) const { return ranks_[row]; }

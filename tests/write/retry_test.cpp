@@ -1,5 +1,5 @@
 // --retry-failed: what is kept, what is done again, and what is refused.
-#include <fstream>
+#include <csignal>
 
 #include "write/h5.hpp"
 #include "write/resume_rig.hpp"
@@ -154,6 +154,13 @@ TEST_F(Retry, WhereEveryRowFailed) {
   const auto file = retry();
   EXPECT_EQ(file->earlier().done, 0U);
   finish(*file);
+}
+
+TEST_F(Retry, AFileSizeLimitDoesNotEndTheProcess) {
+  write_ill(true);
+  std::signal(SIGXFSZ, SIG_DFL);
+  const auto file = retry();
+  EXPECT_EQ(std::signal(SIGXFSZ, SIG_IGN), SIG_IGN);
 }
 
 TEST_F(Retry, OfNothing) {
