@@ -62,19 +62,21 @@ bool Trainer::do_step() {
   check_unused();
 
   std::vector<double> facts(first_flag + static_cast<std::size_t>(context_.world_size), 0.0);
+  double& flag = facts[first_flag + static_cast<std::size_t>(context_.rank)]; // 0, or 1 + the first item of a bad batch
   for (std::size_t at = 0; at < sums.losses.size(); ++at) {
     const double loss = sums.losses[at].first.item<double>();
-    if (!std::isfinite(loss)) sums.not_finite += item_list(sums.items[at]);
+    if (!std::isfinite(loss)) {
+      if (flag == 0) flag = 1 + static_cast<double>(sums.items[at].front());
+      sums.not_finite += item_list(sums.items[at]);
+    }
     sums.loss_sum += loss * static_cast<double>(sums.losses[at].second);
   }
-  const bool bad = !sums.not_finite.empty();
   facts[loss_sum] = sums.loss_sum;
   facts[rows_done] = static_cast<double>(sums.rows);
   facts[rows_skipped] = static_cast<double>(sums.skipped);
-  facts[losses_not_finite] = bad ? 1 : 0;
+  facts[losses_not_finite] = flag > 0 ? 1 : 0;
   facts[out_of_memory] = static_cast<double>(sums.out_of_memory);
   facts[stop_asked] = stop_ ? 1 : 0;
-  facts[first_flag + static_cast<std::size_t>(context_.rank)] = bad ? 1 : 0;
 
   collective::StepRequest request;
   request.facts = facts;
@@ -134,15 +136,16 @@ void Trainer::watch_finite(std::span<const double> facts, const StepSums& sums) 
   if (!sums.not_finite.empty())
     reports_.log(2, fmt::format("the loss of step {} is not finite; items{}; the step changed nothing", step_, sums.not_finite));
   if (++not_finite_ < settings_.max_nonfinite) return;
-  std::string ranks;
+  std::string where; // the same text on every rank: whichever is first ends the run
   for (int rank = 0; rank < context_.world_size; ++rank)
-    if (facts[first_flag + static_cast<std::size_t>(rank)] > 0) ranks += fmt::format(" {}", rank);
+    if (const double flag = facts[first_flag + static_cast<std::size_t>(rank)]; flag > 0)
+      where += fmt::format("{}rank {} (the batch of item {})", where.empty() ? "" : ", ", rank,
+                           static_cast<std::uint64_t>(flag - 1));
   exchange_->barrier("last step before the end");
   flush_steps();
-  throw Error(fmt::format(
-      "the loss was not finite in {} steps in a row; at step {} on rank(s){}{}; a smaller --lr, --clip-norm or other data may "
-      "help",
-      not_finite_, step_, ranks, sums.not_finite.empty() ? "" : ", items" + sums.not_finite));
+  throw Error(fmt::format("the loss was not finite in {} steps in a row; at step {} on {}; a smaller --lr, --clip-norm or "
+                          "other data may help",
+                          not_finite_, step_, where));
 }
 
 void Trainer::report_step(const StepSums& sums, std::span<const double> facts, const collective::StepResult& result,

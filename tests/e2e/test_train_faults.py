@@ -160,7 +160,7 @@ def test_numbers_that_are_not_finite_end_the_run(data, tmp_path):
     assert list(np.isnan(history(tmp_path / "once.h5"))) == [step == 5 for step in range(1, 31)]
     assert list(history(tmp_path / "once.h5", "updated")) == [step != 5 for step in range(1, 31)]
     done = train(*options, tmp_path / "out.h5", "--fault", "nan:rank=1,step=5; nan:rank=1,step=6; nan:rank=1,step=7", ranks=2, code=1)
-    assert any("step 7" in line and "rank(s) 1" in line for line in done.lines_of_ours()), done.err
+    assert any("step 7 on rank 1 (the batch of item 208)" in line for line in done.lines_of_ours()), done.err
     assert "items 208 209 210" in done.err, done.err
 
 
