@@ -83,8 +83,8 @@ unsigned start_limit(const std::vector<std::string>& arguments) {
 /// A rank that takes part: its worker is started before MPI, so that LibTorch is read while MPI wires up.
 struct Rank {
   Rank(const comm::LauncherFacts& facts, const std::vector<std::string>& arguments)
-      : keeper([program = agent::WorkerProcess::find_program()] {
-          return std::make_unique<agent::WorkerProcess>(program, ring_bytes);
+      : keeper([starter = std::make_shared<agent::WorkerStarter>(agent::WorkerProcess::find_program())] {
+          return std::make_unique<agent::WorkerProcess>(*starter, ring_bytes);
         }),
         environment(facts, start_limit(arguments)),
         worker(keeper, environment.reducer(), environment.messenger().rank()) {}

@@ -16,8 +16,8 @@ using wire::Type;
 namespace {
 
 constexpr double look_every_s = 0.05;
-/// A spare worker costs a second of a core and some memory; a run that is over soon does without.
-constexpr double spare_after_s = 5;
+/// A spare worker costs memory, and its look at the GPUs time; a run that is over soon does without.
+constexpr double spare_after_s = 1;
 /// A process that SIGKILL does not end hangs in its driver: it, and its GPU, are given up.
 constexpr double unkillable_after_s = 10;
 constexpr double left_out_s = 24 * 3600;

@@ -3,7 +3,6 @@
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <signal.h>
-#include <spawn.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -20,119 +19,14 @@
 #include "support/clock.hpp"
 #include "wire/batch_result.hpp"
 
-extern char** environ;
-
 namespace mgpu::agent {
 
 namespace {
-
-/// Numbers under which the child finds its descriptors.
-constexpr int child_socket = 3;
-constexpr int child_ring = 4;
-constexpr int child_flight = 5;
 
 constexpr std::size_t last_words_bytes = 1000;
 constexpr double read_errors_every_s = 0.02;
 /// A process that SIGKILL has not ended by then hangs in its driver.
 constexpr int reap_limit_ms = 5000;
-
-/// A process group of its own: what mpirun or a terminal sends to the rank's group is for the agent, which decides what the
-/// worker finishes first.
-class SpawnAttributes {
- public:
-  SpawnAttributes() {
-    posix_spawnattr_init(&attributes_);
-    posix_spawnattr_setflags(&attributes_, POSIX_SPAWN_SETPGROUP);
-    posix_spawnattr_setpgroup(&attributes_, 0);
-  }
-  ~SpawnAttributes() { posix_spawnattr_destroy(&attributes_); }
-  SpawnAttributes(const SpawnAttributes&) = delete;
-  SpawnAttributes& operator=(const SpawnAttributes&) = delete;
-  const posix_spawnattr_t* get() const { return &attributes_; }
-
- private:
-  posix_spawnattr_t attributes_{};
-};
-
-class SpawnActions {
- public:
-  SpawnActions() { posix_spawn_file_actions_init(&actions_); }
-  ~SpawnActions() { posix_spawn_file_actions_destroy(&actions_); }
-  SpawnActions(const SpawnActions&) = delete;
-  SpawnActions& operator=(const SpawnActions&) = delete;
-  posix_spawn_file_actions_t* get() { return &actions_; }
-
- private:
-  posix_spawn_file_actions_t actions_{};
-};
-
-/// This process's environment with another TMPDIR.
-class ChildEnvironment {
- public:
-  explicit ChildEnvironment(const std::string& temporary_folder) : temporary_("TMPDIR=" + temporary_folder) {
-    for (char** each = environ; *each != nullptr; ++each)
-      if (!std::string_view(*each).starts_with("TMPDIR=")) entries_.push_back(*each);
-    entries_.push_back(temporary_.data());
-    entries_.push_back(nullptr);
-  }
-  char* const* get() const { return entries_.data(); }
-
- private:
-  std::string temporary_;
-  std::vector<char*> entries_;
-};
-
-struct ChildDescriptors {
-  int socket, ring, flight, errors;
-};
-
-pid_t spawn(const std::string& program, const ChildDescriptors& descriptors, const std::string& temporary_folder) {
-  SpawnActions actions;
-  posix_spawn_file_actions_adddup2(actions.get(), descriptors.socket, child_socket);
-  posix_spawn_file_actions_adddup2(actions.get(), descriptors.ring, child_ring);
-  posix_spawn_file_actions_adddup2(actions.get(), descriptors.flight, child_flight);
-  posix_spawn_file_actions_adddup2(actions.get(), descriptors.errors, STDERR_FILENO);
-  // Whatever else this process has open (MPI's sockets among them) is none of the child's business.
-  posix_spawn_file_actions_addclosefrom_np(actions.get(), child_flight + 1);
-  const std::vector<std::string> arguments{program,
-                                           "--socket",
-                                           std::to_string(child_socket),
-                                           "--ring",
-                                           std::to_string(child_ring),
-                                           "--flight",
-                                           std::to_string(child_flight)};
-  std::vector<char*> pointers;
-  for (const std::string& argument : arguments) pointers.push_back(const_cast<char*>(argument.c_str()));
-  pointers.push_back(nullptr);
-  pid_t pid = -1;
-  const SpawnAttributes attributes;
-  const ChildEnvironment environment(temporary_folder);
-  const int code = posix_spawn(&pid, program.c_str(), actions.get(), attributes.get(), pointers.data(), environment.get());
-  if (code != 0) throw Error(fmt::format("cannot start the worker {}: {}", program, std::strerror(code)));
-  return pid;
-}
-
-/// A descriptor that is closed in the end.
-class OwnedFd {
- public:
-  explicit OwnedFd(int fd) : fd_(fd) {}
-  /// A copy of `fd` above the child's numbers, so that dup2 in the child does not overwrite one with the other.
-  static OwnedFd copy_above(int fd) {
-    const int copy = fcntl(fd, F_DUPFD_CLOEXEC, child_flight + 1);
-    if (copy < 0) throw Error(fmt::format("fcntl: {}", std::strerror(errno)));
-    return OwnedFd(copy);
-  }
-  ~OwnedFd() {
-    if (fd_ >= 0) close(fd_);
-  }
-  OwnedFd(OwnedFd&& other) noexcept : fd_(std::exchange(other.fd_, -1)) {}
-  OwnedFd& operator=(OwnedFd&&) = delete;
-  int get() const { return fd_; }
-  int let_go() { return std::exchange(fd_, -1); }
-
- private:
-  int fd_;
-};
 
 } // namespace
 
@@ -145,19 +39,17 @@ struct WorkerProcess::Shared {
   wire::SharedMemory ring, flight;
 };
 
-WorkerProcess::WorkerProcess(const std::string& program, std::size_t ring_bytes)
-    : WorkerProcess(program, ring_bytes, wire::Channel::make_pair()) {}
+WorkerProcess::WorkerProcess(WorkerStarter& starter, std::size_t ring_bytes)
+    : WorkerProcess(starter, ring_bytes, wire::Channel::make_pair()) {}
 
-WorkerProcess::WorkerProcess(const std::string& program, std::size_t ring_bytes, std::pair<int, int> ends)
+WorkerProcess::WorkerProcess(WorkerStarter& starter, std::size_t ring_bytes, std::pair<int, int> ends)
     : shared_(std::make_shared<Shared>(ends.first, ring_bytes)), temporary_("mgpu_worker") {
   const OwnedFd given(ends.second);
   int pipe_ends[2];
   if (pipe2(pipe_ends, O_CLOEXEC) != 0) throw Error(fmt::format("pipe2: {}", std::strerror(errno)));
   OwnedFd reading(pipe_ends[0]);
   const OwnedFd writing(pipe_ends[1]);
-  const OwnedFd far_end = OwnedFd::copy_above(given.get()), ring = OwnedFd::copy_above(shared_->ring.fd()),
-                flight = OwnedFd::copy_above(shared_->flight.fd()), errors = OwnedFd::copy_above(writing.get());
-  pid_ = spawn(program, {far_end.get(), ring.get(), flight.get(), errors.get()}, temporary_.path());
+  pid_ = starter.start({given.get(), shared_->ring.fd(), shared_->flight.fd(), writing.get()}, temporary_.path());
   fcntl(reading.get(), F_SETFL, O_NONBLOCK);
   errors_ = reading.let_go();
 }

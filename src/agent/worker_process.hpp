@@ -5,6 +5,7 @@
 
 #include "agent/memory_events.hpp"
 #include "agent/worker_keeper.hpp"
+#include "agent/worker_starter.hpp"
 #include "support/temporary_folder.hpp"
 #include "wire/channel.hpp"
 #include "wire/ring.hpp"
@@ -17,8 +18,8 @@ namespace mgpu::agent {
 /// even when it was killed.
 class WorkerProcess final : public LocalWorker {
  public:
-  /// Starts `program`. `ring_bytes`: shared memory for results. Throws Error when it cannot be started.
-  WorkerProcess(const std::string& program, std::size_t ring_bytes);
+  /// Starts one. `ring_bytes`: shared memory for results. Throws Error when it cannot be started.
+  WorkerProcess(WorkerStarter& starter, std::size_t ring_bytes);
   /// As end().
   ~WorkerProcess() override;
 
@@ -40,7 +41,7 @@ class WorkerProcess final : public LocalWorker {
   static std::string find_program();
 
  private:
-  WorkerProcess(const std::string& program, std::size_t ring_bytes, std::pair<int, int> ends);
+  WorkerProcess(WorkerStarter& starter, std::size_t ring_bytes, std::pair<int, int> ends);
   void pass_on_errors();
 
   // Shared with the owners of result blocks, which may outlive this object by a little (the writer's queue).

@@ -22,12 +22,13 @@
 #include "support/say.hpp"
 #include "support/temporary_folder.hpp"
 #include "train/train_session.hpp"
+#include "wire/fork_server.hpp"
 
 namespace {
 
 using namespace mgpu;
 
-/// `--socket FD --ring FD --flight FD`: descriptors inherited from the agent.
+/// `--socket FD --ring FD --flight FD [--forks FD]`: descriptors inherited from the agent.
 std::map<std::string_view, int> parse_descriptors(int argc, char** argv) {
   std::map<std::string_view, int> descriptors;
   for (int i = 1; i + 1 < argc; i += 2) {
@@ -57,10 +58,9 @@ std::unique_ptr<WorkerSession> make_session(SessionParts parts) {
                                    [&entry](const std::string&) { return std::unique_ptr<Work>(entry.make()); });
 }
 
-int run_worker(int argc, char** argv) {
-  const auto descriptors = parse_descriptors(argc, argv);
+int run_worker(const std::map<std::string_view, int>& descriptors) {
   // A program that a job starts must not keep them open: by its socket the agent sees that the worker has ended.
-  for (const auto& [name, descriptor] : descriptors) fcntl(descriptor, F_SETFD, FD_CLOEXEC);
+  for (const char* each : {"--socket", "--ring", "--flight"}) fcntl(descriptors.at(each), F_SETFD, FD_CLOEXEC);
   wire::Channel channel(descriptors.at("--socket"));
   wire::SharedMemory ring = wire::SharedMemory::map(descriptors.at("--ring"));
   wire::SharedMemory flight = wire::SharedMemory::map(descriptors.at("--flight"));
@@ -91,13 +91,15 @@ extern "C" char* mkdtemp(char* pattern) noexcept {
 
 int main(int argc, char** argv) {
   mend_inherited_state();
-  prctl(PR_SET_PDEATHSIG, SIGKILL);
   // Launchers send these to every process of a job; the agent decides what is finished first, and ends its worker by SIGKILL.
   for (const int each : {SIGPIPE, SIGINT, SIGTERM, SIGHUP, SIGUSR1, SIGUSR2}) signal(each, SIG_IGN);
-  at::set_num_interop_threads(1);
   int code = static_cast<int>(ExitCode::failed);
   try {
-    code = run_worker(argc, argv);
+    const auto descriptors = parse_descriptors(argc, argv);
+    if (const auto forks = descriptors.find("--forks"); forks != descriptors.end()) wire::leave_fork_server(forks->second);
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    at::set_num_interop_threads(1);
+    code = run_worker(descriptors);
   } catch (const Error& error) {
     say(stderr, "mgpu_worker: {}\n", error.what());
     code = static_cast<int>(error.code());

@@ -12,6 +12,8 @@
 #include "support/clock.hpp"
 #include "wire/batch_result.hpp"
 #include "wire/channel.hpp"
+#include "wire/fork_request.hpp"
+#include "wire/fork_server.hpp"
 #include "wire/row_crc.hpp"
 
 namespace {
@@ -49,11 +51,12 @@ void send_result(wire::Channel& channel, const wire::BatchRange& range) {
 
 } // namespace
 
-int main(int argc, char** argv) {
-  prctl(PR_SET_PDEATHSIG, SIGKILL);
+int main(int argc, char**) {
   for (const int each : {SIGPIPE, SIGINT, SIGTERM, SIGUSR1, SIGUSR2}) signal(each, SIG_IGN);
   if (argc < 3) return 2;
-  wire::Channel channel(std::atoi(argv[2]));
+  wire::leave_fork_server(wire::WorkerDescriptors::forks);
+  prctl(PR_SET_PDEATHSIG, SIGKILL);
+  wire::Channel channel(wire::WorkerDescriptors::socket);
   wire::Hello hello;
   hello.versions.mgpu = std::string(version);
   hello.device_note = "a fake worker";

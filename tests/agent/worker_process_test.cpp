@@ -78,7 +78,8 @@ TEST_F(WorkerProcessTest, WhatAWorkerLeavesInItsTmpdirGoesEvenWhenItIsKilled) {
       script("mkdir \"$TMPDIR/unpacked\"\necho x > \"$TMPDIR/unpacked/model.so\"\nln -s '" + folder_.string() +
              "' \"$TMPDIR/link\"\ntouch '" + (folder_ / "ready").string() + "'\nexec sleep 60\n");
   {
-    const WorkerProcess worker(program, ring_bytes);
+    WorkerStarter starter(program);
+    const WorkerProcess worker(starter, ring_bytes);
     ASSERT_TRUE(appears(folder_ / "ready"));
     ASSERT_EQ(entries(), 2u);
     ::kill(worker.pid(), SIGKILL);
@@ -89,7 +90,8 @@ TEST_F(WorkerProcessTest, WhatAWorkerLeavesInItsTmpdirGoesEvenWhenItIsKilled) {
 }
 
 TEST_F(WorkerProcessTest, EndIsForThoseWhoLeaveWithoutDestructors) {
-  WorkerProcess worker(script("exec sleep 60\n"), ring_bytes);
+  WorkerStarter starter(script("exec sleep 60\n"));
+  WorkerProcess worker(starter, ring_bytes);
   EXPECT_EQ(entries(), 1u);
   worker.end();
   EXPECT_EQ(entries(), 0u);
@@ -98,20 +100,22 @@ TEST_F(WorkerProcessTest, EndIsForThoseWhoLeaveWithoutDestructors) {
 }
 
 TEST_F(WorkerProcessTest, TwoWorkersHaveFoldersOfTheirOwn) {
-  const std::string program = script("exec sleep 60\n");
-  const WorkerProcess one(program, ring_bytes), two(program, ring_bytes);
+  WorkerStarter starter(script("exec sleep 60\n"));
+  const WorkerProcess one(starter, ring_bytes), two(starter, ring_bytes);
   EXPECT_EQ(entries(), 2u);
 }
 
 TEST_F(WorkerProcessTest, AProgramThatCannotStartLeavesNothing) {
-  EXPECT_THROW(WorkerProcess(folder_ / "no such program", ring_bytes), Error);
+  WorkerStarter starter(folder_ / "no such program");
+  EXPECT_THROW(WorkerProcess(starter, ring_bytes), Error);
   EXPECT_EQ(entries(), 0u);
 }
 
 TEST_F(WorkerProcessTest, AMissingTmpdirIsNamed) {
   setenv("TMPDIR", (folder_ / "nowhere").c_str(), 1);
   try {
-    WorkerProcess worker(script("exit 0\n"), ring_bytes);
+    WorkerStarter starter(script("exit 0\n"));
+    WorkerProcess worker(starter, ring_bytes);
     FAIL() << "started";
   } catch (const Error& error) {
     EXPECT_NE(std::string(error.what()).find("nowhere"), std::string::npos) << error.what();
