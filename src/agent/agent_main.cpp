@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdlib>
 #include <filesystem>
 #include <iostream>
@@ -39,25 +40,28 @@ constexpr std::size_t ring_bytes = 256u << 20;
 constexpr unsigned self_test_limit_s = 30;
 constexpr unsigned start_limit_s = 60;
 
-int print_error(const Error& error) {
-  const std::string line =
-      fmt::format("{}: {}{}\n", program_name(), error.code() == ExitCode::usage ? "" : "error: ", error.what());
+/// `rank`: whose error it is; what MPI says of a network names nobody.
+int print_error(const Error& error, const std::string& rank) {
+  std::string text = error.what();
+  if (error.call.starts_with("MPI_") && !rank.empty())
+    text = fmt::format("{}: {}; what is done is kept, the same command with --resume goes on", rank, text);
+  const std::string line = fmt::format("{}: {}{}\n", program_name(), error.code() == ExitCode::usage ? "" : "error: ", text);
   std::fputs(line.c_str(), stderr); // unlike fmt::print it does not throw when mpirun is gone, and nobody reads
   return static_cast<int>(error.code());
 }
 
 /// Runs `work`; one place where every error becomes a line and an exit code.
 template <typename Work>
-int guarded(const Work& work) {
+int guarded(const Work& work, const std::string& rank = "") {
   try {
     return work();
   } catch (const cli::HelpWanted& help) {
     say("{}", help.text);
     return 0;
   } catch (const Error& error) {
-    return print_error(error);
+    return print_error(error, rank);
   } catch (const std::exception& error) {
-    return print_error(Error(error.what()));
+    return print_error(Error(error.what()), rank);
   }
 }
 
@@ -147,6 +151,10 @@ agent::Waiting waiting_for_setup(comm::Messenger& messenger, agent::StatusKeeper
           .stall_s = takes_its_time(config.get<std::string>("input")) ? 0 : config.get<double>("stall-timeout")};
 }
 
+std::string name_of(const comm::LauncherFacts& facts) {
+  return fmt::format("rank {} on {}", std::max(facts.rank, 0), facts.host);
+}
+
 int run_rank0(const JobEntry& entry, const std::vector<std::string>& arguments, const std::string& command,
               const comm::LauncherFacts& facts) {
   agent::catch_signals(!facts.launcher.empty(), true);
@@ -175,7 +183,7 @@ int run_rank0(const JobEntry& entry, const std::vector<std::string>& arguments, 
         setup, messenger, rank.worker, [&status] { status.beat(); }, [&rank] { rank.end_worker(); });
     const agent::Outcome outcome = conductor->run(agent::describe_rank(facts, rank.environment));
     return static_cast<int>(outcome.code);
-  });
+  }, name_of(facts));
   std::fflush(nullptr);
   if (!conductor) conductor.emplace(setup, messenger, rank.worker);
   status.done(code, conductor->lost_machines());
@@ -193,7 +201,7 @@ int run_job(const JobEntry& entry, const std::vector<std::string>& arguments, co
   agent::catch_signals(!facts.launcher.empty(), false);
   Rank rank(facts, arguments);
   agent::Router router(rank.environment.messenger(), rank.worker, {});
-  const int code = guarded([&] { return router.run(agent::describe_rank(facts, rank.environment)); });
+  const int code = guarded([&] { return router.run(agent::describe_rank(facts, rank.environment)); }, name_of(facts));
   return rank.leave(code, router.without_finalize());
 }
 

@@ -1,6 +1,7 @@
 """Agents that are killed or stopped: the others go on, or leave in time; nothing that was done is lost, and no process is left."""
 
 import os
+import pathlib
 import signal
 import subprocess
 import time
@@ -92,3 +93,27 @@ def test_a_training_goes_on_without_a_killed_agent(data, tmp_path):
     train(*common, "--output", tmp_path / "well.h5", ranks=2)
     np.testing.assert_allclose(history(output)[:100], history(tmp_path / "well.h5")[:100], rtol=1e-4)  # later the rounding of 3 ranks and 2 shows
     assert len(history(output)) == 300
+
+
+@pytest.fixture(scope="module")
+def failing_mpi(tmp_path_factory):
+    library = tmp_path_factory.mktemp("failing_mpi") / "failing_mpi.so"
+    subprocess.run(["cc", "-shared", "-fPIC", "-O1", "-o", library, pathlib.Path(__file__).parent / "failing_mpi.c", "-ldl"], check=True)
+    return library
+
+
+@pytest.mark.parametrize("ranks, rank, call, at", [(2, 0, "MPI_Isend", 40), (2, 0, "MPI_Improbe", 5000), (4, 0, "MPI_Isend", 80)])
+def test_an_mpi_error_on_rank_0_stops_the_run(ranks, rank, call, at, failing_mpi, tmp_path):
+    """It is no fault of the job: 75, so that --resume and launch go on."""
+    with Run(tmp_path, *SHORT, ranks=ranks, items=20000, LD_PRELOAD=failing_mpi, MPI_FAULT_RANK=rank, MPI_FAULT_CALL=call, MPI_FAULT_AT=at) as run:
+        assert run.wait() == 75, run.text
+        assert call in run.text, run.text
+        resume(run)
+
+
+@pytest.mark.parametrize("call, at", [("MPI_Isend", 40), ("MPI_Improbe", 5000)])
+def test_an_mpi_error_on_another_rank_does_so_too(call, at, failing_mpi, tmp_path):
+    with Run(tmp_path, *SHORT, ranks=2, items=20000, LD_PRELOAD=failing_mpi, MPI_FAULT_RANK=1, MPI_FAULT_CALL=call, MPI_FAULT_AT=at) as run:
+        assert run.wait() == 75, run.text
+        assert f"error: rank 1 on {os.uname().nodename}: {call}" in run.text and "--resume goes on" in run.text, run.text
+        resume(run)

@@ -7,15 +7,17 @@ import signal
 import subprocess
 
 import journal
+import stranger
 from processes import ENVIRONMENT
 
 class Fault:
     """`strike` hurts a running run and says whether it could; `damage` its files afterwards. `by_itself`: the run must end by itself. `two_nodes`: it runs on two
-    emulated nodes. `variables`: of file_faults.c, from a generator and the trial's case; `closed`: it begins without standard streams."""
+    emulated nodes. `variables`: of file_faults.c, from a generator and the trial's case; `closed`: it begins without standard streams; `root`: only root can become
+    somebody else."""
 
-    def __init__(self, name, strike, damage=None, by_itself=True, least_ranks=1, two_nodes=False, variables=None, closed=False):
+    def __init__(self, name, strike, damage=None, by_itself=True, least_ranks=1, two_nodes=False, variables=None, closed=False, root=False):
         self.name, self.strike, self.damage, self.by_itself, self.least_ranks, self.two_nodes = name, strike, damage, by_itself, least_ranks, two_nodes
-        self.variables, self.closed = variables, closed
+        self.variables, self.closed, self.root = variables, closed, root
 
 def to(number, find):
     def strike(run, generator):
@@ -97,6 +99,17 @@ def second_writer(run, generator):
         run.note(f"A SECOND RUN WITH {option} ENDED WITH {done.returncode}: {done.stderr.strip()[-300:]}")
     return True
 
+def another_user(run, _):
+    """One who can write to the folder; what is there, what a run makes next, and its processes are not for them."""
+    output = pathlib.Path(os.fsdecode(run.mark))
+    victim = stranger.victim_beside(output)
+    victim.write_text(stranger.VICTIM_TEXT)
+    os.chmod(output.parent, 0o1777)
+    found = stranger.attack(output, victim, run.agents().values())
+    if found:
+        run.note(f"ANOTHER USER COULD: {found}")
+    return True
+
 FAULTS = [
     Fault("kill everything", kill_all),
     Fault("kill rank 0", to(signal.SIGKILL, rank0)),
@@ -121,5 +134,6 @@ FAULTS = [
     Fault("a rank sees no input", began, least_ranks=2, variables=blind),
     Fault("closed standard streams", began, closed=True),
     Fault("a second run", second_writer),
+    Fault("another user", another_user, root=True),
 ]
 

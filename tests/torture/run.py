@@ -21,6 +21,7 @@ import h5py
 import faults
 import journal
 import material
+import stranger
 from processes import ENVIRONMENT, Run, send
 from results import Rows, compare, compare_recovered, in_a_child
 
@@ -33,7 +34,7 @@ OPERATOR_S = 20       # after which a person would kill a run whose rank 0 or mp
 RESUME_LIMIT_S = 120
 RESUMES = 5
 WRITING_BYTES = 20_000  # a journal as long as this has batches
-ENDINGS = ("", ".partial", ".journal", ".recovering", ".summary.json", ".status.json")
+ENDINGS = ("", ".partial", ".journal", ".recovering", ".summary.json", ".status.json", *stranger.NEW_NAMES)
 
 
 def size_of(path):
@@ -179,6 +180,9 @@ class Trial:
             verified = subprocess.run([PROGRAM, "verify", self.output], env=ENVIRONMENT, capture_output=True, text=True, timeout=60)
             if verified.returncode != 0:
                 self.accuse(f"verify: {verified.stdout} {verified.stderr}")
+        victim = stranger.victim_beside(self.output)
+        if victim.exists() and victim.read_text() != stranger.VICTIM_TEXT:
+            self.accuse("A LINK OF ANOTHER USER WAS FOLLOWED")
         return lost, doubled, wrong + different + self.accused
 
 
@@ -231,7 +235,7 @@ def main():
     if shell is None:
         print("this system lets nobody give a process another host name: no emulated nodes")
     subprocess.run(["cc", "-shared", "-fPIC", "-O1", "-o", folder / "file_faults.so", pathlib.Path(__file__).parent / "file_faults.c", "-ldl"], check=True)
-    chosen = [fault for fault in faults.FAULTS if options.only in fault.name and (shell or not fault.two_nodes)]
+    chosen = [fault for fault in faults.FAULTS if options.only in fault.name and (shell or not fault.two_nodes) and (stranger.possible() or not fault.root)]
     began = time.monotonic()
     cases = [Case("pictures", material.pictures(folder / "pictures", 30000), folder), Case("recordings", material.recordings(folder / "recordings", 6000), folder)]
     print(f"undisturbed: " + ", ".join(f"{case.name} {len(case.reference.paths)} items in {case.seconds:.1f} s" for case in cases), flush=True)
