@@ -143,6 +143,7 @@ void ItemCourse::worker_died(int rank, const wire::Died& died) {
   const RankState& state = control_.roster().at(rank);
   dispatch::Death death;
   death.certain = died.certain != 0;
+  if (died.device != 0) death.gpu_of = rank;
   const bool blameless = died.stalled != 0 && input_is_away();
   if (died.stalled != 0 && !blameless) ++stalls_[static_cast<std::size_t>(rank)];
   for (const wire::Suspect& suspect : died.suspects)

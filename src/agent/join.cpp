@@ -1,20 +1,29 @@
 #include "agent/join.hpp"
 
+#include <fmt/format.h>
 #include <sched.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cstdlib>
+#include <map>
 
 #include "agent/bad_devices.hpp"
 #include "support/clock.hpp"
+#include "support/cpu_list.hpp"
 #include "write/hdf5_version.hpp"
 
 namespace mgpu::agent {
 
 namespace {
 
-/// Cores this process may use. mpirun's binding is widened to what the kernel allows (cgroup); srun's and the user's own stay.
+/// The lowest number among the hyperthreads of a core; `core` where the kernel does not say.
+std::int32_t first_sibling(std::int32_t core) {
+  const auto siblings = read_cpu_list(fmt::format("/sys/devices/system/cpu/cpu{}/topology/thread_siblings_list", core));
+  return siblings.empty() ? core : siblings.front();
+}
+
+/// Cores this process may use, the hyperthreads of a core beside each other. mpirun's binding is widened to what the kernel allows (cgroup); srun's and the user's own stay.
 std::vector<std::int32_t> usable_cores(const comm::LauncherFacts& facts) {
   cpu_set_t set;
   if (facts.launcher == "mpirun") {
@@ -26,6 +35,9 @@ std::vector<std::int32_t> usable_cores(const comm::LauncherFacts& facts) {
   if (sched_getaffinity(0, sizeof set, &set) != 0) return cores;
   for (int core = 0; core < CPU_SETSIZE; ++core)
     if (CPU_ISSET(core, &set)) cores.push_back(core);
+  std::map<std::int32_t, std::int32_t> first;
+  for (const std::int32_t core : cores) first[core] = first_sibling(core);
+  std::stable_sort(cores.begin(), cores.end(), [&](std::int32_t a, std::int32_t b) { return first[a] < first[b]; });
   return cores;
 }
 

@@ -86,8 +86,8 @@ bool WorkerKeeper::pass_frames(const OnWorkerFrame& handle) {
       uuid_ = wire::decode<wire::Opened>(payload).uuid;
     }
     // Before the first model is open a failure speaks of the model or the set-up, and ends the run; so does bad usage, which another
-    // worker would meet, too.
-    if (type == Type::failure && max_restarts_ > 0 && worked_) {
+    // worker would meet, too; and after the last work no other takes its place.
+    if (type == Type::failure && max_restarts_ > 0 && worked_ && !finishing_) {
       auto failure = wire::decode<wire::Failure>(payload);
       if (failure.exit_code != static_cast<int>(ExitCode::usage)) {
         failure_ = {std::move(failure.text), failure.device};
@@ -243,7 +243,10 @@ std::optional<std::string> WorkerKeeper::ended() {
   if (retired_) return "given up";
   if (replaceable()) return std::nullopt; // whatever it is, another takes its place
   if (!late_.empty()) return now_s() - late_s_ > unkillable_after_s || worker_->ended() ? std::optional(late_) : std::nullopt;
-  return worker_->ended();
+  const auto end = worker_->ended();
+  if (!end || end->empty()) return end;
+  const auto said = worker_->flight().final_words(); // by one whose GPU failed, in a destructor
+  return said ? said->text : *end;
 }
 
 void WorkerKeeper::kill() {

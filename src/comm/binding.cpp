@@ -7,7 +7,8 @@
 #include <map>
 #include <set>
 
-#include "comm/environment.hpp"
+#include "comm/core_shares.hpp"
+#include "mgpu/error.hpp"
 
 namespace mgpu::comm {
 
@@ -67,19 +68,49 @@ std::vector<int> choose_devices(const RankFacts& facts, const std::string& optio
   return chosen;
 }
 
-/// Slice `part` of `parts` of the node's cores; all of them when there are fewer cores than parts, so that no rank is shut into
-/// a core it must share with a known other.
-std::vector<std::int32_t> share_cores(const std::vector<std::int32_t>& cores, int part, int parts) {
-  const std::size_t count = cores.size();
-  if (count < static_cast<std::size_t>(parts)) return cores;
-  const std::size_t begin = count * part / parts;
-  const std::size_t end = count * (part + 1) / parts;
-  return {cores.begin() + static_cast<std::ptrdiff_t>(begin), cores.begin() + static_cast<std::ptrdiff_t>(end)};
+/// Two ranks may name one device by different numbers: where each sees GPUs of its own, all say 0.
+std::string identity(const RankFacts& facts, int index) {
+  for (const wire::Device& device : facts.hello.devices)
+    if (device.index == index && !device.uuid.empty()) return device.uuid;
+  return std::to_string(index);
 }
 
-} // namespace
+/// A GPU for each rank of one node, -1 where there is none: of those that it may use the one that fewest others have. Ranks with less choice
+/// choose first.
+std::vector<int> choose_for_node(const std::vector<RankFacts>& ranks, const std::vector<std::size_t>& members,
+                                 const BindingOptions& options) {
+  std::vector<std::vector<int>> choices;
+  std::vector<std::size_t> order;
+  for (std::size_t at = 0; at < members.size(); ++at) {
+    choices.push_back(choose_devices(ranks[members[at]], options.devices));
+    order.push_back(at);
+  }
+  std::stable_sort(order.begin(), order.end(), [&](std::size_t a, std::size_t b) { return choices[a].size() < choices[b].size(); });
+  std::map<std::string, int> users;
+  for (std::size_t at = 0; at < members.size(); ++at)
+    for (const int device : choices[at]) users[identity(ranks[members[at]], device)] = 0;
+  std::vector<int> chosen(members.size(), -1);
+  for (const std::size_t at : order) {
+    const RankFacts& facts = ranks[members[at]];
+    for (const int device : choices[at])
+      if (chosen[at] < 0 || users[identity(facts, device)] < users[identity(facts, chosen[at])]) chosen[at] = device;
+    if (chosen[at] < 0) continue;
+    if (++users[identity(facts, chosen[at])] > 1 && !options.oversubscribe) {
+      const std::size_t count = users.size();
+      throw usage_error(fmt::format("{} ranks on host {} but {} to use (--devices {}); start {} a node, or allow sharing with "
+                                    "--oversubscribe",
+                                    members.size(), facts.join.host, count == 1 ? "1 GPU" : fmt::format("{} GPUs", count),
+                                    options.devices, count));
+    }
+  }
+  return chosen;
+}
 
-namespace {
+const wire::Device* find_device(const RankFacts& facts, int index) {
+  for (const wire::Device& device : facts.hello.devices)
+    if (device.index == index) return &device;
+  return nullptr;
+}
 
 /// True when the launcher numbered the ranks of this node 0 … n − 1, in whatever order: then its numbers are as good as ours, and
 /// other tools of the node know them.
@@ -125,28 +156,35 @@ Locality find_locality(const std::vector<RankFacts>& ranks) {
 
 std::vector<Binding> bind_devices(const std::vector<RankFacts>& ranks, const BindingOptions& options, const Locality& locality) {
   std::vector<Binding> bindings(ranks.size());
-  std::set<std::string> cpu_hosts, gpu_hosts;
+  std::map<std::string, std::vector<std::size_t>> nodes;
   for (std::size_t rank = 0; rank < ranks.size(); ++rank) {
-    const RankFacts& facts = ranks[rank];
-    Binding& binding = bindings[rank];
-    binding.local_rank = locality.local_rank[rank];
-    binding.local_size = locality.local_size[rank];
-    if (options.devices != "cpu") {
-      const std::vector<int> devices = choose_devices(facts, options.devices);
-      const int count = static_cast<int>(devices.size());
-      if (count > 0 && binding.local_size > count && !options.oversubscribe)
-        throw usage_error(fmt::format(
-            "{} ranks on host {} but {} to use ({}); start {} a node, or allow sharing with --oversubscribe", binding.local_size,
-            facts.join.host, count == 1 ? "1 GPU" : fmt::format("{} GPUs", count), "--devices " + options.devices, count));
-      if (count > 0) binding.device = devices[static_cast<std::size_t>(binding.local_rank % count)];
+    bindings[rank].local_rank = locality.local_rank[rank];
+    bindings[rank].local_size = locality.local_size[rank];
+    nodes[ranks[rank].join.node].push_back(rank);
+  }
+  std::set<std::string> cpu_hosts, gpu_hosts;
+  for (auto& [node, members] : nodes) {
+    std::sort(members.begin(), members.end(),
+              [&](std::size_t a, std::size_t b) { return bindings[a].local_rank < bindings[b].local_rank; });
+    const std::vector<int> devices =
+        options.devices == "cpu" ? std::vector<int>(members.size(), -1) : choose_for_node(ranks, members, options);
+    std::vector<CoreClaim> claims;
+    for (std::size_t at = 0; at < members.size(); ++at) {
+      const RankFacts& facts = ranks[members[at]];
+      (devices[at] < 0 ? cpu_hosts : gpu_hosts).insert(facts.join.host);
+      const wire::Device* device = find_device(facts, devices[at]);
+      claims.push_back({facts.join.cores, device != nullptr ? device->cores : std::vector<std::int32_t>()});
     }
-    (binding.device < 0 ? cpu_hosts : gpu_hosts).insert(facts.join.host);
-
-    binding.cores = share_cores(facts.join.cores, binding.local_rank, binding.local_size);
-    const int cores = std::max<int>(1, static_cast<int>(facts.join.cores.size()) / binding.local_size);
-    binding.threads = options.threads > 0 ? options.threads : cores;
-    // On a GPU rank its cores do little but decode; on a CPU rank decoding and the network share them.
-    binding.loaders = options.loaders > 0 ? options.loaders : std::clamp(binding.device >= 0 ? cores - 1 : cores, 1, 16);
+    std::vector<CoreShare> shares = share_cores(claims);
+    for (std::size_t at = 0; at < members.size(); ++at) {
+      Binding& binding = bindings[members[at]];
+      binding.device = devices[at];
+      binding.cores = std::move(shares[at].cores);
+      binding.threads = options.threads > 0 ? options.threads : shares[at].count;
+      // On a GPU rank its cores do little but decode; on a CPU rank decoding and the network share them.
+      const int decoding = binding.device >= 0 ? shares[at].count - 1 : shares[at].count;
+      binding.loaders = options.loaders > 0 ? options.loaders : std::clamp(decoding, 1, 16);
+    }
   }
   if (!cpu_hosts.empty() && !gpu_hosts.empty())
     throw usage_error(

@@ -47,12 +47,21 @@ Verdict judge(const Lease& lease, const Death& death, std::uint32_t retries) {
   Verdict verdict;
   if (first >= last) {
     verdict.again.push_back(lease);
-  } else if (death.certain && last - first == 1 && lease.rows > 1) {
-    if (first > lease.begin) verdict.again.push_back(part_of(lease, lease.begin, first));
-    charge(part_of(lease, first, last), retries, verdict);
-    if (last < end) verdict.again.push_back(part_of(lease, last, end));
+    return verdict;
+  }
+  if (death.gpu_of >= 0 && death.has_other_gpu && lease.attempt == 1 && (lease.broke_on < 0 || lease.broke_on == death.gpu_of)) {
+    verdict.again.push_back(lease);
+    verdict.again.back().broke_on = death.gpu_of;
+    return verdict;
+  }
+  Lease charged = lease;
+  charged.broke_on = -1;
+  if (death.certain && last - first == 1 && lease.rows > 1) {
+    if (first > lease.begin) verdict.again.push_back(part_of(charged, lease.begin, first));
+    charge(part_of(charged, first, last), retries, verdict);
+    if (last < end) verdict.again.push_back(part_of(charged, last, end));
   } else {
-    charge(lease, retries, verdict);
+    charge(charged, retries, verdict);
   }
   return verdict;
 }

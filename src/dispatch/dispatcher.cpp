@@ -37,8 +37,9 @@ void Dispatcher::deactivate(int rank) {
   --active_count_;
 }
 
-void Dispatcher::release(int rank, const Death& death, const std::function<void(const Lease&)>& failed) {
+void Dispatcher::release(int rank, Death death, const std::function<void(const Lease&)>& failed) {
   deactivate(rank);
+  death.has_other_gpu = any_other(rank, false);
   const std::vector<Lease> leases = leases_.end_all(rank);
   std::vector<Lease> again;
   for (const Lease& lease : leases) {
@@ -94,6 +95,7 @@ bool Dispatcher::any_other(int rank, bool on_another_node) const {
 
 /// Another node, where there is one; else another rank. One that does not come up is not waited for.
 bool Dispatcher::may_try(int rank, const Lease& lease, double now_s) const {
+  if (rank == lease.broke_on) return !any_other(rank, false);
   if (!lease.second_try()) return true;
   if (!same_node(rank, lease.failed_on)) return true;
   const bool waited = now_s - lease.granted_at_s > options_.elsewhere_s;

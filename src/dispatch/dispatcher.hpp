@@ -39,7 +39,7 @@ class Dispatcher {
   void add_rank(int rank);
   /// The rank's worker is dead: its leases go back to the front of the queue, those with suspects cut and charged (blame.hpp). The rank
   /// gets nothing until it is added again. `failed` is called for each row that is given up: it counts as completed.
-  void release(int rank, const Death& death, const std::function<void(const Lease&)>& failed);
+  void release(int rank, Death death, const std::function<void(const Lease&)>& failed);
   /// As release(), for good; its oldest lease is the suspect.
   void lose_rank(int rank, const std::function<void(const Lease&)>& failed);
 

@@ -16,9 +16,10 @@ struct Lease {
   double cost = 1;
   std::int32_t failed_on = -1;  ///< the rank that could not read it or had no memory: another one tries it; -1: none
   std::uint32_t unreadable = 0; ///< of those rows, the ones that failed there
+  std::int32_t broke_on = -1;   ///< the rank whose GPU failed over it: another one tries it first; -1: none, or two
 
   /// A worker died over it: it runs alone, so that the next death can be put down to it.
-  bool suspicious() const { return attempt > 1; }
+  bool suspicious() const { return attempt > 1 || broke_on >= 0; }
   bool second_try() const { return failed_on >= 0; }
 };
 

@@ -84,10 +84,19 @@ AotiModel::AotiModel(const std::string& path, const std::string& model_name, con
 }
 
 std::vector<torch::Tensor> AotiModel::run_checked(const std::vector<torch::Tensor>& inputs) {
+  const bool on_gpu = !inputs.empty() && inputs.front().is_cuda();
+  const int device = on_gpu ? inputs.front().get_device() : -1;
+  const std::int64_t before = on_gpu ? times_out_of_memory(device) : 0;
   try {
     return loader_->run(inputs);
   } catch (const std::exception& error) {
     std::string reason = reason_of(error);
+    // The compiled code says of every failed call that it failed, and no more.
+    if (on_gpu && times_out_of_memory(device) > before) {
+      Error memory(fmt::format("CUDA out of memory in the compiled model, for {}", shapes_of(inputs)));
+      memory.cause = Cause::memory;
+      throw memory;
+    }
     if (reason.find("API call failed") != std::string::npos) // the compiled code has told the details on stderr
       reason =
           fmt::format("the compiled model refuses input {} (another shape or type than it was exported for)", shapes_of(inputs));
@@ -121,8 +130,8 @@ std::vector<ModelOutput> AotiModel::call(const std::vector<torch::Tensor>& input
   } else {
     try {
       results = run_checked(values);
-    } catch (const Error&) {
-      if (!is_short) throw;
+    } catch (const Error& error) {
+      if (!is_short || error.cause == Cause::memory) throw;
       results = run_padded(values);
       fixed_batch_ = true;
     }

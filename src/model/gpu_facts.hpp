@@ -1,9 +1,13 @@
 #pragma once
+#include <cstdint>
 #include <utility>
 
 namespace mgpu {
 
 /// Compute capability (major, minor) of a CUDA device by its index; throws Error in a build without CUDA.
 std::pair<int, int> compute_capability(int device_index);
+
+/// How often LibTorch's allocator of that device has run out of memory in this process; 0 in a build without CUDA.
+std::int64_t times_out_of_memory(int device_index);
 
 } // namespace mgpu

@@ -21,6 +21,16 @@ void fail_rows(LoadedBatch& batch, std::size_t begin, std::size_t end, const std
 
 // --- trial -------------------------------------------------------------------------------------------------------------------
 
+/// A GPU that fails is this rank's misfortune, and others may go on; all else is the model's fault, an assertion in a kernel of its, too.
+Error BatchRunner::trial_error(std::int64_t rows, const std::exception& error) {
+  const std::string reason = reason_of(error);
+  const std::string text = fmt::format("a trial batch of {} row{} failed: {}", rows, rows == 1 ? "" : "s", reason);
+  if (lane_.works() || reason.find("device-side assert") != std::string::npos) return usage_error(text);
+  Error sick(text);
+  sick.cause = Cause::device;
+  return sick;
+}
+
 void BatchRunner::trial(const std::optional<RowSpec>& row_spec, std::int64_t batch_size) {
   for (int variant = 0; variant < (row_spec ? 1 : 2); ++variant) {
     const torch::Tensor row = work_.trial_row(variant);
@@ -31,8 +41,7 @@ void BatchRunner::trial(const std::optional<RowSpec>& row_spec, std::int64_t bat
         run_trial(row, !row_spec, rows);
         fits = true;
       } catch (const std::exception& error) {
-        if (!is_out_of_memory(error) || rows <= 1)
-          throw usage_error(fmt::format("a trial batch of {} row{} failed: {}", rows, rows == 1 ? "" : "s", reason_of(error)));
+        if (!is_out_of_memory(error) || rows <= 1) throw trial_error(rows, error);
         lane_.free_cache();
         note_memory_ran_out(static_cast<std::size_t>(rows));
       }

@@ -64,6 +64,7 @@ class BatchRunner {
   RanBatch run(std::unique_ptr<LoadedBatch> batch, Uploaded uploaded);
 
  private:
+  Error trial_error(std::int64_t rows, const std::exception& error);
   void run_trial(const torch::Tensor& row, bool with_lengths, std::int64_t batch_size);
   void run_rows(RanBatch& ran, std::size_t begin, std::size_t end);
   void note_memory_ran_out(std::size_t before);

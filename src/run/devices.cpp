@@ -10,6 +10,7 @@
 #include <fstream>
 
 #include "mgpu/version.hpp"
+#include "support/cpu_list.hpp"
 
 extern "C" {
 #include <libavutil/avutil.h>
@@ -53,9 +54,9 @@ std::vector<wire::Device> list_devices(std::string& note) {
   for (int index = 0; index < count; ++index) {
     cudaDeviceProp facts{};
     if (cudaGetDeviceProperties(&facts, index) != cudaSuccess) continue;
-    devices.push_back({facts.name, uuid_text(facts.uuid),
-                       fmt::format("{:08x}:{:02x}:{:02x}.0", facts.pciDomainID, facts.pciBusID, facts.pciDeviceID),
-                       facts.totalGlobalMem, index});
+    const std::string place = fmt::format("{:02x}:{:02x}.0", facts.pciBusID, facts.pciDeviceID);
+    devices.push_back({facts.name, uuid_text(facts.uuid), fmt::format("{:08x}:{}", facts.pciDomainID, place), facts.totalGlobalMem,
+                       index, read_cpu_list(fmt::format("/sys/bus/pci/devices/{:04x}:{}/local_cpulist", facts.pciDomainID, place))});
   }
   return devices;
 }

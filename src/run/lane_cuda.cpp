@@ -1,5 +1,7 @@
 #include "run/lane.hpp"
 
+#include <algorithm>
+
 #include "mgpu/error.hpp"
 #include "run/schema.hpp"
 
@@ -19,6 +21,8 @@ namespace {
 
 using at::cuda::CUDAEvent;
 
+constexpr std::size_t reserve_bytes = 1'000'000'000;
+
 /// Three queues: copies in, the model, copies out. Memory used on a queue other than the one it was made on is recorded there, so
 /// that the caching allocator does not hand it out too early.
 class CudaLane : public Lane {
@@ -28,6 +32,7 @@ class CudaLane : public Lane {
         upload_stream_(c10::cuda::getStreamFromPool(false, device.index())),
         download_stream_(c10::cuda::getStreamFromPool(false, device.index())) {
     c10::cuda::set_device(device.index());
+    leave_room();
   }
 
   torch::Tensor host_tensor(at::IntArrayRef shape, torch::ScalarType type) override {
@@ -84,6 +89,15 @@ class CudaLane : public Lane {
   bool overlaps() const override { return true; }
 
  private:
+  /// LibTorch's cache would take all there is; NCCL, cuBLAS and the code of kernels need memory, too, and fail without.
+  void leave_room() const {
+    std::size_t free = 0, total = 0;
+    if (cudaMemGetInfo(&free, &total) != cudaSuccess || total == 0) return;
+    const std::size_t reserve = std::min(reserve_bytes, total / 16);
+    c10::cuda::CUDACachingAllocator::setMemoryFraction(static_cast<double>(total - reserve) / static_cast<double>(total),
+                                                       device_.index());
+  }
+
   torch::Tensor copy_in(const torch::Tensor& host) const {
     return host.defined() ? host.to(device_, /*non_blocking=*/true) : torch::Tensor();
   }
@@ -102,6 +116,7 @@ class CudaLane : public Lane {
 
 std::unique_ptr<Lane> open_cuda_lane(torch::Device device) {
   c10::cuda::set_device(device.index());
+  at::globalContext().lazyInitDevice(c10::DeviceType::CUDA); // the allocator, which is told its limit
   return std::make_unique<CudaLane>(device);
 }
 

@@ -67,7 +67,7 @@ TrialBatch::TrialBatch(const Training& training, const std::vector<Item>& items,
   for (torch::Tensor& target : batch.targets) target = target.to(device);
 }
 
-Probe probe(Training& training, const Batch& batch) {
+Probe probe(Training& training, const Batch& batch, const RankContext& context) {
   const std::vector<NamedTensor> parameters = training.parameters();
   check_parameters(parameters);
   const KeepBuffers keep(training);
@@ -81,7 +81,7 @@ Probe probe(Training& training, const Batch& batch) {
     });
     training.set_training(true);
     try {
-      const torch::Tensor loss = training.loss(batch);
+      const torch::Tensor loss = forward_loss(training, batch, context);
       if (loss.dim() != 0) throw usage_error(fmt::format("the loss is not one number but [{}]", fmt::join(loss.sizes(), ", ")));
       if (!loss.requires_grad()) throw usage_error("the loss does not depend on any parameter of the network");
       loss.backward();
@@ -121,13 +121,16 @@ void check_recording(Training& training, const Batch& batch, Recorder& recorder,
   }
 }
 
-std::int64_t largest_batch(Training& training, const std::vector<Item>& items, std::int64_t most, torch::Device device,
-                           const std::function<void(std::int64_t)>& before, const std::function<void()>& free_cache) {
+std::int64_t largest_batch(Training& training, const std::vector<Item>& items, std::int64_t most, const RankContext& context,
+                           std::int64_t kept_bytes, const std::function<void(std::int64_t)>& before,
+                           const std::function<void()>& free_cache) {
+  torch::Tensor kept;
   std::int64_t fits = 0;
   for (std::int64_t rows = 2; rows <= most; rows *= 2) {
     try {
       before(rows);
-      probe(training, TrialBatch(training, items, rows, device).batch);
+      if (!kept.defined()) kept = torch::empty({kept_bytes}, torch::TensorOptions(context.device).dtype(torch::kUInt8));
+      probe(training, TrialBatch(training, items, rows, context.device).batch, context);
       fits = rows;
     } catch (const std::exception& error) {
       if (!is_out_of_memory(error)) throw;
@@ -135,15 +138,8 @@ std::int64_t largest_batch(Training& training, const std::vector<Item>& items, s
       break;
     }
   }
-  if (fits == 0) throw usage_error("not even 2 rows fit into this device's memory");
+  if (fits == 0) throw usage_error("not even 2 rows fit into this device's memory, beside gradients and the optimiser's states");
   return fits;
-}
-
-bool is_out_of_memory(const std::exception& error) {
-  if (dynamic_cast<const c10::OutOfMemoryError*>(&error) != nullptr || dynamic_cast<const std::bad_alloc*>(&error) != nullptr)
-    return true;
-  const std::string_view text = error.what(); // the CPU allocator throws a plain c10::Error
-  return text.find("can't allocate memory") != std::string_view::npos || text.find("out of memory") != std::string_view::npos;
 }
 
 } // namespace mgpu::train

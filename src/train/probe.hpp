@@ -23,18 +23,17 @@ struct Probe {
   std::vector<std::string> unused;
 };
 
-/// Runs loss and backward once. Leaves parameters, buffers and gradients as they were. Throws usage_error: no parameters, a loss that
+/// Runs loss and backward once, in the type that the training will have. Leaves parameters, buffers and gradients as they were. Throws usage_error: no parameters, a loss that
 /// is not a scalar, does not depend on any parameter, or does not fit the network's output.
-Probe probe(Training& training, const Batch& batch);
+Probe probe(Training& training, const Batch& batch, const RankContext& context);
 
 /// Runs loss and backward once as a recorded pass, leaving all as it was. Throws usage_error saying why that does not work.
 void check_recording(Training& training, const Batch& batch, Recorder& recorder, const RankContext& context);
 
-/// The largest power of two of rows, up to `most`, for which a probe does not run out of memory.
-std::int64_t largest_batch(Training& training, const std::vector<Item>& items, std::int64_t most, torch::Device device,
-                           const std::function<void(std::int64_t rows)>& before, const std::function<void()>& free_cache);
-
-/// True for what PyTorch throws when host or device memory is exhausted.
-bool is_out_of_memory(const std::exception& error);
+/// The largest power of two of rows, up to `most`, for which a probe does not run out of memory while `kept_bytes` of it are taken: what the
+/// steps will hold beside the network, its gradients and the optimiser's states.
+std::int64_t largest_batch(Training& training, const std::vector<Item>& items, std::int64_t most, const RankContext& context,
+                           std::int64_t kept_bytes, const std::function<void(std::int64_t rows)>& before,
+                           const std::function<void()>& free_cache);
 
 } // namespace mgpu::train

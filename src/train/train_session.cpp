@@ -151,11 +151,11 @@ void TrainSession::open() {
       context_.config.get<std::string>("batch-size") == "auto" && (context_.device.is_cuda() || faults.any("oom"));
   if (find_batch)
     rows = largest_batch(
-        *training_, data_.train, most_rows_tried, context_.device,
+        *training_, data_.train, most_rows_tried, context_, kept_by_steps(),
         [&](std::int64_t tried) { faults.before_rows_of_step(0, tried); }, [this] { lane_->free_cache(); });
   const std::int64_t trial_rows = std::min<std::int64_t>(std::max<std::int64_t>(rows, 2), 16);
   const TrialBatch trial(*training_, data_.train, trial_rows, context_.device);
-  const Probe seen = probe(*training_, trial.batch);
+  const Probe seen = probe(*training_, trial.batch, context_);
   if (!seen.unused.empty() && !settings_.find_unused)
     throw usage_error(fmt::format("parameter {} takes no part in the loss ({} such in all); if that is meant, give --find-unused",
                                   seen.unused.front(), seen.unused.size()));
@@ -163,6 +163,14 @@ void TrainSession::open() {
   in_order_ = seen.in_order;
   trace_.span("open", 1, 0, begin, Clock::now());
   announce(seconds(Clock::now() - begin), seen, rows);
+}
+
+/// Bytes of the gradients and the optimiser's states of all parameters that are trained.
+std::int64_t TrainSession::kept_by_steps() const {
+  std::int64_t parameters = 0;
+  for (const NamedTensor& each : training_->parameters())
+    if (each.tensor.requires_grad()) parameters += each.tensor.numel();
+  return parameters * static_cast<std::int64_t>(sizeof(float)) * (1 + collective::states_of(settings_.hyper));
 }
 
 /// What can be said of --cuda-graph before anything runs.

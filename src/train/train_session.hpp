@@ -33,6 +33,7 @@ class TrainSession final : public WorkerSession {
   template <typename Ready>
   void wait_for(const Ready& ready);
   void open();
+  std::int64_t kept_by_steps() const;
   void check_cuda_graph() const;
   void announce(double seconds, const Probe& probe, std::int64_t batch_size);
   Reports reports();

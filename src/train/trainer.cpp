@@ -68,7 +68,7 @@ void Trainer::check_single_samples() {
   const auto step = plan_->step_with_single_sample(context_.world_size);
   if (!step) return;
   try {
-    probe(training_, TrialBatch(training_, data_.train, 1, context_.device).batch);
+    probe(training_, TrialBatch(training_, data_.train, 1, context_.device).batch, context_);
   } catch (const Error& error) {
     const StagePlan& plan = plan_->stages[plan_->stage_of(*step)];
     throw usage_error(fmt::format(

@@ -3,8 +3,8 @@
 
 #include <algorithm>
 
+#include "model/reason.hpp"
 #include "train/forward.hpp"
-#include "train/probe.hpp"
 #include "train/step_sums.hpp"
 
 namespace mgpu::train {

@@ -23,7 +23,7 @@ auto fields(Is<std::pair<std::string, std::string>> auto& m) {
   return std::tie(m.first, m.second);
 }
 auto fields(Is<Device> auto& m) {
-  return std::tie(m.name, m.uuid, m.pci_bus_id, m.memory_bytes, m.index);
+  return std::tie(m.name, m.uuid, m.pci_bus_id, m.memory_bytes, m.index, m.cores);
 }
 auto fields(Is<Versions> auto& m) {
   return std::tie(m.mgpu, m.torch, m.cuda, m.nccl, m.ffmpeg, m.jpeg);

@@ -52,7 +52,8 @@ enum class Type : std::uint32_t {
 struct Device {
   std::string name, uuid, pci_bus_id;
   std::uint64_t memory_bytes = 0;
-  std::int32_t index = 0; ///< among the devices visible to the process
+  std::int32_t index = 0;          ///< among the devices visible to the process
+  std::vector<std::int32_t> cores; ///< of its socket; empty: unknown
 };
 
 /// What the software of a rank is, for `doctor` and for refusing mixed builds.

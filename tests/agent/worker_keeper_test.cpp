@@ -108,6 +108,16 @@ class KeeperTest : public testing::Test {
   std::vector<wire::Died> died_;
 };
 
+/// A last validation that fails: nobody begins it again, and its reason must be heard.
+TEST_F(KeeperTest, AFailureAfterTheLastWorkIsPassedOn) {
+  open();
+  keeper_.post(Type::finish);
+  worker().say(Type::failure, wire::Failure{1, "the metric has no value"});
+  worker().end = "exit code 1";
+  EXPECT_TRUE(poll_until([&] { return std::count(seen_.begin(), seen_.end(), Type::failure) == 1; }));
+  EXPECT_TRUE(died_.empty());
+}
+
 TEST_F(KeeperTest, AnotherTakesThePlaceOfOneThatDied) {
   open();
   worker().board().slot(2).begin(wire::Doing::preparing, 4, 70, 1, now_s());

@@ -55,6 +55,23 @@ TEST(Binding, MoreRanksThanGpusIsAnErrorUnlessAllowed) {
   EXPECT_EQ(bind_all(ranks, options)[1].device, 0);
 }
 
+/// `srun --gpus-per-task=1`: each rank calls its GPU 0.
+TEST(Binding, RanksThatSeeOneGpuEachOfTheirOwn) {
+  std::vector<RankFacts> ranks{rank_on("a", 1), rank_on("a", 1), rank_on("a", 1)};
+  ranks[1].hello.devices[0].uuid = "GPU-other";
+  ranks[2].hello.devices[0].uuid = "GPU-third";
+  for (const Binding& each : bind_all(ranks)) EXPECT_EQ(each.device, 0);
+  ranks[2].hello.devices[0].uuid = "GPU-other";
+  EXPECT_THAT(refusal(ranks), HasSubstr("3 ranks on host a but 2 GPUs to use"));
+}
+
+TEST(Binding, RanksWithLessChoiceChooseFirst) {
+  std::vector<RankFacts> ranks{rank_on("a", 2), rank_on("a", 1)};
+  const auto bindings = bind_all(ranks);
+  EXPECT_EQ(bindings[0].device, 1);
+  EXPECT_EQ(bindings[1].device, 0);
+}
+
 TEST(Binding, DevicesByIndexAndUuid) {
   BindingOptions options;
   options.devices = "2,0";
@@ -112,6 +129,41 @@ TEST(Binding, MoreRanksThanCoresAreNotShutIn) {
   const auto bindings = bind_all(std::vector<RankFacts>(8, rank_on("a", 0, 2)));
   EXPECT_EQ(bindings[5].cores.size(), 2U);
   EXPECT_EQ(bindings[5].threads, 1);
+}
+
+/// `srun --cpus-per-task`: the launcher has divided them already.
+TEST(Binding, MasksOfOnesOwnAreLeftAlone) {
+  std::vector<RankFacts> ranks{rank_on("a", 1), rank_on("a", 1)};
+  ranks[0].join.cores = {0, 1, 2, 3};
+  ranks[1].join.cores = {4, 5, 6, 7};
+  ranks[1].hello.devices[0].uuid = "GPU-other";
+  const auto bindings = bind_all(ranks);
+  EXPECT_EQ(bindings[1].cores, (std::vector<std::int32_t>{4, 5, 6, 7}));
+  EXPECT_EQ(bindings[0].threads, 4);
+  EXPECT_EQ(bindings[0].loaders, 3);
+}
+
+TEST(Binding, CoresNearTheGpuComeFirst) {
+  std::vector<RankFacts> ranks{rank_on("a", 2, 8), rank_on("a", 2, 8)};
+  for (RankFacts& each : ranks) {
+    each.hello.devices[0].cores = {4, 5, 6, 7};
+    each.hello.devices[1].cores = {0, 1, 2, 3};
+  }
+  auto bindings = bind_all(ranks);
+  EXPECT_EQ(bindings[0].cores, (std::vector<std::int32_t>{4, 5, 6, 7}));
+  EXPECT_EQ(bindings[1].cores, (std::vector<std::int32_t>{0, 1, 2, 3}));
+  for (RankFacts& each : ranks) each.hello.devices[1].cores = {4, 5, 6, 7};
+  bindings = bind_all(ranks);
+  EXPECT_EQ(bindings[0].cores.size() + bindings[1].cores.size(), 8u) << "those of the other socket are better than none";
+  EXPECT_EQ(bindings[1].cores, (std::vector<std::int32_t>{0, 1, 2, 3}));
+}
+
+TEST(Binding, HyperthreadsOfACoreStayTogether) {
+  std::vector<RankFacts> ranks(2, rank_on("a", 0));
+  for (RankFacts& each : ranks) each.join.cores = {0, 4, 1, 5, 2, 6, 3, 7}; // as Join gives them
+  const auto bindings = bind_all(ranks);
+  EXPECT_EQ(bindings[0].cores, (std::vector<std::int32_t>{0, 1, 4, 5}));
+  EXPECT_EQ(bindings[1].cores, (std::vector<std::int32_t>{2, 3, 6, 7}));
 }
 
 TEST(Locality, TakesTheLaunchersOrderWithinANode) {

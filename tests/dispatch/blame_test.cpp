@@ -58,6 +58,35 @@ TEST(Blame, ARowAloneIsGivenUpAfterItsRetries) {
   EXPECT_EQ(judge(lease_of(3, 1), {{{7, 3, 1}}, true}, 0).failed.size(), 1U) << "--retries 0";
 }
 
+/// A sick GPU fails whatever it is given, and good items must not pay for it.
+TEST(Blame, AGpuAloneDoesNotCharge) {
+  const auto dies_on = [](int rank, bool has_other) { return Death{{{7, 0, 4}}, false, rank, has_other}; };
+  Lease lease = lease_of(0, 4);
+  for (int times = 0; times < 3; ++times) {
+    const Verdict verdict = judge(lease, dies_on(1, true), retries);
+    ASSERT_EQ(verdict.again.size(), 1U);
+    lease = verdict.again[0];
+    EXPECT_EQ(lease.attempt, 1U);
+    EXPECT_EQ(lease.broke_on, 1);
+    EXPECT_TRUE(lease.suspicious()) << "it runs alone";
+  }
+  const Verdict second = judge(lease, dies_on(0, true), retries);
+  ASSERT_EQ(second.again.size(), 1U);
+  EXPECT_EQ(second.again[0].attempt, 2U) << "two GPUs: it may be the items";
+  EXPECT_EQ(second.again[0].broke_on, -1) << "anybody may try it now";
+  const Verdict third = judge(second.again[0], dies_on(1, true), retries);
+  EXPECT_EQ(third.again.size(), 2U) << "halved";
+  EXPECT_EQ(judge(lease_of(0, 4), dies_on(1, false), retries).again[0].attempt, 2U) << "there is no other GPU";
+}
+
+TEST(Blame, ADeathOfAnotherKindChargesWhatAGpuFailedOver) {
+  Lease lease = lease_of(3, 1);
+  lease.broke_on = 1;
+  const Verdict verdict = judge(lease, {{{7, 3, 1}}, true}, retries);
+  ASSERT_EQ(verdict.again.size(), 1U);
+  EXPECT_EQ(verdict.again[0].attempt, 2U);
+}
+
 TEST(Blame, OneDeathMayComeFromOutside) {
   const Verdict first = judge(lease_of(0, 5), {{{7, 0, 5}}, false}, retries);
   ASSERT_EQ(first.again.size(), 1U);

@@ -40,6 +40,22 @@ TEST(Dispatcher, GivesEveryBatchExactlyOnce) {
   }
 }
 
+/// Also while the others have not come up yet; and by that rank after all when no other is left.
+TEST(Dispatcher, WhatAGpuFailedOverIsForAnother) {
+  const Plan plan(4, 4, Schedule::dynamic, 2);
+  Dispatcher dispatcher(plan, {});
+  const auto none = [](const Lease&) { FAIL() << "no row is to be given up"; };
+  dispatcher.add_rank(1);
+  ASSERT_EQ(pump(dispatcher, 0)[1].size(), 1u);
+  dispatcher.release(1, {{{0, 0, 4}}, false, 1}, none);
+  dispatcher.add_rank(1);
+  EXPECT_TRUE(pump(dispatcher, 100).empty()) << "rank 0 has not come up yet";
+  dispatcher.add_rank(0);
+  EXPECT_EQ(pump(dispatcher, 101)[0].size(), 1u);
+  dispatcher.lose_rank(0, none);
+  EXPECT_EQ(pump(dispatcher, 102)[1].size(), 1u);
+}
+
 TEST(Dispatcher, WhatAnEarlierRunHasDoneIsNotGivenOutAgain) {
   for (const Schedule schedule : {Schedule::dynamic, Schedule::block, Schedule::cyclic}) {
     const Plan plan(1000, 3, schedule, 4);

@@ -97,7 +97,7 @@ TEST(Gradients, GiveParametersTheirOwnStorageBack) {
 std::string reason_of_probe(SmallTraining& training) {
   const std::vector<Item> items{{0, "good", false, "", {}}};
   try {
-    probe(training, TrialBatch(training, items, 4, torch::kCPU).batch);
+    probe(training, TrialBatch(training, items, 4, torch::kCPU).batch, RankContext());
   } catch (const Error& error) {
     return error.what();
   }
@@ -108,7 +108,7 @@ TEST(Probe, FindsTheOrderOfBackward) {
   SmallTraining training;
   training.use_unused = false;
   const std::vector<Item> items{{0, "good", false, "", {}}};
-  const Probe seen = probe(training, TrialBatch(training, items, 4, torch::kCPU).batch);
+  const Probe seen = probe(training, TrialBatch(training, items, 4, torch::kCPU).batch, RankContext());
   EXPECT_THAT(seen.unused, ElementsAre("unused.weight", "unused.bias"));
   EXPECT_TRUE(seen.in_order[0].name.starts_with("second"));
   EXPECT_FALSE(seen.in_order[0].tensor.grad().defined());
@@ -137,7 +137,7 @@ TEST(Probe, WhatIsFrozenInTheFileIsNotMissed) {
   training.network.unused->weight.requires_grad_(false);
   training.network.first->weight.requires_grad_(false);
   const std::vector<Item> items(4);
-  const Probe seen = probe(training, TrialBatch(training, items, 4, torch::kCPU).batch);
+  const Probe seen = probe(training, TrialBatch(training, items, 4, torch::kCPU).batch, RankContext());
   EXPECT_EQ(seen.in_order.size(), training.parameters().size());
   EXPECT_TRUE(seen.unused.empty());
 }
@@ -147,8 +147,8 @@ TEST(LargestBatch, IsTheLastThatFits) {
   const std::vector<Item> items{{0, "good", false, "", {}}};
   Faults faults("oom:above=20", 0);
   const auto tried = [&](std::int64_t rows) { faults.before_rows_of_step(0, rows); };
-  EXPECT_EQ(largest_batch(training, items, 4096, torch::kCPU, tried, [] {}), 16);
-  EXPECT_EQ(largest_batch(training, items, 8, torch::kCPU, tried, [] {}), 8);
+  EXPECT_EQ(largest_batch(training, items, 4096, RankContext(), 0, tried, [] {}), 16);
+  EXPECT_EQ(largest_batch(training, items, 8, RankContext(), 1 << 20, tried, [] {}), 8);
 }
 
 TEST(Faults, AreReadAndHappenOnce) {

@@ -212,7 +212,7 @@ struct Rig {
       }
       return collective::open_shared_exchange(spec, layout, collective::states_of(settings.hyper));
     };
-    const Probe seen = probe(training, TrialBatch(training, data.train, 4, torch::kCPU).batch);
+    const Probe seen = probe(training, TrialBatch(training, data.train, 4, torch::kCPU).batch, context);
     wire::SharedMemory board = wire::SharedMemory::create(wire::FlightBoard::size_bytes());
     Trainer trainer(settings, context, training, seen.in_order, data, *lane, trace, wire::FlightBoard::in(board), reports,
                     open_exchange);

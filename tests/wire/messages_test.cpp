@@ -39,7 +39,7 @@ void expect_torn_is_refused(const Message& message) {
 Hello some_hello() {
   return {.pid = 77,
           .versions = {"0.1", "2.11.0", "13.0", "2.28.9", "5.1", "2.1.5"},
-          .devices = {{"NVIDIA H200", "GPU-1", "0000:01:00.0", 150ull << 30, 0}, {"", "GPU-2", "", 7, 1}},
+          .devices = {{"NVIDIA H200", "GPU-1", "0000:01:00.0", 150ull << 30, 0, {0, 2, 4}}, {"", "GPU-2", "", 7, 1}},
           .device_note = "note"};
 }
 
@@ -64,6 +64,7 @@ TEST(Messages, HelloComesBack) {
   EXPECT_EQ(back.versions.jpeg, "2.1.5");
   ASSERT_EQ(back.devices.size(), 2u);
   EXPECT_EQ(back.devices[0].memory_bytes, 150ull << 30);
+  EXPECT_EQ(back.devices[0].cores, (std::vector<std::int32_t>{0, 2, 4}));
   EXPECT_EQ(back.devices[1].uuid, "GPU-2");
   EXPECT_EQ(back.devices[1].index, 1);
   EXPECT_EQ(back.device_note, "note");
