@@ -48,8 +48,9 @@ class ImageLoader {
   /// Writes the prepared picture to `out`, row_bytes() long. With Resize::none the picture must have the model's size.
   /// Throws Error whose text is the reason ("not a picture: …", "truncated JPEG …", "60000×60000 pixels, limit …").
   void load(const Item& item, void* out) const;
-  /// Pictures so far whose 16-bit grey values were clipped at 255 (Grey16::clip).
-  std::uint64_t clipped() const;
+  /// What a person should know of the pictures so far, for Work::remarks and Training::remarks: that 16-bit grey values were clipped at 255
+  /// (Grey16::clip), and how often.
+  std::vector<std::string> remarks() const;
 
  private:
   struct Impl;

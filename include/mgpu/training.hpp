@@ -68,6 +68,8 @@ class Training {
   virtual void evaluate(const Batch& batch, Sums& sums) = 0;
   /// Names of classes, for the table by class; may be empty.
   virtual std::vector<std::string> labels() const { return {}; }
+  /// As Work::remarks.
+  virtual std::vector<std::string> remarks() const { return {}; }
   /// Writes the trained network to `path`, so that `infer` runs it at once. Rank 0 only.
   virtual void save(const std::string& path) = 0;
 };

@@ -36,6 +36,9 @@ class TrainingFeeder {
   /// As Feeder.
   torch::Tensor model_input(const torch::Tensor& batch) const;
 
+  /// For Training::remarks: as ImageLoader::remarks, of whole pictures; one that is not kept is counted each time it is loaded.
+  std::vector<std::string> remarks() const;
+
   /// Items and bytes kept so far.
   struct Kept {
     std::uint64_t items = 0, bytes = 0, limit_bytes = 0;

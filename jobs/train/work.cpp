@@ -40,6 +40,7 @@ class TrainWork final : public mgpu::Training {
   }
   void evaluate(const mgpu::Batch& batch, mgpu::Sums& sums) override { loss_->evaluate(forward(batch), batch, sums); }
 
+  std::vector<std::string> remarks() const override { return feeder_->remarks(); }
   std::vector<std::string> labels() const override { return bundle_.labels; }
   void save(const std::string& path) override { network_->save(path, bundle_); }
 

@@ -1,3 +1,5 @@
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <atomic>
 #include <cstring>
@@ -184,8 +186,12 @@ const ImageSpec& ImageLoader::spec() const {
   return impl_->spec;
 }
 
-std::uint64_t ImageLoader::clipped() const {
-  return impl_->clipped;
+std::vector<std::string> ImageLoader::remarks() const {
+  const std::uint64_t clipped = impl_->clipped;
+  if (clipped == 0) return {};
+  return {fmt::format("16-bit grey values above 255 were clipped, as Pillow does, in {} picture(s); \"grey16\": \"scale\" in "
+                      "the bundle's \"image\" keeps their whole range",
+                      clipped)};
 }
 
 std::uint64_t ImageLoader::row_bytes() const {

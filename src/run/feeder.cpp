@@ -101,11 +101,8 @@ void Feeder::prepare(const Item& item, Sample& sample) const {
 std::vector<std::string> Feeder::remarks() const {
   std::vector<std::string> remarks;
   if (impl_->gpu_images) remarks.push_back(impl_->gpu_images->summary());
-  if (const std::uint64_t clipped = impl_->images ? impl_->images->clipped() : 0; clipped > 0)
-    remarks.push_back(
-        fmt::format("16-bit grey values above 255 were clipped, as Pillow does, in {} picture(s); \"grey16\": \"scale\" in "
-                    "the bundle's \"image\" keeps their whole range",
-                    clipped));
+  if (impl_->images)
+    for (std::string& each : impl_->images->remarks()) remarks.push_back(std::move(each));
   return remarks;
 }
 

@@ -121,6 +121,7 @@ void TrainSession::thread_main() {
     }
     wait_for([this] { return finished_; });
     trace_.flush();
+    for (const std::string& remark : training_->remarks()) channel_.send(wire::Type::log, wire::Log{2, remark});
     send_stats();
     exit_code_ = 0;
   } catch (const std::exception& error) {

@@ -62,6 +62,7 @@ bool Trainer::do_step() {
   check_unused();
 
   std::vector<double> facts(first_flag + static_cast<std::size_t>(context_.world_size), 0.0);
+  const auto waited = Clock::now();
   double& flag = facts[first_flag + static_cast<std::size_t>(context_.rank)]; // 0, or 1 + the first item of a bad batch
   for (std::size_t at = 0; at < sums.losses.size(); ++at) {
     const double loss = sums.losses[at].first.item<double>();
@@ -71,6 +72,7 @@ bool Trainer::do_step() {
     }
     sums.loss_sum += loss * static_cast<double>(sums.losses[at].second);
   }
+  times_.backward_s += seconds(Clock::now() - waited); // of a GPU, whose backward goes on until its losses can be read
   facts[loss_sum] = sums.loss_sum;
   facts[rows_done] = static_cast<double>(sums.rows);
   facts[rows_skipped] = static_cast<double>(sums.skipped);

@@ -147,6 +147,13 @@ torch::Tensor TrainingFeeder::model_input(const torch::Tensor& batch) const {
   return impl_->feeder.model_input(batch);
 }
 
+std::vector<std::string> TrainingFeeder::remarks() const {
+  std::vector<std::string> remarks;
+  for (const auto* loader : {&impl_->plain, &impl_->for_crops})
+    if (remarks.empty() && loader->has_value()) remarks = (*loader)->remarks();
+  return remarks;
+}
+
 TrainingFeeder::Kept TrainingFeeder::kept() const {
   return {impl_->cache.items(), impl_->cache.bytes(), impl_->cache.limit_bytes()};
 }

@@ -3,9 +3,11 @@
 import json
 import shutil
 
+import numpy as np
 import pytest
 import torch
-from training import history, train, write_bundle, write_table
+from PIL import Image
+from training import CLASSES, history, train, write_bundle, write_table
 
 
 class Nothing(torch.nn.Module):
@@ -181,3 +183,14 @@ def test_a_recorded_step_without_a_gpu(good):
 
 def test_a_recorded_step_of_what_cannot_be_recorded(good):
     refused(attempt(good, "--cuda-graph", "--find-unused"), "--cuda-graph", "--find-unused")
+
+
+def test_grey_of_16_bits_is_counted(good, tmp_path):
+    """Clipped as for infer, and said at the end."""
+    generator = np.random.default_rng(5)
+    for index in range(8):
+        Image.fromarray(generator.integers(0, 65536, (32, 32)).astype(np.uint16)).save(tmp_path / f"{index}.png")
+    table = write_table(tmp_path / "grey.csv", [(tmp_path / f"{index}.png", CLASSES[index]) for index in range(8)])
+    options = {**good, "--input": table, "--global-batch": 4}
+    done = train(*[word for pair in options.items() for word in pair], ranks=1)
+    assert "16-bit grey values above 255 were clipped, as Pillow does, in 8 picture(s)" in done.err, done.err
