@@ -52,7 +52,7 @@ int print_error(const Error& error, const std::string& rank) {
 
 /// Runs `work`; one place where every error becomes a line and an exit code.
 template <typename Work>
-int guarded(const Work& work, const std::string& rank = "") {
+int guarded(const std::string& rank, const Work& work) {
   try {
     return work();
   } catch (const cli::HelpWanted& help) {
@@ -165,7 +165,7 @@ int run_rank0(const JobEntry& entry, const std::vector<std::string>& arguments, 
   agent::StatusKeeper status;
   comm::Messenger& messenger = rank.environment.messenger();
   std::optional<agent::Conductor> conductor;
-  const int code = guarded([&] {
+  const int code = guarded(name_of(facts), [&] {
     const cli::Resolved resolved = cli::resolve(std::string(program_name()), std::string(entry.name), *job, arguments);
     if (!resolved.config.get<bool>("dry-run")) status.begin(resolved.config.get<std::string>("output"), facts.host);
     // By value: where it is left behind, this frame is gone.
@@ -183,7 +183,7 @@ int run_rank0(const JobEntry& entry, const std::vector<std::string>& arguments, 
         setup, messenger, rank.worker, [&status] { status.beat(); }, [&rank] { rank.end_worker(); });
     const agent::Outcome outcome = conductor->run(agent::describe_rank(facts, rank.environment));
     return static_cast<int>(outcome.code);
-  }, name_of(facts));
+  });
   std::fflush(nullptr);
   if (!conductor) conductor.emplace(setup, messenger, rank.worker);
   status.done(code, conductor->lost_machines());
@@ -201,7 +201,7 @@ int run_job(const JobEntry& entry, const std::vector<std::string>& arguments, co
   agent::catch_signals(!facts.launcher.empty(), false);
   Rank rank(facts, arguments);
   agent::Router router(rank.environment.messenger(), rank.worker, {});
-  const int code = guarded([&] { return router.run(agent::describe_rank(facts, rank.environment)); }, name_of(facts));
+  const int code = guarded(name_of(facts), [&] { return router.run(agent::describe_rank(facts, rank.environment)); });
   return rank.leave(code, router.without_finalize());
 }
 
@@ -223,5 +223,5 @@ int main(int argc, char** argv) {
   const std::vector<std::string> arguments(argv + 1, argv + argc);
   std::string command;
   for (int at = 0; at < argc; ++at) command += (at == 0 ? "" : " ") + std::string(argv[at]);
-  return guarded([&] { return run(arguments, command); });
+  return guarded("", [&] { return run(arguments, command); });
 }

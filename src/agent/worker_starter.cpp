@@ -160,8 +160,9 @@ pid_t WorkerStarter::spawn(const Descriptors& descriptors, const std::string& te
   // Whatever else this process has open (MPI's sockets among them) is none of the child's business.
   posix_spawn_file_actions_addclosefrom_np(actions.get(), WorkerDescriptors::last + 1);
   std::vector<std::string> arguments{program_};
-  for (const auto& [name, number] : {std::pair("--socket", WorkerDescriptors::socket), std::pair("--ring", WorkerDescriptors::ring),
-                                     std::pair("--flight", WorkerDescriptors::flight), std::pair("--forks", WorkerDescriptors::forks)}) {
+  for (const auto& [name, number] :
+       {std::pair("--socket", WorkerDescriptors::socket), std::pair("--ring", WorkerDescriptors::ring),
+        std::pair("--flight", WorkerDescriptors::flight), std::pair("--forks", WorkerDescriptors::forks)}) {
     arguments.emplace_back(name);
     arguments.push_back(std::to_string(number));
   }

@@ -85,7 +85,8 @@ std::vector<int> choose_for_node(const std::vector<RankFacts>& ranks, const std:
     choices.push_back(choose_devices(ranks[members[at]], options.devices));
     order.push_back(at);
   }
-  std::stable_sort(order.begin(), order.end(), [&](std::size_t a, std::size_t b) { return choices[a].size() < choices[b].size(); });
+  std::stable_sort(order.begin(), order.end(),
+                   [&](std::size_t a, std::size_t b) { return choices[a].size() < choices[b].size(); });
   std::map<std::string, int> users;
   for (std::size_t at = 0; at < members.size(); ++at)
     for (const int device : choices[at]) users[identity(ranks[members[at]], device)] = 0;
@@ -97,10 +98,10 @@ std::vector<int> choose_for_node(const std::vector<RankFacts>& ranks, const std:
     if (chosen[at] < 0) continue;
     if (++users[identity(facts, chosen[at])] > 1 && !options.oversubscribe) {
       const std::size_t count = users.size();
-      throw usage_error(fmt::format("{} ranks on host {} but {} to use (--devices {}); start {} a node, or allow sharing with "
-                                    "--oversubscribe",
-                                    members.size(), facts.join.host, count == 1 ? "1 GPU" : fmt::format("{} GPUs", count),
-                                    options.devices, count));
+      throw usage_error(fmt::format(
+          "{} ranks on host {} but {} to use (--devices {}); start {} a node, or allow sharing with "
+          "--oversubscribe",
+          members.size(), facts.join.host, count == 1 ? "1 GPU" : fmt::format("{} GPUs", count), options.devices, count));
     }
   }
   return chosen;

@@ -16,9 +16,9 @@ struct Suspect {
 
 struct Death {
   std::vector<Suspect> suspects;
-  bool certain = false;        ///< the suspects hold what killed it; else it was one of them, or something from outside
-  std::int32_t gpu_of = -1;    ///< the rank whose GPU failed; -1: something else
-  bool has_other_gpu = false;  ///< another rank can try the suspects: a GPU that fails may do so whatever it is given
+  bool certain = false;       ///< the suspects hold what killed it; else it was one of them, or something from outside
+  std::int32_t gpu_of = -1;   ///< the rank whose GPU failed; -1: something else
+  bool has_other_gpu = false; ///< another rank can try the suspects: a GPU that fails may do so whatever it is given
 };
 
 /// What becomes of a lease.

@@ -189,9 +189,10 @@ const ImageSpec& ImageLoader::spec() const {
 std::vector<std::string> ImageLoader::remarks() const {
   const std::uint64_t clipped = impl_->clipped;
   if (clipped == 0) return {};
-  return {fmt::format("16-bit grey values above 255 were clipped, as Pillow does, in {} picture(s); \"grey16\": \"scale\" in "
-                      "the bundle's \"image\" keeps their whole range",
-                      clipped)};
+  return {
+      fmt::format("16-bit grey values above 255 were clipped, as Pillow does, in {} picture(s); \"grey16\": \"scale\" in "
+                  "the bundle's \"image\" keeps their whole range",
+                  clipped)};
 }
 
 std::uint64_t ImageLoader::row_bytes() const {

@@ -55,8 +55,9 @@ std::vector<wire::Device> list_devices(std::string& note) {
     cudaDeviceProp facts{};
     if (cudaGetDeviceProperties(&facts, index) != cudaSuccess) continue;
     const std::string place = fmt::format("{:02x}:{:02x}.0", facts.pciBusID, facts.pciDeviceID);
-    devices.push_back({facts.name, uuid_text(facts.uuid), fmt::format("{:08x}:{}", facts.pciDomainID, place), facts.totalGlobalMem,
-                       index, read_cpu_list(fmt::format("/sys/bus/pci/devices/{:04x}:{}/local_cpulist", facts.pciDomainID, place))});
+    devices.push_back({facts.name, uuid_text(facts.uuid), fmt::format("{:08x}:{}", facts.pciDomainID, place),
+                       facts.totalGlobalMem, index,
+                       read_cpu_list(fmt::format("/sys/bus/pci/devices/{:04x}:{}/local_cpulist", facts.pciDomainID, place))});
   }
   return devices;
 }

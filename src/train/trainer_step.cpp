@@ -141,13 +141,14 @@ void Trainer::watch_finite(std::span<const double> facts, const StepSums& sums) 
   std::string where; // the same text on every rank: whichever is first ends the run
   for (int rank = 0; rank < context_.world_size; ++rank)
     if (const double flag = facts[first_flag + static_cast<std::size_t>(rank)]; flag > 0)
-      where += fmt::format("{}rank {} (the batch of item {})", where.empty() ? "" : ", ", rank,
-                           static_cast<std::uint64_t>(flag - 1));
+      where +=
+          fmt::format("{}rank {} (the batch of item {})", where.empty() ? "" : ", ", rank, static_cast<std::uint64_t>(flag - 1));
   exchange_->barrier("last step before the end");
   flush_steps();
-  throw Error(fmt::format("the loss was not finite in {} steps in a row; at step {} on {}; a smaller --lr, --clip-norm or "
-                          "other data may help",
-                          not_finite_, step_, where));
+  throw Error(
+      fmt::format("the loss was not finite in {} steps in a row; at step {} on {}; a smaller --lr, --clip-norm or "
+                  "other data may help",
+                  not_finite_, step_, where));
 }
 
 void Trainer::report_step(const StepSums& sums, std::span<const double> facts, const collective::StepResult& result,

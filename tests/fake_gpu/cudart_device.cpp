@@ -17,21 +17,21 @@ struct Text {
   cudaError_t code;
   const char *name, *text;
 };
-constexpr Text texts[] = {{cudaSuccess, "cudaSuccess", "no error"},
-                          {cudaErrorInvalidValue, "cudaErrorInvalidValue", "invalid argument"},
-                          {cudaErrorMemoryAllocation, "cudaErrorMemoryAllocation", "out of memory"},
-                          {cudaErrorInvalidDevice, "cudaErrorInvalidDevice", "invalid device ordinal"},
-                          {cudaErrorNoDevice, "cudaErrorNoDevice", "no CUDA-capable device is detected"},
-                          {cudaErrorECCUncorrectable, "cudaErrorECCUncorrectable", "uncorrectable ECC error encountered"},
-                          {cudaErrorNotReady, "cudaErrorNotReady", "device not ready"},
-                          {cudaErrorIllegalAddress, "cudaErrorIllegalAddress", "an illegal memory access was encountered"},
-                          {cudaErrorAssert, "cudaErrorAssert", "device-side assert triggered"},
-                          {cudaErrorLaunchFailure, "cudaErrorLaunchFailure", "unspecified launch failure"},
-                          {cudaErrorNotSupported, "cudaErrorNotSupported", "operation not supported"},
-                          {cudaErrorStreamCaptureUnsupported, "cudaErrorStreamCaptureUnsupported",
-                           "operation not permitted when stream is capturing"},
-                          {cudaErrorStreamCaptureInvalidated, "cudaErrorStreamCaptureInvalidated",
-                           "operation failed due to a previous error during capture"}};
+constexpr Text texts[] = {
+    {cudaSuccess, "cudaSuccess", "no error"},
+    {cudaErrorInvalidValue, "cudaErrorInvalidValue", "invalid argument"},
+    {cudaErrorMemoryAllocation, "cudaErrorMemoryAllocation", "out of memory"},
+    {cudaErrorInvalidDevice, "cudaErrorInvalidDevice", "invalid device ordinal"},
+    {cudaErrorNoDevice, "cudaErrorNoDevice", "no CUDA-capable device is detected"},
+    {cudaErrorECCUncorrectable, "cudaErrorECCUncorrectable", "uncorrectable ECC error encountered"},
+    {cudaErrorNotReady, "cudaErrorNotReady", "device not ready"},
+    {cudaErrorIllegalAddress, "cudaErrorIllegalAddress", "an illegal memory access was encountered"},
+    {cudaErrorAssert, "cudaErrorAssert", "device-side assert triggered"},
+    {cudaErrorLaunchFailure, "cudaErrorLaunchFailure", "unspecified launch failure"},
+    {cudaErrorNotSupported, "cudaErrorNotSupported", "operation not supported"},
+    {cudaErrorStreamCaptureUnsupported, "cudaErrorStreamCaptureUnsupported", "operation not permitted when stream is capturing"},
+    {cudaErrorStreamCaptureInvalidated, "cudaErrorStreamCaptureInvalidated",
+     "operation failed due to a previous error during capture"}};
 
 const Text& text_of(cudaError_t code) {
   static constexpr Text unknown{cudaErrorUnknown, "cudaErrorUnknown", "unknown error"};

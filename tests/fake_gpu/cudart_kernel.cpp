@@ -89,7 +89,8 @@ FAKE_GPU_API cudaError_t cudaFuncSetAttribute(const void*, cudaFuncAttribute, in
   return cudaSuccess;
 }
 
-FAKE_GPU_API cudaError_t cudaOccupancyMaxActiveBlocksPerMultiprocessorWithFlags(int* blocks, const void*, int, std::size_t, unsigned) {
+FAKE_GPU_API cudaError_t cudaOccupancyMaxActiveBlocksPerMultiprocessorWithFlags(int* blocks, const void*, int, std::size_t,
+                                                                                unsigned) {
   *blocks = 4;
   return cudaSuccess;
 }

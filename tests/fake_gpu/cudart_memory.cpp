@@ -16,7 +16,8 @@ cudaError_t copy(void* to, const void* from, std::size_t bytes, Stream& stream) 
   char* const writes = host_view(to);
   if (source.type == cudaMemoryTypeUnregistered && target.type == cudaMemoryTypeDevice) {
     count("pageable copy");
-    stream.add([writes, kept = std::string(static_cast<const char*>(from), bytes)] { std::memcpy(writes, kept.data(), kept.size()); });
+    stream.add(
+        [writes, kept = std::string(static_cast<const char*>(from), bytes)] { std::memcpy(writes, kept.data(), kept.size()); });
     return broken();
   }
   stream.add([writes, reads = host_view(from), bytes] { std::memmove(writes, reads, bytes); });

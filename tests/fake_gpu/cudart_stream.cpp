@@ -13,7 +13,8 @@ FAKE_GPU_API cudaError_t cudaStreamCreateWithPriority(cudaStream_t* stream, unsi
 }
 
 FAKE_GPU_API cudaError_t cudaStreamQuery(cudaStream_t stream) {
-  return called("stream query", Kind::unsafe_in_capture, [&] { return Stream::of(stream).idle() ? cudaSuccess : cudaErrorNotReady; });
+  return called("stream query", Kind::unsafe_in_capture,
+                [&] { return Stream::of(stream).idle() ? cudaSuccess : cudaErrorNotReady; });
 }
 
 FAKE_GPU_API cudaError_t cudaStreamSynchronize(cudaStream_t handle) {
@@ -59,7 +60,8 @@ FAKE_GPU_API cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream)
 }
 
 FAKE_GPU_API cudaError_t cudaEventQuery(cudaEvent_t event) {
-  return called("event query", Kind::unsafe_in_capture, [&] { return Event::of(event).done() ? cudaSuccess : cudaErrorNotReady; });
+  return called("event query", Kind::unsafe_in_capture,
+                [&] { return Event::of(event).done() ? cudaSuccess : cudaErrorNotReady; });
 }
 
 FAKE_GPU_API cudaError_t cudaEventSynchronize(cudaEvent_t event) {
@@ -84,7 +86,8 @@ FAKE_GPU_API cudaError_t cudaStreamIsCapturing(cudaStream_t stream, cudaStreamCa
 }
 
 FAKE_GPU_API cudaError_t cudaStreamGetCaptureInfo(cudaStream_t stream, cudaStreamCaptureStatus* status, unsigned long long* id,
-                                                  cudaGraph_t*, const cudaGraphNode_t**, const cudaGraphEdgeData**, std::size_t*) {
+                                                  cudaGraph_t*, const cudaGraphNode_t**, const cudaGraphEdgeData**,
+                                                  std::size_t*) {
   const auto recording = Stream::of(stream).capture();
   if (id != nullptr) *id = recording == nullptr ? 0 : recording->id();
   return cudaStreamIsCapturing(stream, status);
@@ -123,8 +126,9 @@ FAKE_GPU_API cudaError_t cudaGraphGetNodes(cudaGraph_t graph, cudaGraphNode_t*, 
 }
 
 FAKE_GPU_API cudaError_t cudaGraphInstantiateWithFlags(cudaGraphExec_t* made, cudaGraph_t graph, unsigned long long) {
-  return called("graph instantiate", Kind::any,
-                [&] { return *made = reinterpret_cast<cudaGraphExec_t>(new Graph(*reinterpret_cast<Graph*>(graph))), cudaSuccess; });
+  return called("graph instantiate", Kind::any, [&] {
+    return *made = reinterpret_cast<cudaGraphExec_t>(new Graph(*reinterpret_cast<Graph*>(graph))), cudaSuccess;
+  });
 }
 
 FAKE_GPU_API cudaError_t cudaGraphLaunch(cudaGraphExec_t graph, cudaStream_t stream) {

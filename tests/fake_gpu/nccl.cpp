@@ -62,9 +62,12 @@ struct Collective {
 std::size_t size_of(ncclDataType_t type) {
   switch (type) {
     case ncclFloat64:
-    case ncclInt64: return 8;
-    case ncclFloat32: return 4;
-    default: return 2;
+    case ncclInt64:
+      return 8;
+    case ncclFloat32:
+      return 4;
+    default:
+      return 2;
   }
 }
 
@@ -91,7 +94,8 @@ void run(void* argument) {
   if (it.number + 1 == fake_gpu::settings().nccl_hangs_at)
     while (!comm.aborted) std::this_thread::sleep_for(std::chrono::milliseconds(1));
   if (comm.aborted) return;
-  const std::size_t bytes = it.count * size_of(it.type) * (it.kind == Kind::reduce_scatter ? static_cast<std::size_t>(comm.size) : 1);
+  const std::size_t bytes =
+      it.count * size_of(it.type) * (it.kind == Kind::reduce_scatter ? static_cast<std::size_t>(comm.size) : 1);
   const std::string number = std::to_string(it.number);
   const fs::path mine = comm.file(number, comm.rank), unfinished = mine.string() + ".new";
   std::ofstream(unfinished, std::ios::binary).write(it.in, static_cast<std::streamsize>(bytes));
@@ -99,14 +103,19 @@ void run(void* argument) {
   std::vector<std::vector<char>> all(static_cast<std::size_t>(comm.size), std::vector<char>(bytes));
   for (int rank = 0; rank < comm.size; ++rank) {
     if (!comm.wait_for(comm.file(number, rank))) return;
-    std::ifstream(comm.file(number, rank), std::ios::binary).read(all[static_cast<std::size_t>(rank)].data(), static_cast<std::streamsize>(bytes));
+    std::ifstream(comm.file(number, rank), std::ios::binary)
+        .read(all[static_cast<std::size_t>(rank)].data(), static_cast<std::streamsize>(bytes));
   }
   std::error_code ignored; // all have read the one before: they are here
   if (it.number > 0) fs::remove(comm.file(std::to_string(it.number - 1), comm.rank), ignored);
   switch (it.kind) {
-    case Kind::all_reduce: return sum(it.type, all, 0, it.count, it.out);
-    case Kind::reduce_scatter: return sum(it.type, all, it.count * static_cast<std::size_t>(comm.rank), it.count, it.out);
-    case Kind::broadcast: std::memcpy(it.out, all[static_cast<std::size_t>(it.root)].data(), bytes); return;
+    case Kind::all_reduce:
+      return sum(it.type, all, 0, it.count, it.out);
+    case Kind::reduce_scatter:
+      return sum(it.type, all, it.count * static_cast<std::size_t>(comm.rank), it.count, it.out);
+    case Kind::broadcast:
+      std::memcpy(it.out, all[static_cast<std::size_t>(it.root)].data(), bytes);
+      return;
     case Kind::all_gather:
       for (std::size_t rank = 0; rank < all.size(); ++rank) std::memcpy(it.out + rank * bytes, all[rank].data(), bytes);
   }
@@ -185,8 +194,8 @@ FAKE_GPU_API ncclResult_t ncclGroupEnd() {
   return ncclSuccess;
 }
 
-FAKE_GPU_API ncclResult_t ncclAllReduce(const void* in, void* out, std::size_t count, ncclDataType_t type, ncclRedOp_t, ncclComm_t comm,
-                                        cudaStream_t stream) {
+FAKE_GPU_API ncclResult_t ncclAllReduce(const void* in, void* out, std::size_t count, ncclDataType_t type, ncclRedOp_t,
+                                        ncclComm_t comm, cudaStream_t stream) {
   return queue(Kind::all_reduce, in, out, count, type, 0, comm, stream);
 }
 
@@ -200,7 +209,7 @@ FAKE_GPU_API ncclResult_t ncclReduceScatter(const void* in, void* out, std::size
   return queue(Kind::reduce_scatter, in, out, count, type, 0, comm, stream);
 }
 
-FAKE_GPU_API ncclResult_t ncclBroadcast(const void* in, void* out, std::size_t count, ncclDataType_t type, int root, ncclComm_t comm,
-                                        cudaStream_t stream) {
+FAKE_GPU_API ncclResult_t ncclBroadcast(const void* in, void* out, std::size_t count, ncclDataType_t type, int root,
+                                        ncclComm_t comm, cudaStream_t stream) {
   return queue(Kind::broadcast, in, out, count, type, root, comm, stream);
 }

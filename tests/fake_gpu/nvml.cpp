@@ -38,10 +38,15 @@ FAKE_GPU_API int nvmlDeviceGetComputeRunningProcesses(void*, unsigned* count, vo
 
 FAKE_GPU_API const char* nvmlErrorString(int result) {
   switch (result) {
-    case 0: return "Success";
-    case 6: return "Not Found";
-    case 15: return "GPU is lost";
-    case 16: return "GPU requires reset";
-    default: return "Unknown Error";
+    case 0:
+      return "Success";
+    case 6:
+      return "Not Found";
+    case 15:
+      return "GPU is lost";
+    case 16:
+      return "GPU requires reset";
+    default:
+      return "Unknown Error";
   }
 }

@@ -165,7 +165,8 @@ TEST(Trainer, NotFiniteLossChangesNothingAndEndsTheRunInTheEnd) {
   rig.settings.max_nonfinite = 3;
   const Trained ended = rig.run(2);
   // Whoever is first says it, with the same words; the other may hear of the end before it has looked itself.
-  EXPECT_THAT(ended.errors, testing::Contains(HasSubstr("not finite in 3 steps in a row; at step 3 on rank 1 (the batch of item ")));
+  EXPECT_THAT(ended.errors,
+              testing::Contains(HasSubstr("not finite in 3 steps in a row; at step 3 on rank 1 (the batch of item ")));
 }
 
 TEST(Trainer, AParameterWithoutGradientIsNamed) {
