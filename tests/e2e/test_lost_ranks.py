@@ -105,7 +105,7 @@ def failing_mpi(tmp_path_factory):
 @pytest.mark.parametrize("ranks, rank, call, at", [(2, 0, "MPI_Isend", 40), (2, 0, "MPI_Improbe", 5000), (4, 0, "MPI_Isend", 80)])
 def test_an_mpi_error_on_rank_0_stops_the_run(ranks, rank, call, at, failing_mpi, tmp_path):
     """It is no fault of the job: 75, so that --resume and launch go on."""
-    with Run(tmp_path, *SHORT, ranks=ranks, items=20000, LD_PRELOAD=failing_mpi, MPI_FAULT_RANK=rank, MPI_FAULT_CALL=call, MPI_FAULT_AT=at) as run:
+    with Run(tmp_path, *SHORT, ranks=ranks, items=40000, LD_PRELOAD=failing_mpi, MPI_FAULT_RANK=rank, MPI_FAULT_CALL=call, MPI_FAULT_AT=at) as run:
         assert run.wait() == 75, run.text
         assert call in run.text, run.text
         resume(run)
@@ -113,7 +113,7 @@ def test_an_mpi_error_on_rank_0_stops_the_run(ranks, rank, call, at, failing_mpi
 
 @pytest.mark.parametrize("call, at", [("MPI_Isend", 40), ("MPI_Improbe", 5000)])
 def test_an_mpi_error_on_another_rank_does_so_too(call, at, failing_mpi, tmp_path):
-    with Run(tmp_path, *SHORT, ranks=2, items=20000, LD_PRELOAD=failing_mpi, MPI_FAULT_RANK=1, MPI_FAULT_CALL=call, MPI_FAULT_AT=at) as run:
+    with Run(tmp_path, *SHORT, ranks=2, items=40000, LD_PRELOAD=failing_mpi, MPI_FAULT_RANK=1, MPI_FAULT_CALL=call, MPI_FAULT_AT=at) as run:
         assert run.wait() == 75, run.text
         assert f"error: rank 1 on {os.uname().nodename}: {call}" in run.text and "--resume goes on" in run.text, run.text
         resume(run)

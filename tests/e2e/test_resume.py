@@ -71,7 +71,7 @@ def test_kill_everything_recover_and_resume(ranks, later, case, tmp_path):
         done, wrong = in_a_child(lambda: compare_recovered(output, case.reference))
         assert done > 0 and wrong == 0 and f"{done} of {case.items}" in recovered.out
     resumed = case.resume(output, later)
-    assert resumed.code == (0 if too_late else 3), resumed.err
+    assert resumed.code == 3, resumed.err  # some items are bad, which a complete file remembers
     assert arrays(output) == case.arrays
     assert not pathlib.Path(str(output) + ".journal").exists() and not pathlib.Path(str(output) + ".partial").exists()
     again = case.resume(output, later)
