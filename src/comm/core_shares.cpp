@@ -25,7 +25,9 @@ std::vector<CoreShare> share_cores(const std::vector<CoreClaim>& ranks) {
   std::map<Cores, std::vector<std::size_t>> groups;
   for (std::size_t rank = 0; rank < ranks.size(); ++rank) groups[ranks[rank].allowed].push_back(rank);
   std::vector<CoreShare> shares(ranks.size());
-  for (const auto& [mask, members] : groups) {
+  for (const auto& group : groups) {
+    const Cores& mask = group.first;
+    const std::vector<std::size_t>& members = group.second;
     const std::size_t parts = members.size();
     for (const std::size_t rank : members) shares[rank].count = std::max(1, static_cast<int>(mask.size() / parts));
     if (mask.size() < parts) {
