@@ -36,7 +36,8 @@ class TrainingFeeder {
   /// As Feeder.
   torch::Tensor model_input(const torch::Tensor& batch) const;
 
-  /// For Training::remarks: as ImageLoader::remarks, of whole pictures; one that is not kept is counted each time it is loaded.
+  /// For Training::remarks: as ImageLoader::remarks, of pictures taken whole and of those to be cropped. One that is not kept is counted each
+  /// time it is loaded.
   std::vector<std::string> remarks() const;
 
   /// Items and bytes kept so far.

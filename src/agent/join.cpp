@@ -23,7 +23,8 @@ std::int32_t first_sibling(std::int32_t core) {
   return siblings.empty() ? core : siblings.front();
 }
 
-/// Cores this process may use, the hyperthreads of a core beside each other. mpirun's binding is widened to what the kernel allows (cgroup); srun's and the user's own stay.
+/// Cores this process may use, the hyperthreads of a core beside each other. mpirun's binding is widened to what the kernel allows
+/// (cgroup); srun's and the user's own stay.
 std::vector<std::int32_t> usable_cores(const comm::LauncherFacts& facts) {
   cpu_set_t set;
   if (facts.launcher == "mpirun") {

@@ -23,8 +23,8 @@ struct Probe {
   std::vector<std::string> unused;
 };
 
-/// Runs loss and backward once, in the type that the training will have. Leaves parameters, buffers and gradients as they were. Throws usage_error: no parameters, a loss that
-/// is not a scalar, does not depend on any parameter, or does not fit the network's output.
+/// Runs loss and backward once, in the type that the training will have. Leaves parameters, buffers and gradients as they were. Throws
+/// usage_error: no parameters, a loss that is not a scalar, does not depend on any parameter, or does not fit the network's output.
 Probe probe(Training& training, const Batch& batch, const RankContext& context);
 
 /// Runs loss and backward once as a recorded pass, leaving all as it was. Throws usage_error saying why that does not work.

@@ -150,7 +150,8 @@ torch::Tensor TrainingFeeder::model_input(const torch::Tensor& batch) const {
 std::vector<std::string> TrainingFeeder::remarks() const {
   std::vector<std::string> remarks;
   for (const auto* loader : {&impl_->plain, &impl_->for_crops})
-    if (remarks.empty() && loader->has_value()) remarks = (*loader)->remarks();
+    if (loader->has_value())
+      for (std::string& each : (*loader)->remarks()) remarks.push_back(std::move(each));
   return remarks;
 }
 

@@ -1,4 +1,4 @@
-"""usage: make_unsupported.py FUNCTIONS SOURCES… -o SOURCE -m MAP SONAME: the functions of the list FUNCTIONS that no source defines answer "operation not supported" (801); MAP gives
+"""usage: make_unsupported.py FUNCTIONS SOURCES… -o SOURCE -m MAP --version=NAME: the functions of the list FUNCTIONS that no source defines answer "operation not supported" (801); MAP gives
 all of them the version that programs linked against the real library ask for."""
 
 import argparse

@@ -6,7 +6,7 @@
 namespace fake_gpu {
 
 /// Memory of a device: its addresses cannot be read or written by the host, as on a GPU; host_view() gives the same bytes where they can.
-/// Throws cudaErrorMemoryAllocation by return: nullptr where the device has no room.
+/// nullptr where the device has no room.
 void* allocate_device(int device, std::size_t bytes);
 /// False for what is no beginning of an allocation.
 bool free_device(void* pointer);

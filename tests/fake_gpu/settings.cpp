@@ -16,8 +16,8 @@ Settings read() {
   read.devices = std::stoi(text("FAKE_GPU_DEVICES", "1"));
   read.memory_bytes = std::stoull(text("FAKE_GPU_MEMORY", "4294967296"));
   read.delay_us = std::stoi(text("FAKE_GPU_DELAY_US", "200"));
-  if (text("FAKE_GPU_OWN", "") == "1") read.first_device = std::stoi(text("OMPI_COMM_WORLD_RANK", "0"));
   const std::string rank = text("OMPI_COMM_WORLD_RANK", "0");
+  if (text("FAKE_GPU_OWN", "") == "1") read.first_device = std::stoi(rank);
   read.can_fail = text("FAKE_GPU_FAIL_RANK", rank.c_str()) == rank;
   read.forbidden_device = std::stoi(text("FAKE_GPU_FORBIDDEN", "-1"));
   read.fail_at = std::stol(text("FAKE_GPU_FAIL_AT", "0"));
