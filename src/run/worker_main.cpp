@@ -50,6 +50,7 @@ const WorkEntry& find_job(const std::string& job) {
 }
 
 std::unique_ptr<WorkerSession> make_session(SessionParts parts) {
+  prctl(PR_SET_NAME, "mgpu_worker");
   const WorkEntry& entry = find_job(parts.configure.job);
   if (entry.make_training != nullptr)
     return std::make_unique<train::TrainSession>(
@@ -98,6 +99,7 @@ int main(int argc, char** argv) {
     const auto descriptors = parse_descriptors(argc, argv);
     if (const auto forks = descriptors.find("--forks"); forks != descriptors.end()) wire::leave_fork_server(forks->second);
     prctl(PR_SET_PDEATHSIG, SIGKILL);
+    prctl(PR_SET_NAME, "mgpu_standby"); // for ps and top; until make_session
     at::set_num_interop_threads(1);
     code = run_worker(descriptors);
   } catch (const Error& error) {

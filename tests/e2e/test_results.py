@@ -141,14 +141,14 @@ def test_trace_opens_as_json(tmp_path, bundle, pictures):
 
 
 def workers_of(process):
-    """Process ids of the workers below an mpirun."""
+    """Process ids of the workers below an mpirun that have been told their job: neither standby workers nor fork servers."""
     table = subprocess.run(["ps", "-eo", "pid,ppid,comm"], capture_output=True, text=True).stdout.split("\n")[1:]
     rows = [line.split(None, 2) for line in table if line.strip()]
     below, found = {process.pid}, []
     for _ in range(5):
         below |= {int(pid) for pid, parent, _ in rows if int(parent) in below}
     for pid, _, name in rows:
-        if int(pid) in below and name.startswith("mgpu_worker"):
+        if int(pid) in below and name.strip() == "mgpu_worker":
             found.append(int(pid))
     return found
 
