@@ -50,6 +50,10 @@ struct Batch {
   std::vector<const std::any*> extra; ///< [B], Sample::extra
   std::vector<bool> ok;               ///< [B] false: prepare failed
   std::vector<torch::Tensor> targets; ///< each [B, …] on the rank's device: Training::targets; empty outside training
+  /// The values of `lengths` and `targets` in host memory, where a job reads them without waiting for the device. Undefined and empty in
+  /// a pass that is recorded (--cuda-graph), as a replay would go on with the values of the first.
+  torch::Tensor host_lengths;
+  std::vector<torch::Tensor> host_targets;
   std::int64_t size() const { return static_cast<std::int64_t>(items.size()); }
 };
 

@@ -47,10 +47,11 @@ std::string last_line(std::string_view text) {
   return std::string(text.substr(begin == std::string_view::npos ? 0 : begin + 1).substr(0, longest_last_words));
 }
 
-/// Batches a worker may have in preparation: enough to keep its loaders busy while one runs and one is being sent.
-std::int32_t batches_in_flight(std::uint32_t batch_size, int loaders) {
-  const auto loading = (static_cast<std::uint32_t>(loaders) + batch_size - 1) / batch_size;
-  return static_cast<std::int32_t>(2 + loading);
+/// Batches a worker may hold: enough to keep its loaders busy while one runs and one is being sent. A GPU holds two more: one queued
+/// behind the running one, one being copied to it.
+std::int32_t batches_in_flight(std::uint32_t batch_size, const comm::Binding& binding) {
+  const auto loading = (static_cast<std::uint32_t>(binding.loaders) + batch_size - 1) / batch_size;
+  return static_cast<std::int32_t>((binding.device >= 0 ? 4 : 2) + loading);
 }
 
 } // namespace
@@ -66,10 +67,10 @@ ItemCourse::ItemCourse(RunControl& control)
       began_s_(now_s()) {}
 
 void ItemCourse::plan(const std::vector<comm::Binding>& bindings) {
-  for (const comm::Binding& binding : bindings) loaders_.push_back(binding.loaders);
   plan_.emplace(setup_.manifest, choose_batch_size(setup_, bindings[0].device >= 0), setup_.schedule, control_.roster().size());
+  for (const comm::Binding& binding : bindings) in_flight_.push_back(batches_in_flight(plan_->batch_size(), binding));
   dispatch::DispatcherOptions options;
-  options.least_credit = static_cast<std::uint32_t>(batches_in_flight(plan_->batch_size(), bindings[0].loaders));
+  options.least_credit = static_cast<std::uint32_t>(in_flight_[0]);
   options.retries = static_cast<std::uint32_t>(setup_.retries);
   // Its agent ends a worker that is late; an agent that does not is given up.
   // Where rank 0 reads the files itself its own time would count.
@@ -120,7 +121,7 @@ std::vector<bool> ItemCourse::go_on() {
 void ItemCourse::describe(int rank, wire::Configure& configure) const {
   configure.config_json = setup_.config.json().dump();
   configure.batch_size = plan_->batch_size();
-  configure.batches_in_flight = batches_in_flight(plan_->batch_size(), loaders_[static_cast<std::size_t>(rank)]);
+  configure.batches_in_flight = in_flight_[static_cast<std::size_t>(rank)];
   configure.item_timeout_s = setup_.item_timeout_s;
   configure.stall_timeout_s = setup_.stall_timeout_s;
   configure.max_restarts = setup_.max_restarts;

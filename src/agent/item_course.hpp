@@ -58,7 +58,7 @@ class ItemCourse final : public Course {
   RunControl& control_;
   const RunSetup& setup_;
   Output output_;
-  std::vector<int> loaders_; ///< by rank
+  std::vector<std::int32_t> in_flight_; ///< batches, by rank
   struct Count {
     std::uint64_t items = 0, failed = 0, batches = 0;
   };

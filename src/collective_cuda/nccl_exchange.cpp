@@ -175,26 +175,33 @@ class NcclExchange final : public Exchange {
       for (std::size_t i = 0; i < shares_.size(); ++i)
         norms.select(0, static_cast<std::int64_t>(i)).copy_(at::linalg_vector_norm(view(gradients_, shares_[i]), 2));
       const torch::Tensor total = norms.to(torch::kFloat64).square().sum();
+      const torch::Tensor on_host = pinned({}).copy_(total, /*non_blocking=*/true);
       comm_.await(stream_);
-      squares = total.item<double>();
+      squares = on_host.item<double>();
     }
     if (spec_.shard) sum({&squares, 1}, "the norm of the gradients");
     return squares;
+  }
+
+  /// Copies from and to pinned memory do not stop the host; await() waits for all of them.
+  static torch::Tensor pinned(at::IntArrayRef shape) {
+    return torch::empty(shape, torch::dtype(torch::kFloat64).pinned_memory(true));
   }
 
   /// [size, values] on the host.
   torch::Tensor gather_rows(std::span<const double> values, std::string_view what) {
     const c10::cuda::CUDAStreamGuard guard(stream_);
     const std::size_t count = std::max(values.size(), least_numbers);
-    torch::Tensor mine = torch::zeros({static_cast<std::int64_t>(count)}, torch::kFloat64);
-    std::copy(values.begin(), values.end(), mine.data_ptr<double>());
-    mine = mine.to(device_);
+    const torch::Tensor given = pinned({static_cast<std::int64_t>(count)}).zero_();
+    std::copy(values.begin(), values.end(), given.mutable_data_ptr<double>());
+    const torch::Tensor mine = given.to(device_, /*non_blocking=*/true);
     torch::Tensor rows = torch::empty({spec_.size, static_cast<std::int64_t>(count)}, mine.options());
     comm_.launch(std::string(what), stream_, [&](ncclComm_t comm) {
       return ncclAllGather(mine.data_ptr(), rows.data_ptr(), count, ncclDouble, comm, stream_);
     });
+    torch::Tensor on_host = pinned(rows.sizes()).copy_(rows, /*non_blocking=*/true);
     comm_.await(stream_);
-    return rows.cpu();
+    return on_host;
   }
 
   void gather_parameters() {

@@ -64,6 +64,7 @@ void BatchRunner::run_trial(const torch::Tensor& row, bool with_lengths, std::in
   Batch batch;
   batch.input = uploaded.input;
   batch.lengths = uploaded.lengths;
+  batch.host_lengths = lengths;
   batch.items.assign(rows, &nothing);
   batch.extra.assign(rows, &no_extra);
   batch.ok.assign(rows, true);
@@ -181,6 +182,7 @@ Batch BatchRunner::view(const RanBatch& ran, std::size_t begin, std::size_t end)
   Batch batch;
   batch.input = part(ran.uploaded.input);
   batch.lengths = part(ran.uploaded.lengths);
+  batch.host_lengths = part(loaded.lengths);
   batch.items.reserve(end - begin);
   batch.extra.reserve(end - begin);
   batch.ok.reserve(end - begin);

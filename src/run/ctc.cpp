@@ -55,7 +55,8 @@ std::vector<std::int64_t> valid_frames(const Batch& batch, const torch::Tensor& 
   if (!reported.defined() && !batch.lengths.defined())
     return std::vector<std::int64_t>(static_cast<std::size_t>(batch.size()), frames);
   std::vector<std::int64_t> valid;
-  const torch::Tensor lengths = (reported.defined() ? reported : batch.lengths).to(torch::kCPU).contiguous();
+  const torch::Tensor& own_lengths = batch.host_lengths.defined() ? batch.host_lengths : batch.lengths;
+  const torch::Tensor lengths = (reported.defined() ? reported : own_lengths).to(torch::kCPU).contiguous();
   const std::int64_t padded = reported.defined() ? frames : batch.input.size(-1);
   for (std::int64_t row = 0; row < batch.size(); ++row) {
     const std::int64_t length = lengths.const_data_ptr<std::int64_t>()[row];

@@ -43,10 +43,8 @@ class CudaLane : public Lane {
 
   Uploaded upload(const torch::Tensor& input, const torch::Tensor& lengths, const std::vector<torch::Tensor>& targets) override {
     const c10::cuda::CUDAStreamGuard guard(upload_stream_);
-    Uploaded uploaded{copy_in(input), copy_in(lengths), {}, nullptr};
-    // Made a moment ago in plain memory, from which a copy would wait; pinned memory in use by a copy is not handed out again.
-    for (const torch::Tensor& target : targets)
-      uploaded.targets.push_back(copy_in(host_tensor(target.sizes(), target.scalar_type()).copy_(target)));
+    Uploaded uploaded{copy_in(input), copy_in(pinned(lengths)), {}, nullptr};
+    for (const torch::Tensor& target : targets) uploaded.targets.push_back(copy_in(pinned(target)));
     uploaded.ready = record(upload_stream_);
     return uploaded;
   }
@@ -98,6 +96,10 @@ class CudaLane : public Lane {
                                                        device_.index());
   }
 
+  /// A copy from plain memory would wait; pinned memory that a copy reads is not handed out again before its end.
+  torch::Tensor pinned(const torch::Tensor& host) {
+    return host.defined() ? host_tensor(host.sizes(), host.scalar_type()).copy_(host) : torch::Tensor();
+  }
   torch::Tensor copy_in(const torch::Tensor& host) const {
     return host.defined() ? host.to(device_, /*non_blocking=*/true) : torch::Tensor();
   }

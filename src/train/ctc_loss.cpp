@@ -53,7 +53,8 @@ class CtcLoss final : public Loss {
     const torch::Tensor frames_first = outputs.at(0).to(torch::kFloat32).transpose(0, 1);
     const std::vector<std::int64_t> frames = ctc_frames(outputs, batch);
     const torch::Tensor& lengths = target_of(batch, 1);
-    const torch::Tensor on_host = lengths.to(torch::kCPU); // PyTorch wants the lengths there
+    // PyTorch wants the lengths there.
+    const torch::Tensor on_host = batch.host_targets.size() > 1 ? batch.host_targets[1] : lengths.to(torch::kCPU);
     const at::IntArrayRef symbols(on_host.const_data_ptr<std::int64_t>(), static_cast<std::size_t>(on_host.numel()));
     const torch::Tensor rows = torch::ctc_loss(frames_first, target_of(batch, 0), frames, symbols, spec_.blank,
                                                at::Reduction::None, /*zero_infinity=*/true);

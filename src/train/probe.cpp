@@ -54,14 +54,14 @@ TrialBatch::TrialBatch(const Training& training, const std::vector<Item>& items,
   auto shape = row.sizes().vec();
   shape.insert(shape.begin(), rows);
   batch.input = row.unsqueeze(0).expand(shape).contiguous();
-  if (!training.row_spec()) batch.lengths = torch::full({rows}, row.size(-1), torch::kInt64);
+  if (!training.row_spec()) batch.lengths = batch.host_lengths = torch::full({rows}, row.size(-1), torch::kInt64);
   static const std::any none;
   for (std::int64_t index = 0; index < rows; ++index) {
     batch.items.push_back(&items[static_cast<std::size_t>(index) % items.size()]);
     batch.extra.push_back(&none);
     batch.ok.push_back(true);
   }
-  batch.targets = targets_of(training, batch);
+  batch.targets = batch.host_targets = targets_of(training, batch);
   batch.input = batch.input.to(device);
   if (batch.lengths.defined()) batch.lengths = batch.lengths.to(device);
   for (torch::Tensor& target : batch.targets) target = target.to(device);
@@ -107,7 +107,7 @@ void check_recording(Training& training, const Batch& batch, Recorder& recorder,
   const std::vector<NamedTensor> parameters = training.parameters();
   const KeepBuffers keep(training);
   const BackwardWatch watch(parameters, [&](std::size_t index) { parameters[index].tensor.mutable_grad() = torch::Tensor(); });
-  const Batch fixed = without_items(batch);
+  const Batch fixed = device_only(batch);
   const auto pass = [&] { forward_loss(training, fixed, context).backward(); };
   try {
     recorder.warm_up(pass);

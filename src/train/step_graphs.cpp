@@ -23,12 +23,14 @@ bool same_shape(const Batch& a, const Batch& b) {
 
 } // namespace
 
-Batch without_items(const Batch& rows) {
+Batch device_only(const Batch& rows) {
   static const Item nothing;
   static const std::any no_extra;
   Batch fixed = rows;
   fixed.items.assign(rows.items.size(), &nothing);
   fixed.extra.assign(rows.items.size(), &no_extra);
+  fixed.host_lengths = torch::Tensor();
+  fixed.host_targets.clear();
   return fixed;
 }
 
@@ -72,7 +74,7 @@ StepGraphs::Shape* StepGraphs::place(const Batch& rows, double weight) {
   if (found == shapes_.end()) {
     if (shapes_.size() >= most_shapes) return nullptr;
     Shape shape;
-    shape.batch = without_items(rows);
+    shape.batch = device_only(rows);
     shape.batch.input = torch::empty_like(rows.input);
     for (torch::Tensor& target : shape.batch.targets) target = torch::empty_like(target);
     const auto number = torch::dtype(torch::kFloat32).device(rows.input.device());

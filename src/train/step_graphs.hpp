@@ -14,8 +14,9 @@
 
 namespace mgpu::train {
 
-/// The same tensors with items that say nothing: a recorded pass would read those of its recording for ever.
-Batch without_items(const Batch& rows);
+/// The tensors on the device alone, with items that say nothing: a recorded pass would read the items and host values of its recording
+/// for ever.
+Batch device_only(const Batch& rows);
 
 /// A pass is recorded when rows of its shape have come a few times. Input, targets and the weight of the loss are then copied into
 /// fixed places and the recording is replayed. What stays outside: drawing the seed, sums over the ranks (begun while the replay runs,

@@ -29,6 +29,17 @@ std::string item_list(const std::vector<std::uint64_t>& items) {
   return items.size() > most_named ? text + " …" : text;
 }
 
+/// One copy, not one a micro-batch: each waits for the device.
+std::vector<double> to_host(const std::vector<std::pair<torch::Tensor, std::int64_t>>& losses, Lane& lane) {
+  if (losses.empty()) return {};
+  std::vector<torch::Tensor> scalars;
+  for (const auto& [loss, rows] : losses) scalars.push_back(loss.reshape({}));
+  const torch::Tensor fetched = lane.fetch(torch::stack(scalars));
+  lane.finish(lane.mark());
+  const torch::Tensor values = fetched.to(torch::kFloat64);
+  return {values.const_data_ptr<double>(), values.const_data_ptr<double>() + values.numel()};
+}
+
 } // namespace
 
 bool Trainer::do_step() {
@@ -64,8 +75,9 @@ bool Trainer::do_step() {
   std::vector<double> facts(first_flag + static_cast<std::size_t>(context_.world_size), 0.0);
   const auto waited = Clock::now();
   double& flag = facts[first_flag + static_cast<std::size_t>(context_.rank)]; // 0, or 1 + the first item of a bad batch
-  for (std::size_t at = 0; at < sums.losses.size(); ++at) {
-    const double loss = sums.losses[at].first.item<double>();
+  const std::vector<double> losses = to_host(sums.losses, lane_);
+  for (std::size_t at = 0; at < losses.size(); ++at) {
+    const double loss = losses[at];
     if (!std::isfinite(loss)) {
       if (flag == 0) flag = 1 + static_cast<double>(sums.items[at].front());
       sums.not_finite += item_list(sums.items[at]);

@@ -68,8 +68,9 @@ Unit UnitFeed::stage(std::unique_ptr<LoadedBatch> loaded) {
     if (lengths.defined()) lengths = lengths.index_select(0, index);
   }
   unit.batch.input = input;
-  unit.batch.lengths = lengths;
-  unit.uploaded = lane_.upload(input, lengths, good.empty() ? std::vector<torch::Tensor>{} : targets_of(training_, unit.batch));
+  unit.batch.lengths = unit.batch.host_lengths = lengths;
+  if (!good.empty()) unit.batch.host_targets = targets_of(training_, unit.batch);
+  unit.uploaded = lane_.upload(input, lengths, unit.batch.host_targets);
   unit.batch.input = unit.uploaded.input;
   unit.batch.lengths = unit.uploaded.lengths;
   unit.batch.targets = unit.uploaded.targets;
@@ -90,7 +91,9 @@ Batch rows_of(const Batch& batch, std::int64_t begin, std::int64_t end) {
   Batch part;
   if (batch.input.defined()) part.input = batch.input.narrow(0, begin, end - begin);
   if (batch.lengths.defined()) part.lengths = batch.lengths.narrow(0, begin, end - begin);
+  if (batch.host_lengths.defined()) part.host_lengths = batch.host_lengths.narrow(0, begin, end - begin);
   for (const torch::Tensor& target : batch.targets) part.targets.push_back(target.narrow(0, begin, end - begin));
+  for (const torch::Tensor& target : batch.host_targets) part.host_targets.push_back(target.narrow(0, begin, end - begin));
   part.items.assign(batch.items.begin() + begin, batch.items.begin() + end);
   part.extra.assign(batch.extra.begin() + begin, batch.extra.begin() + end);
   part.ok.assign(static_cast<std::size_t>(end - begin), true);

@@ -3,6 +3,8 @@
 import os
 import pathlib
 import re
+import struct
+import wave
 
 import h5py
 import numpy as np
@@ -63,6 +65,80 @@ def check_all_ok(output):
         assert file.attrs["complete"] == 1
         assert (file["items/status"][:] == 1).all()
         return [device.decode() for device in file["ranks"]["device"]]
+
+
+def counted(folder):
+    """Calls of the process that launched kernels, the worker: tests/fake_gpu/calls.cpp has the format."""
+    workers = []
+    for file in folder.iterdir():
+        entries = struct.iter_unpack("<56sq", file.read_bytes())
+        calls = {name.rstrip(b"\0").decode(): times for name, times in entries if name[0]}
+        if calls.get("kernel", 0) > 0:
+            workers.append(calls)
+    assert len(workers) == 1
+    return workers[0]
+
+
+def more_calls(run, folder, few, many):
+    """By which a longer run's calls exceed a shorter one's: what starting costs is in both."""
+    calls = []
+    for length in (few, many):
+        counts = folder / f"counts_{length}"
+        counts.mkdir()
+        run(length, FAKE_GPU_COUNTS=counts)
+        calls.append(counted(counts))
+    return {name: calls[1].get(name, 0) - calls[0].get(name, 0) for name in {*calls[0], *calls[1]}}
+
+
+def test_what_a_batch_of_ragged_rows_waits_for(tmp_path):
+    """The lengths are known on the host; one wait a batch for its results is all."""
+
+    class Loud(torch.nn.Module):
+        def forward(self, x: torch.Tensor, lengths: torch.Tensor):
+            return (x[:, 0] * x[:, 0]) * 2
+
+    torch.jit.script(Loud().eval()).save(str(tmp_path / "loud.pt"))
+    for index in range(80):
+        with wave.open(str(tmp_path / f"{index:02}.wav"), "wb") as sound:
+            sound.setparams((1, 2, 8000, 0, "NONE", ""))
+            sound.writeframes(np.random.default_rng(index).integers(-9999, 9999, 200 + 10 * index, dtype=np.int16).tobytes())
+
+    def run(items, **settings):
+        (tmp_path / f"{items}.txt").write_text("".join(f"{tmp_path}/{index:02}.wav\n" for index in range(items)))
+        output = tmp_path / f"{items}.h5"
+        on_fake_gpu("infer", "--model", tmp_path / "loud.pt", "--sample-rate", 8000, "--input", tmp_path / f"{items}.txt", "--output", output, "--batch-size", 4, **settings)
+        with h5py.File(output) as file:
+            assert (file["items/status"][:] == 1).all() and len(file["results/output/offsets"]) == items + 1
+
+    more = more_calls(run, tmp_path, 40, 80)
+    assert more["stream synchronize"] == 0 and more.get("pageable copy", 0) == 0, more
+    assert more["event synchronize"] <= 10, more
+
+
+@pytest.mark.parametrize("options", [(), ("--accumulate", 3), ("--clip-norm", 1), ("--dtype", "float16")])
+def test_what_a_training_step_waits_for(options, data, tmp_path):
+    """By events, for the copy of each unit and once for the losses; what ranks tell each other stops no stream."""
+    units = 3 if "--accumulate" in options else 1
+    steps = 2 * ITEMS // 4 // units
+
+    def run(epochs, **settings):
+        train(data, tmp_path / f"{epochs}.h5", "--epochs", epochs, "--checkpoint-every", 1000, *options, **settings)
+
+    more = more_calls(run, tmp_path, 2, 4)
+    assert more["stream synchronize"] <= 8, more
+    assert more.get("pageable copy", 0) <= 8, more
+    assert more["event synchronize"] <= (units + 1) * steps + 8, more
+
+
+def test_the_wait_for_the_device_is_counted(data, tmp_path):
+    """What a step takes stands in one of the columns, also what its host code does not see."""
+    train(data, tmp_path / "out.h5", "--epochs", 2, FAKE_GPU_DELAY_US=3000)
+    with h5py.File(tmp_path / "out.h5") as file:
+        row = file["ranks"][0]
+        steps_s = (file["training/samples"][:] / file["training/samples_per_s"][:]).sum()
+    named_s = sum(row[column] for column in ("load_wait_s", "forward_s", "backward_s", "reduce_wait_s", "update_s"))
+    assert 0.8 * steps_s < named_s < 1.2 * steps_s, (named_s, steps_s)
+    assert row["backward_s"] > 0.3 * steps_s, (row, steps_s)
 
 
 @pytest.mark.parametrize("ranks", [1, 2, 4])

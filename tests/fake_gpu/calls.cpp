@@ -1,8 +1,13 @@
 #include "calls.hpp"
 
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
 #include <array>
 #include <atomic>
 #include <cstdio>
+#include <cstring>
 #include <map>
 #include <mutex>
 
@@ -21,9 +26,41 @@ thread_local int device = 0;
 constexpr int most_devices = 64;
 std::array<std::atomic<bool>, most_devices> has_context{};
 
+/// One kind of call; tests/e2e/test_fake_gpu.py reads a file of these.
+struct Count {
+  char name[56];
+  std::int64_t times;
+};
+constexpr std::size_t most_counts = 64;
+
+/// In memory, or in a file that outlives the process: the programs end by _exit, where nothing could be written.
+Count* make_counts() {
+  int file = -1;
+  if (!settings().counts_folder.empty()) {
+    file = open((settings().counts_folder + "/" + std::to_string(getpid())).c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    if (file < 0 || ftruncate(file, sizeof(Count) * most_counts) != 0) std::abort();
+  }
+  void* memory =
+      mmap(nullptr, sizeof(Count) * most_counts, PROT_READ | PROT_WRITE, MAP_SHARED | (file < 0 ? MAP_ANONYMOUS : 0), file, 0);
+  if (memory == MAP_FAILED) std::abort();
+  if (file >= 0) close(file);
+  return static_cast<Count*>(memory);
+}
+
 struct Counts {
   std::mutex mutex;
-  std::map<std::string, long> of;
+  Count* all = make_counts();
+  std::map<std::string, Count*> by_name;
+
+  Count& of(const std::string& what) {
+    Count*& found = by_name[what];
+    if (found == nullptr) {
+      if (by_name.size() > most_counts) std::abort();
+      found = &all[by_name.size() - 1];
+      std::strncpy(found->name, what.c_str(), sizeof found->name - 1);
+    }
+    return *found;
+  }
 };
 Counts& counts() {
   static auto* never_destroyed = new Counts; // the threads of streams live on while the process ends
@@ -34,7 +71,7 @@ Counts& counts() {
 
 void count(const std::string& what) {
   const std::lock_guard lock(counts().mutex);
-  ++counts().of[what];
+  ++counts().of(what).times;
 }
 
 int current_device() {
@@ -81,13 +118,12 @@ bool forbidden_by_capture() {
 
 FAKE_GPU_API long fake_gpu_count(const char* what) {
   const std::lock_guard lock(fake_gpu::counts().mutex);
-  const auto found = fake_gpu::counts().of.find(what);
-  return found == fake_gpu::counts().of.end() ? 0 : found->second;
+  return fake_gpu::counts().of(what).times;
 }
 
 FAKE_GPU_API void fake_gpu_reset() {
   const std::lock_guard lock(fake_gpu::counts().mutex);
-  fake_gpu::counts().of.clear();
+  for (const auto& [name, count] : fake_gpu::counts().by_name) count->times = 0;
 }
 
 FAKE_GPU_API void fake_gpu_fail(int code) {

@@ -24,6 +24,7 @@ Settings read() {
   read.fail_code = std::stoi(text("FAKE_GPU_FAIL_CODE", "700"));
   read.fail_once = text("FAKE_GPU_FAIL_ONCE", "");
   read.nvml_code = std::stoi(text("FAKE_GPU_NVML", "0"));
+  read.counts_folder = text("FAKE_GPU_COUNTS", "");
   read.nccl_hangs_at = std::stol(text("FAKE_GPU_NCCL_HANG", "0"));
   return read;
 }
