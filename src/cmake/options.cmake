@@ -1,5 +1,5 @@
 option(MGPU_TESTS "Build the tests" ON)
-option(MGPU_WORKER "Build the worker (needs LibTorch); without it only the agent and the rooms without LibTorch are built" ON)
+option(MGPU_WORKER "Build the worker (needs LibTorch); without it only the agent and the modules without LibTorch are built" ON)
 option(MGPU_WERROR "A warning in our own code fails the build" OFF)
 option(MGPU_FUZZ "Build the fuzzers instead of the tests (needs clang)" OFF)
 set(MGPU_SANITIZE "" CACHE STRING "Sanitizers to build with: address,undefined or thread")

@@ -17,12 +17,12 @@ foreach(program mgpu_run mgpu_worker)
   endif()
 endforeach()
 install(DIRECTORY include/mgpu DESTINATION ${CMAKE_INSTALL_INCLUDEDIR})
-install(FILES src/cli/job_list.hpp DESTINATION ${package_folder}/program/cli)
-install(FILES src/run/job_list.hpp DESTINATION ${package_folder}/program/run)
+install(FILES src/agent/cli/job_list.hpp DESTINATION ${package_folder}/program/agent/cli)
+install(FILES src/worker/main/job_list.hpp DESTINATION ${package_folder}/program/worker/main)
 
 configure_package_config_file(src/cmake/mgpuConfig.cmake.in ${CMAKE_BINARY_DIR}/mgpuConfig.cmake INSTALL_DESTINATION ${package_folder})
 write_basic_package_version_file(${CMAKE_BINARY_DIR}/mgpuConfigVersion.cmake COMPATIBILITY SameMinorVersion)
 install(FILES
   ${CMAKE_BINARY_DIR}/mgpuConfig.cmake ${CMAKE_BINARY_DIR}/mgpuConfigVersion.cmake
-  src/cmake/environment.cmake src/cmake/dependencies.cmake src/cmake/torch.cmake src/cmake/rooms.cmake src/cmake/programs.cmake
+  src/cmake/environment.cmake src/cmake/dependencies.cmake src/cmake/torch.cmake src/cmake/modules.cmake src/cmake/programs.cmake
   DESTINATION ${package_folder})

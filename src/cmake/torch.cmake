@@ -1,4 +1,4 @@
-# mgpu_torch: LibTorch for the rooms of the worker. mgpu_nccl: NCCL, where there is one (the wheel's or the system's).
+# mgpu_torch: LibTorch for the modules of the worker. mgpu_nccl: NCCL, where there is one (the wheel's or the system's).
 
 # LibTorch's configuration asks for the CUDA language itself, but only after it has needed the toolkit's folder.
 set(CMAKE_CUDA_STANDARD 17)

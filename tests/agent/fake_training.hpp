@@ -15,7 +15,7 @@
 #include <string>
 #include <thread>
 
-#include "agent/worker_link.hpp"
+#include "agent/supervisor/worker_link.hpp"
 #include "mgpu/config.hpp"
 #include "mgpu/version.hpp"
 

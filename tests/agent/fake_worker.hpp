@@ -7,11 +7,11 @@
 #include <string>
 #include <thread>
 
-#include "agent/worker_link.hpp"
+#include "agent/supervisor/worker_link.hpp"
 #include "mgpu/version.hpp"
-#include "support/clock.hpp"
-#include "wire/batch_result.hpp"
-#include "wire/row_crc.hpp"
+#include "common/support/clock.hpp"
+#include "common/wire/batch_result.hpp"
+#include "common/wire/row_crc.hpp"
 
 namespace mgpu::agent {
 

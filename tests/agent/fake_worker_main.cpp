@@ -9,12 +9,12 @@
 #include <string>
 
 #include "mgpu/version.hpp"
-#include "support/clock.hpp"
-#include "wire/batch_result.hpp"
-#include "wire/channel.hpp"
-#include "wire/fork_request.hpp"
-#include "wire/fork_server.hpp"
-#include "wire/row_crc.hpp"
+#include "common/support/clock.hpp"
+#include "common/wire/batch_result.hpp"
+#include "common/wire/channel.hpp"
+#include "common/wire/fork_request.hpp"
+#include "common/wire/fork_server.hpp"
+#include "common/wire/row_crc.hpp"
 
 namespace {
 

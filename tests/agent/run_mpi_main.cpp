@@ -14,12 +14,13 @@
 #include <string>
 #include <thread>
 
-#include "agent/conductor.hpp"
+#include "agent/coordinator/conductor.hpp"
+#include "agent/main/make_course.hpp"
 #include "agent/fake_worker.hpp"
-#include "agent/join.hpp"
-#include "agent/router.hpp"
-#include "comm/environment.hpp"
-#include "write/read_file.hpp"
+#include "agent/coordinator/join.hpp"
+#include "agent/coordinator/router.hpp"
+#include "agent/comm/environment.hpp"
+#include "agent/write/hdf5/read_file.hpp"
 
 namespace {
 
@@ -102,7 +103,7 @@ int conduct(const std::string& scenario, const std::filesystem::path& folder, co
   if (scenario == "cyclic") setup.schedule = dispatch::Schedule::cyclic;
 
   int beats = 0;
-  agent::Conductor conductor(setup, messenger, worker, [&beats] { ++beats; });
+  agent::Conductor conductor(setup, messenger, worker, agent::make_course, [&beats] { ++beats; });
   bool failed = false;
   try {
     const agent::Outcome outcome = conductor.run(join);

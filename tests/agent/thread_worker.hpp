@@ -1,7 +1,7 @@
 #pragma once
 // The agent's end of a worker that is a thread of the agent, at the other end of a channel.
-#include "agent/worker_link.hpp"
-#include "wire/channel.hpp"
+#include "agent/supervisor/worker_link.hpp"
+#include "common/wire/channel.hpp"
 
 namespace mgpu::agent {
 

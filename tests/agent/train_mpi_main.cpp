@@ -8,15 +8,16 @@
 #include <fstream>
 #include <string>
 
-#include "agent/conductor.hpp"
+#include "agent/coordinator/conductor.hpp"
+#include "agent/main/make_course.hpp"
 #include "agent/fake_training.hpp"
-#include "agent/join.hpp"
-#include "agent/run_job.hpp"
-#include "agent/signals.hpp"
-#include "comm/environment.hpp"
+#include "agent/coordinator/join.hpp"
+#include "agent/setup/run_job.hpp"
+#include "agent/coordinator/signals.hpp"
+#include "agent/comm/environment.hpp"
 #include "mgpu/training_job.hpp"
-#include "write/history.hpp"
-#include "write/read_file.hpp"
+#include "agent/write/journal/history.hpp"
+#include "agent/write/hdf5/read_file.hpp"
 
 namespace {
 
@@ -154,7 +155,7 @@ int conduct(const std::string& scenario, const fs::path& parent, comm::Messenger
     leave_checkpoints(output + ".checkpoints", write::History::path_of(output));
   }
   const agent::RunSetup setup = agent::prepare_run("train", job, cli::resolve("mgpu_run", "train", job, words), "test");
-  agent::Conductor conductor(setup, messenger, worker);
+  agent::Conductor conductor(setup, messenger, worker, agent::make_course);
   const Ended ended = train(conductor, join);
   if (!conductor.dismiss()) fail("a rank did not say bye");
 

@@ -14,14 +14,14 @@
 #include <thread>
 #include <vector>
 
-#include "agent/router.hpp"
-#include "agent/summing_worker.hpp"
+#include "agent/coordinator/router.hpp"
+#include "agent/supervisor/summing_worker.hpp"
 #include "agent/thread_worker.hpp"
-#include "collective/channel_uplink.hpp"
-#include "collective/shared_exchange.hpp"
-#include "comm/environment.hpp"
-#include "support/clock.hpp"
-#include "wire/channel.hpp"
+#include "worker/collective/channel_uplink.hpp"
+#include "worker/collective/shared_exchange.hpp"
+#include "agent/comm/environment.hpp"
+#include "common/support/clock.hpp"
+#include "common/wire/channel.hpp"
 
 namespace {
 

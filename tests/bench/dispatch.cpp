@@ -7,11 +7,12 @@
 
 #include <string>
 
-#include "agent/conductor.hpp"
+#include "agent/coordinator/conductor.hpp"
+#include "agent/main/make_course.hpp"
 #include "agent/fake_worker.hpp"
-#include "agent/join.hpp"
-#include "agent/router.hpp"
-#include "comm/environment.hpp"
+#include "agent/coordinator/join.hpp"
+#include "agent/coordinator/router.hpp"
+#include "agent/comm/environment.hpp"
 
 namespace {
 
@@ -53,7 +54,7 @@ int main(int argc, char** argv) {
   setup.manifest = manifest::Manifest::read(argv[1]);
   const double read_s = now_s() - read_begin;
   if (setup.manifest.column("sleep")) setup.item_columns = {"sleep"};
-  agent::Conductor conductor(setup, messenger, worker);
+  agent::Conductor conductor(setup, messenger, worker, agent::make_course);
   const agent::Outcome outcome = conductor.run(join);
   conductor.dismiss();
   rusage usage{};

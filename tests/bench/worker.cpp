@@ -14,9 +14,9 @@
 #include <thread>
 
 #include "mgpu/model.hpp"
-#include "run/session.hpp"
-#include "run/worker.hpp"
-#include "wire/batch_result.hpp"
+#include "worker/run/session.hpp"
+#include "worker/run/worker.hpp"
+#include "common/wire/batch_result.hpp"
 
 namespace {
 

@@ -15,9 +15,9 @@
 #include <thread>
 #include <vector>
 
-#include "wire/row_crc.hpp"
-#include "write/raw_file.hpp"
-#include "write/writer.hpp"
+#include "common/wire/row_crc.hpp"
+#include "agent/write/hdf5/raw_file.hpp"
+#include "agent/write/hdf5/writer.hpp"
 
 namespace {
 

@@ -18,7 +18,7 @@ FRAME = 80  # samples; 10 ms at 8 kHz
 
 @pytest.fixture(scope="module")
 def spelled(tmp_path_factory):
-    """A bundle with tests/model/make_models.py's Spelling, and recordings: classes of their frames by name."""
+    """A bundle with tests/worker/model/make_models.py's Spelling, and recordings: classes of their frames by name."""
     folder = tmp_path_factory.mktemp("ctc")
     shutil.copy(pathlib.Path(os.environ["MGPU_TEST_MODELS"]) / "spelling.pt", folder / "model.pt")
     (folder / "bundle.json").write_text(json.dumps({

@@ -6,11 +6,11 @@
 #include <string>
 
 #include "fake_gpu.h"
-#include "model/gpu_facts.hpp"
-#include "model/reason.hpp"
-#include "run/batch_runner.hpp"
-#include "run/devices.hpp"
-#include "run/lane.hpp"
+#include "worker/device/gpu_facts.hpp"
+#include "worker/device/reason.hpp"
+#include "worker/run/batch_runner.hpp"
+#include "worker/device/devices.hpp"
+#include "worker/device/lane.hpp"
 
 namespace mgpu {
 namespace {

@@ -3,8 +3,8 @@
 #include <sstream>
 
 #include "fuzz/fuzz.hpp"
-#include "write/journal.hpp"
-#include "write/tools.hpp"
+#include "agent/write/journal/journal.hpp"
+#include "agent/write/tools/tools.hpp"
 
 namespace {
 

@@ -1,5 +1,5 @@
 // Item lists and tables: the first byte says which kind.
-#include "manifest/manifest.hpp"
+#include "agent/manifest/manifest.hpp"
 #include "fuzz/fuzz.hpp"
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {

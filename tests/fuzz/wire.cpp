@@ -3,8 +3,8 @@
 #include <memory>
 
 #include "fuzz/fuzz.hpp"
-#include "wire/batch_result.hpp"
-#include "wire/messages.hpp"
+#include "common/wire/batch_result.hpp"
+#include "common/wire/messages.hpp"
 
 namespace {
 

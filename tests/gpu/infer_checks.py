@@ -84,7 +84,7 @@ def doctor():
 
 @check("correct", 60, gpu=False)
 def unit_tests():
-    run_program([PACK / "bin/collective_cuda_test"], 50)
+    run_program([PACK / "bin/worker_collective_cuda_test"], 50)
 
 
 @check("correct", 150)

@@ -8,33 +8,45 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / ".dev"))
 import check_layers  # noqa: E402
 
 CMAKE = """
-mgpu_room(support LINK fmt::fmt)
-mgpu_room(wire LINK mgpu_support)
-mgpu_room(manifest LINK mgpu_support)
-mgpu_room(dispatch LINK mgpu_manifest)
-mgpu_room(write LINK mgpu_manifest)
-mgpu_room(comm LINK mgpu_wire)
-mgpu_room(run TORCH LINK mgpu_wire)
+mgpu_module(common/support LINK fmt::fmt)
+mgpu_module(common/wire LINK common/support)
+mgpu_module(agent/manifest LINK common/support)
+mgpu_module(agent/dispatch LINK common/wire agent/manifest)
+mgpu_module(agent/write LINK agent/manifest)
+mgpu_module(agent/comm LINK common/wire)
+mgpu_module(agent/main LINK agent/dispatch)
+mgpu_module(worker/run TORCH LINK common/wire)
 """
 # file, its text, a word of the complaint ("" if it is allowed)
 CASES = [
-    ("src/dispatch/a.cpp", '#include "manifest/m.hpp"\n#include "wire/w.hpp"\n#include "mgpu/item.hpp"\n', ""),
-    ("src/manifest/a.cpp", '#include "dispatch/plan.hpp"\n', "may not know dispatch"),
-    ("src/dispatch/b.cpp", '#include "write/w.hpp"\n', "may not know write"),
-    ("src/dispatch/c.cpp", "#include <mpi.h>\n", "only src/comm"),
-    ("src/comm/a.cpp", "#include <mpi.h>\n", ""),
-    ("src/wire/a.cpp", "#  include <hdf5.h>\n", "only src/write"),
-    ("src/wire/b.hpp", "#include <torch/torch.h>\n", "without LibTorch"),
-    ("src/wire/c.hpp", '#include "mgpu/work.hpp"\n', "without LibTorch"),
-    ("src/run/a.cpp", "#include <torch/torch.h>\n#include <cuda_runtime.h>\n", ""),
-    ("src/comm/agent_main.cpp", '#include "write/w.hpp"\n', ""),
+    ("src/agent/dispatch/a.cpp", '#include "agent/manifest/m.hpp"\n#include "common/wire/w.hpp"\n#include "mgpu/item.hpp"\n', ""),
+    ("src/agent/manifest/a.cpp", '#include "agent/dispatch/plan.hpp"\n', "may not know agent/dispatch"),
+    ("src/agent/dispatch/b.cpp", '#include "agent/write/hdf5/w.hpp"\n', "may not know agent/write"),
+    ("src/agent/dispatch/c.cpp", "#include <mpi.h>\n", "only agent/comm"),
+    ("src/agent/comm/a.cpp", "#include <mpi.h>\n", ""),
+    ("src/agent/write/hdf5/a.cpp", "#include <hdf5.h>\n", ""),
+    ("src/common/wire/a.cpp", "#  include <hdf5.h>\n", "only agent/write"),
+    ("src/common/wire/b.hpp", "#include <torch/torch.h>\n", "without LibTorch"),
+    ("src/common/wire/c.hpp", '#include "mgpu/work.hpp"\n', "without LibTorch"),
+    ("src/common/wire/d.cpp", '#include "agent/dispatch/plan.hpp"\n', "common/ may not know agent/"),
+    ("src/worker/run/a.cpp", "#include <torch/torch.h>\n#include <cuda_runtime.h>\n", ""),
+    ("src/worker/run/b.cpp", '#include "agent/dispatch/plan.hpp"\n', "worker/ may not know agent/"),
+    ("src/agent/dispatch/d.cpp", '#include "worker/run/a.hpp"\n', "agent/ may not know worker/"),
+    ("src/agent/main/agent_main.cpp", '#include "agent/write/w.hpp"\n', ""),
+    ("src/agent/main/b_main.cpp", '#include "worker/run/a.hpp"\n', "agent/ may not know worker/"),
+    ("src/agent/new/a.cpp", "", "in no module"),
     ("include/mgpu/a.hpp", "#include <mpi.h>\n", "public API"),
-    ("include/mgpu/b.hpp", '#include "wire/w.hpp"\n', "public headers only"),
+    ("include/mgpu/b.hpp", '#include "common/wire/w.hpp"\n', "public headers only"),
     ("jobs/one/job.cpp", '#include "mgpu/job.hpp"\n', ""),
-    ("jobs/two/job.cpp", '#include "wire/w.hpp"\n', "include/mgpu only"),
+    ("jobs/two/job.cpp", '#include "common/wire/w.hpp"\n', "include/mgpu only"),
     ("jobs/three/job.cpp", '#include "mgpu/work.hpp"\n', "without LibTorch"),
     ("jobs/three/work.cpp", '#include "mgpu/work.hpp"\n', ""),
-    ("src/wire/long.cpp", "\n" * 401, "the limit is 400"),
+    ("src/common/wire/long.cpp", "\n" * 401, "the limit is 400"),
+]
+WRONG_ORDERS = [
+    ("mgpu_module(common/wire LINK common/support)\nmgpu_module(common/support)\n", "not above it"),
+    ("mgpu_module(common/wire)\nmgpu_module(agent/a)\nmgpu_module(worker/b LINK agent/a)\n", "of the other program"),
+    ("mgpu_module(common/wire)\nmgpu_module(agent/a TORCH)\n", "LibTorch outside the worker"),
 ]
 
 
@@ -52,6 +64,7 @@ for path, text, complaint in CASES:
     assert len(found) == (1 if complaint else 0), (path, found)
     assert not complaint or complaint in found[0], (path, found)
 
-wrong_order = breaches_of("mgpu_room(wire LINK mgpu_support)\nmgpu_room(support)\n", "src/wire/a.cpp", "")
-assert len(wrong_order) == 1 and "not above it" in wrong_order[0], wrong_order
-print(f"{len(CASES) + 1} cases")
+for cmake, complaint in WRONG_ORDERS:
+    found = breaches_of(cmake, "src/common/wire/a.cpp", "")
+    assert len(found) == 1 and complaint in found[0], found
+print(f"{len(CASES) + len(WRONG_ORDERS)} cases")

@@ -1,4 +1,4 @@
-"""The journal's frames, as src/write/journal.hpp describes them; written anew here so that a mistake there is seen."""
+"""The journal's frames, as src/agent/write/journal/journal.hpp describes them; written anew here so that a mistake there is seen."""
 
 import struct
 

@@ -1,0 +1,77 @@
+#include <algorithm>
+#include <array>
+
+#include "agent/cli/options.hpp"
+
+namespace mgpu::cli {
+
+const std::vector<OptionSpec>& common_options() {
+  static const std::vector<OptionSpec> options{
+      {"input", "", "folder (recursive, sorted), glob, one file, list .txt, table .csv/.jsonl with a column path, or - for stdin",
+       "PATH"},
+      {"model", "", "TorchScript .pt, AOTInductor .pt2, or a bundle folder with bundle.json", "PATH"},
+      {"model-sha256", "", "the model must have this SHA-256 (of a folder: as inspect shows it); a model is a program", "HEX"},
+      {"output", "", "the one result file, HDF5", "FILE.h5"},
+      {"config", "", "TOML file that sets any of these options", "FILE.toml"},
+      {"batch-size", "auto", "items a batch; auto: 64 on GPUs, 16 on CPUs, 8 recordings", "N|auto"},
+      {"devices", "auto", "GPUs of a node by index or UUID (0,2,3), auto or cpu; CUDA_VISIBLE_DEVICES is honoured", "LIST"},
+      {"oversubscribe", false, "allow several ranks on one GPU"},
+      {"dtype", "float32", "number format the model computes in", "TYPE", {"float32", "bfloat16", "float16"}},
+      {"schedule",
+       "dynamic",
+       "how batches find their rank: dynamic (pull), block (contiguous), cyclic (i mod ranks)",
+       "NAME",
+       {"dynamic", "block", "cyclic"}},
+      {"cost-column", "", "table column with each item's expected cost: longest first; default: duration, seconds, cost, size",
+       "NAME"},
+      {"ship", "paths", "what rank 0 sends: paths (shared file system) or the files' bytes", "WHAT", {"paths", "bytes"}},
+      {"loaders", 0, "decoding threads a rank; 0: by its share of the cores", "N"},
+      {"threads", 0, "intra-op threads of a rank's model; 0: cores of the node / its ranks", "N"},
+      {"load",
+       "auto",
+       "how ranks open the model: staged (read once a node, handed over in memory), staggered (one after the other), "
+       "independent; auto: staged unless the model is on a local disk",
+       "HOW",
+       {"auto", "staged", "staggered", "independent"}},
+      {"resume", false, "go on with an earlier run; a complete one is left as it is"},
+      {"retry-failed", false, "do the failed rows of an earlier run again, also of a complete one; all others are kept"},
+      {"verify", false,
+       "with --resume or --retry-failed: compare all finished rows with their checksums, not only the last ones"},
+      {"overwrite", false, "replace an existing output file"},
+      {"retries", 2, "how often an item that killed or hung its worker is tried again, before it counts as failed", "N"},
+      {"item-timeout", "auto",
+       "seconds an item may take before its worker is replaced; a batch: as many times that as it has items; 0: for ever; auto: "
+       "100 times the median seen, at least 10 minutes (an hour before any was seen)",
+       "SECONDS|auto"},
+      {"stall-timeout", 60.0,
+       "seconds a worker may give no sign of life, or do nothing with an item in hand, before it is replaced; 0: for ever",
+       "SECONDS"},
+      {"max-restarts", 5,
+       "workers of a rank that may die one after another, with no batch done between, before the rank is given up", "N"},
+      {"max-failures", "", "stop when more items than this have failed", "N|P%"},
+      {"max-pixels", 200e6, "larger pictures fail before they are decoded", "N"},
+      {"max-audio-seconds", 14400.0, "longer recordings fail before they are decoded", "SECONDS"},
+      {"prefetch-bytes", 2e9, "recordings: what is loaded ahead; a batch that padding would make larger goes through in parts",
+       "N"},
+      {"max-file-bytes", 4e9, "larger files fail before they are read", "N"},
+      {"max-item-memory", 4e9, "files whose decoding takes more bytes than this fail", "N"},
+      {"progress", "auto", "bar on a terminal, a plain line every 10 s elsewhere", "HOW", {"auto", "bar", "plain", "none"}},
+      {"log-dir", "", "folder for one log a rank", "FOLDER"},
+      {"trace", "", "Chrome trace of the run (opens in Perfetto)", "FILE.json"},
+      {"start-timeout", 60.0, "seconds every rank has to appear", "SECONDS"},
+      {"rank-timeout", 25.0, "seconds a rank may be silent before it is given up", "SECONDS"},
+      {"grace", 20.0, "seconds that batches in hand may still take after a signal", "SECONDS"},
+      {"fault", "", "faults to rehearse, for example 'segv:item=9; kill:rank=1,batch=3'; see docs/faults.md", "SPEC"},
+      {"dry-run", false, "print the plan and run nothing"},
+  };
+  return options;
+}
+
+bool changes_results(std::string_view option) {
+  // --input, --model and --batch-size count, too: by what they come to, not by what was typed.
+  constexpr std::array<std::string_view, 6> names{"dtype",          "max-pixels",      "max-audio-seconds",
+                                                  "max-file-bytes", "max-item-memory", "prefetch-bytes"};
+  return std::find(names.begin(), names.end(), option) != names.end();
+}
+
+} // namespace mgpu::cli

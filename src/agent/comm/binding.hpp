@@ -1,0 +1,41 @@
+#pragma once
+// Which rank gets which GPU and which cores. Pure functions over what the ranks have told of themselves.
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "common/wire/messages.hpp"
+
+namespace mgpu::comm {
+
+/// What one rank has told.
+struct RankFacts {
+  wire::Join join;
+  wire::Hello hello;
+};
+
+struct BindingOptions {
+  std::string devices = "auto"; ///< auto, cpu, or a list of indices or UUIDs ("0,2", "GPU-5c…")
+  bool oversubscribe = false;   ///< several ranks may share a GPU
+  int threads = 0;              ///< intra-op threads a rank; 0: its cores
+  int loaders = 0;              ///< decoding threads a rank; 0: by its cores
+};
+
+struct Binding {
+  int local_rank = 0, local_size = 1;
+  int device = -1; ///< CUDA index; -1: CPU
+  std::vector<std::int32_t> cores;
+  int threads = 1, loaders = 1;
+};
+
+/// Node-local ranks: ranks of one node, counted in order of rank.
+struct Locality {
+  std::vector<int> local_rank, local_size;
+  std::vector<std::string> warnings; ///< where the launcher or MPI's shared-memory split says otherwise
+};
+Locality find_locality(const std::vector<RankFacts>& ranks);
+
+/// Throws usage_error in one line: no such device, more ranks than GPUs, GPU and CPU ranks mixed.
+std::vector<Binding> bind_devices(const std::vector<RankFacts>& ranks, const BindingOptions& options, const Locality& locality);
+
+} // namespace mgpu::comm

@@ -1,0 +1,212 @@
+#include "agent/comm/mpi_messenger.hpp"
+
+#include <algorithm>
+#include <cstdlib>
+#include <cstring>
+#include <new>
+#include <utility>
+
+#include "agent/comm/mpi_call.hpp"
+#include "agent/comm/process_failure.hpp"
+#include "common/support/clock.hpp"
+
+namespace mgpu::comm {
+
+namespace {
+
+constexpr std::size_t unit = 64;
+/// A frame at least this long travels alone, without a copy.
+constexpr std::size_t alone_size = 32u << 10;
+/// A packet is sent when it has grown to this, without waiting for flush().
+constexpr std::size_t packet_size = 128u << 10;
+constexpr int packet_tag = 1;
+constexpr int alone_tag = 100; ///< + wire::Type
+/// Receives taken from MPI in one poll: keeps a flood from one rank from starving the worker's socket.
+constexpr int receives_a_poll = 64;
+
+/// Precedes each frame of a packet; a unit long, so that payloads stay aligned.
+struct FrameHeader {
+  wire::Type type;
+  std::uint64_t size;
+};
+
+std::size_t round_up(std::size_t size) {
+  return (size + unit - 1) / unit * unit;
+}
+
+std::shared_ptr<std::byte> allocate(std::size_t size) {
+  auto* bytes = static_cast<std::byte*>(std::aligned_alloc(unit, std::max(size, unit)));
+  if (bytes == nullptr) throw std::bad_alloc();
+  return {bytes, [](std::byte* pointer) { std::free(pointer); }};
+}
+
+} // namespace
+
+MpiMessenger::MpiMessenger(MPI_Comm communicator) {
+  MGPU_MPI(MPI_Comm_dup, communicator, &communicator_);
+  MGPU_MPI(MPI_Comm_set_errhandler, communicator_, MPI_ERRORS_RETURN);
+  MGPU_MPI(MPI_Comm_rank, communicator_, &rank_);
+  MGPU_MPI(MPI_Comm_size, communicator_, &size_);
+  MGPU_MPI(MPI_Type_contiguous, static_cast<int>(unit), MPI_BYTE, &block_);
+  MGPU_MPI(MPI_Type_commit, &block_);
+  packets_.resize(static_cast<std::size_t>(size_));
+  dead_.resize(static_cast<std::size_t>(size_));
+}
+
+MpiMessenger::~MpiMessenger() {
+  // Requests that never completed (a lost rank) are let go: their memory must outlive MPI, the process ends soon.
+  for (Sending& send : sending_) new std::shared_ptr<void>(std::move(send.owner));
+  for (Sending& send : unfinished_) new std::shared_ptr<void>(std::move(send.owner));
+  MPI_Type_free(&block_);
+}
+
+/// False when `code` is success; true when it says that a rank is dead, who is then buried. Throws Error for anything else.
+bool MpiMessenger::died(int code, const char* call) {
+  if (code == MPI_SUCCESS) return false;
+  if (!is_process_failure(code)) check_mpi(code, call);
+  look_for_dead();
+  return true;
+}
+
+void MpiMessenger::look_for_dead() {
+  for (const int rank : acknowledge_failures(communicator_))
+    if (!dead(rank)) bury(rank);
+}
+
+void MpiMessenger::bury(int rank) {
+  dead_[static_cast<std::size_t>(rank)] = true;
+  newly_dead_.push_back(rank);
+  packets_[static_cast<std::size_t>(rank)] = {};
+}
+
+std::vector<int> MpiMessenger::take_dead() {
+  return std::exchange(newly_dead_, {});
+}
+
+void MpiMessenger::post(int rank, wire::Type type, wire::View payload) {
+  if (dead(rank)) return;
+  wire::Buffer& packet = packets_[static_cast<std::size_t>(rank)];
+  const FrameHeader header{type, payload.size()};
+  const std::size_t at = packet.size();
+  packet.resize(at + unit + round_up(payload.size()));
+  std::memcpy(packet.data() + at, &header, sizeof header);
+  if (!payload.empty()) std::memcpy(packet.data() + at + unit, payload.data(), payload.size());
+  if (packet.size() >= packet_size) flush(rank);
+}
+
+void MpiMessenger::post(int rank, wire::Type type, wire::View payload, std::shared_ptr<void> owner) {
+  if (payload.size() < alone_size || payload.size() % unit != 0) return post(rank, type, payload);
+  flush(rank); // keeps the order of frames to this rank
+  send(rank, alone_tag + static_cast<int>(type), payload.data(), payload.size(), std::move(owner));
+}
+
+void MpiMessenger::flush() {
+  for (int rank = 0; rank < size_; ++rank) flush(rank);
+}
+
+void MpiMessenger::flush(int rank) {
+  wire::Buffer& packet = packets_[static_cast<std::size_t>(rank)];
+  if (packet.empty()) return;
+  auto bytes = std::make_shared<wire::Buffer>(std::move(packet));
+  packet = {};
+  send(rank, packet_tag, bytes->data(), bytes->size(), bytes);
+}
+
+void MpiMessenger::send(int rank, int tag, const std::byte* data, std::size_t size, std::shared_ptr<void> owner) {
+  if (dead(rank)) return;
+  Sending sending{MPI_REQUEST_NULL, rank, std::move(owner)};
+  const int count = static_cast<int>(size / unit);
+  if (!died(MPI_Isend(data, count, block_, rank, tag, communicator_, &sending.request), "MPI_Isend"))
+    sending_.push_back(std::move(sending));
+}
+
+bool MpiMessenger::idle(int rank) const {
+  return packets_[static_cast<std::size_t>(rank)].empty() &&
+         std::none_of(sending_.begin(), sending_.end(), [rank](const Sending& sending) { return sending.rank == rank; });
+}
+
+bool MpiMessenger::idle() const {
+  return sending_.empty() && std::all_of(packets_.begin(), packets_.end(), [](const auto& packet) { return packet.empty(); });
+}
+
+bool MpiMessenger::poll(const OnFrame& handle) {
+  // MPI need not fail a call of ours when a rank dies that we only listen to (seen: MPI_Improbe finds nothing, for ever).
+  constexpr double interval_s = 0.02;
+  if (const double now = now_s(); now - looked_s_ > interval_s) {
+    looked_s_ = now;
+    look_for_dead();
+  }
+  const bool sent = complete_sends();
+  const bool started = start_receives();
+  return complete_receives(handle) || sent || started;
+}
+
+bool MpiMessenger::complete_sends() {
+  const std::size_t before = sending_.size();
+  std::erase_if(sending_, [this](Sending& sending) {
+    int done = 0;
+    const bool failed = died(MPI_Test(&sending.request, &done, MPI_STATUS_IGNORE), "MPI_Test");
+    if (done != 0 || sending.request == MPI_REQUEST_NULL) return true;
+    if (!failed && !dead(sending.rank)) return false;
+    unfinished_.push_back(std::move(sending));
+    return true;
+  });
+  return sending_.size() != before;
+}
+
+bool MpiMessenger::start_receives() {
+  bool any = false;
+  for (int count = 0; count < receives_a_poll; ++count) {
+    int found = 0;
+    MPI_Message message = MPI_MESSAGE_NULL;
+    MPI_Status status;
+    if (died(MPI_Improbe(MPI_ANY_SOURCE, MPI_ANY_TAG, communicator_, &found, &message, &status), "MPI_Improbe")) continue;
+    if (found == 0) break;
+    int units = 0;
+    MGPU_MPI(MPI_Get_count, &status, block_, &units);
+    const std::size_t size = static_cast<std::size_t>(units) * unit;
+    Receiving receiving{MPI_REQUEST_NULL, status.MPI_SOURCE, status.MPI_TAG, allocate(size), size};
+    if (died(MPI_Imrecv(receiving.bytes.get(), units, block_, &message, &receiving.request), "MPI_Imrecv")) continue;
+    receiving_.push_back(std::move(receiving));
+    any = true;
+  }
+  return any;
+}
+
+bool MpiMessenger::complete_receives(const OnFrame& handle) {
+  bool any = false;
+  std::vector<bool> waiting(static_cast<std::size_t>(size_), false); // by source: an earlier one is still under way
+  for (auto at = receiving_.begin(); at != receiving_.end();) {
+    const auto source = static_cast<std::size_t>(at->source);
+    int done = 0;
+    if (!waiting[source] && died(MPI_Test(&at->request, &done, MPI_STATUS_IGNORE), "MPI_Test")) {
+      // Half a message. Where MPI has not let go of the memory, it stays.
+      if (at->request != MPI_REQUEST_NULL) unfinished_.push_back({at->request, at->source, at->bytes});
+      at = receiving_.erase(at);
+      continue;
+    }
+    if (done == 0) {
+      waiting[source] = true;
+      ++at;
+      continue;
+    }
+    Receiving received = std::move(*at);
+    at = receiving_.erase(at);
+    any = true;
+    const wire::View bytes{received.bytes.get(), received.size};
+    if (received.tag >= alone_tag) {
+      handle(received.source, static_cast<wire::Type>(received.tag - alone_tag), bytes, received.bytes);
+      continue;
+    }
+    for (std::size_t offset = 0; offset + unit <= bytes.size();) {
+      FrameHeader header{};
+      std::memcpy(&header, bytes.data() + offset, sizeof header);
+      if (header.size > bytes.size() - offset - unit) throw Error("a packet from another rank is torn");
+      handle(received.source, header.type, bytes.subspan(offset + unit, header.size), received.bytes);
+      offset += unit + round_up(header.size);
+    }
+  }
+  return any;
+}
+
+} // namespace mgpu::comm

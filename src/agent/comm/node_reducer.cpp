@@ -1,0 +1,84 @@
+#include "agent/comm/node_reducer.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cstring>
+#include <vector>
+
+#include "agent/comm/mpi_call.hpp"
+#include "agent/comm/ring_stream.hpp"
+#include "common/support/clock.hpp"
+
+namespace mgpu::comm {
+
+namespace {
+
+constexpr std::size_t name_bytes = 256;
+/// After the last movement the next is waited for without sleeping; then other nodes are late, and a core is worth more.
+constexpr double eager_s = 2e-3;
+
+} // namespace
+
+struct NodeReducer::Streams {
+  explicit Streams(MPI_Comm leaders) : gradients(leaders), numbers(leaders) { MPI_Comm_size(leaders, &nodes); }
+  RingStream gradients, numbers;
+  int nodes = 0;
+};
+
+NodeReducer::NodeReducer(const std::string& node) : node_(node) {
+  int rank = 0, size = 1;
+  MGPU_MPI(MPI_Comm_rank, MPI_COMM_WORLD, &rank);
+  MGPU_MPI(MPI_Comm_size, MPI_COMM_WORLD, &size);
+  std::vector<char> names(name_bytes * static_cast<std::size_t>(size));
+  std::array<char, name_bytes> mine{};
+  node.copy(mine.data(), mine.size() - 1);
+  MGPU_MPI(MPI_Allgather, mine.data(), name_bytes, MPI_CHAR, names.data(), name_bytes, MPI_CHAR, MPI_COMM_WORLD);
+  const auto same = [&](int other) {
+    return std::strcmp(&names[name_bytes * static_cast<std::size_t>(other)], mine.data()) == 0;
+  };
+  bool first = true, alone = true;
+  for (int other = 0; other < size; ++other) {
+    if (other < rank && same(other)) first = false;
+    if (!same(other)) alone = false;
+  }
+  if (alone) return; // everybody finds the same
+  MPI_Comm leaders = MPI_COMM_NULL;
+  MGPU_MPI(MPI_Comm_split, MPI_COMM_WORLD, first ? 0 : MPI_UNDEFINED, rank, &leaders);
+  if (leaders == MPI_COMM_NULL) return;
+  MGPU_MPI(MPI_Comm_set_errhandler, leaders, MPI_ERRORS_RETURN);
+  streams_ = std::make_unique<Streams>(leaders);
+  MPI_Comm_free(&leaders);
+}
+
+NodeReducer::~NodeReducer() = default;
+
+void NodeReducer::begin(const wire::Reduce& request, std::byte* memory, std::size_t size_bytes) {
+  if (!streams_) throw Error(fmt::format("node {}: asked for a sum over nodes by a rank that does not sum", node_));
+  const std::size_t each = request.type == 0 ? sizeof(float) : sizeof(double);
+  if (request.offset % each != 0 || request.offset > size_bytes || request.count > (size_bytes - request.offset) / each)
+    throw Error(fmt::format("node {}: {} numbers at {} are not in the shared memory of {} bytes", node_, request.count,
+                            request.offset, size_bytes));
+  RingStream& stream = request.stream == 0 ? streams_->gradients : streams_->numbers;
+  stream.begin(request, memory + request.offset);
+}
+
+bool NodeReducer::poll(double timeout_s, const std::function<void(const wire::Reduce&)>& done) {
+  if (!busy()) return false;
+  bool moved = streams_->numbers.poll(done);
+  moved |= streams_->gradients.poll(done);
+  const double now = now_s();
+  if (moved) moved_s_ = now;
+  for (const RingStream* stream : {&streams_->numbers, &streams_->gradients})
+    if (stream->busy() && now - stream->oldest_begin_s() > timeout_s)
+      throw Error(fmt::format("node {}: the sum of {} {} over {} nodes is not complete after {:g} s", node_,
+                              stream->oldest_count(), stream == &streams_->numbers ? "numbers" : "gradients", streams_->nodes,
+                              timeout_s));
+  return now - moved_s_ < eager_s;
+}
+
+bool NodeReducer::busy() const {
+  return streams_ && (streams_->gradients.busy() || streams_->numbers.busy());
+}
+
+} // namespace mgpu::comm

@@ -1,0 +1,47 @@
+#pragma once
+// What a person reads of a run: the plan before it, the table and the sentence after it; and the summary a script reads.
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "agent/coordinator/course.hpp"
+#include "agent/dispatch/plan.hpp"
+#include "agent/write/hdf5/result_file.hpp"
+
+namespace mgpu::agent {
+
+/// Reasons printed while running; all are in the result file.
+inline constexpr std::uint64_t max_reasons_shown = 100;
+/// Ranks that a table shows.
+inline constexpr std::size_t most_rows_shown = 64;
+
+/// "37 %"; "-" of nothing.
+std::string percent(double part, double whole);
+/// "0-3,8"; "any" of none.
+std::string core_list(const std::vector<std::int32_t>& cores);
+/// "cpu", "cuda:0 NVIDIA H200".
+std::string device_name(const RankState& state, const comm::Binding& binding);
+
+/// The resolved options and who will do what.
+void print_plan(const RunSetup& setup, const dispatch::Plan& plan, const Roster& roster,
+                const std::vector<comm::Binding>& bindings);
+
+/// "opening the model: rank 0 reading weights 40 %, …"; for the live line.
+std::string opening_line(const Roster& roster);
+
+write::RankRow rank_row(int rank, const RankState& state);
+
+/// A row a rank, and the sentence that names the bottleneck.
+void print_table(const RunSetup& setup, const Outcome& outcome, const std::vector<write::RankRow>& ranks);
+
+/// "The bottleneck was …": the largest share of the ranks' time that was not the device's.
+std::string bottleneck(const Outcome& outcome, const std::vector<write::RankRow>& ranks);
+
+/// OUTPUT.summary.json: one line. `more`: keys that a course adds.
+void write_summary(const RunSetup& setup, const Outcome& outcome, const write::Footer& footer,
+                   const nlohmann::json& more = nlohmann::json::object());
+
+/// Job::finish on standard output.
+void finish_job(const Job& job, const Config& config, const Results& results);
+
+} // namespace mgpu::agent

@@ -1,0 +1,109 @@
+#pragma once
+// Decides which rank gets which batch and when. Knows no network and no clock of its own, so tests and simulations drive it.
+#include <cstdint>
+#include <deque>
+#include <functional>
+#include <optional>
+#include <vector>
+
+#include "agent/dispatch/blame.hpp"
+#include "agent/dispatch/lease_table.hpp"
+#include "agent/dispatch/plan.hpp"
+#include "agent/dispatch/rank_health.hpp"
+
+namespace mgpu::dispatch {
+
+struct DispatcherOptions {
+  /// Least number of batches a rank may hold: what it needs to overlap loading, copying and running.
+  std::uint32_t least_credit = 3;
+  /// Most: bounds what a lost rank gives back. Between them, enough for `credit_s` at the rank's own pace, so that tiny batches
+  /// travel in large messages and long ones are handed out late.
+  std::uint32_t most_credit = 512;
+  double credit_s = 0.01;
+  /// How long ranks that have not opened yet are counted on: until then nobody takes long batches ahead for which they are due.
+  double latecomer_s = 2;
+  double batch_timeout_s = 0; ///< a lease older than this at the front is overdue; 0: never
+  /// Node of each rank; empty: each rank is a node of its own. What failed by reading or memory is tried on another node where there is one.
+  std::vector<int> node_of;
+  /// How long such an item waits for a rank of its choice.
+  double elsewhere_s = 30;
+  std::uint32_t retries = 2; ///< workers that a row may kill, and be tried again
+};
+
+class Dispatcher {
+ public:
+  /// `done`, by batch: what an earlier run has finished and nobody shall do again; empty: nothing.
+  Dispatcher(const Plan& plan, const DispatcherOptions& options, std::vector<bool> done = {});
+
+  /// Ranks take part only after this.
+  void add_rank(int rank);
+  /// The rank's worker is dead: its leases go back to the front of the queue, those with suspects cut and charged (blame.hpp). The rank
+  /// gets nothing until it is added again. `failed` is called for each row that is given up: it counts as completed.
+  void release(int rank, Death death, const std::function<void(const Lease&)>& failed);
+  /// As release(), for good; its oldest lease is the suspect.
+  void lose_rank(int rank, const std::function<void(const Lease&)>& failed);
+
+  /// Grants what can be granted now: calls `grant(rank, lease)` for each.
+  void pump(double now_s, const std::function<void(int rank, const Lease&)>& grant);
+  /// A lease came back: the rows of `batch` from `begin` on. nullopt: this rank does not hold it (late or repeated), drop the answer.
+  /// note_rows() must follow. `rows`: only the first rows of the lease, the others follow; 0: all.
+  std::optional<Lease> complete(int rank, std::uint64_t batch, std::uint32_t begin, double now_s, std::uint32_t rows = 0);
+  /// How many rows the lease must answer; 0: the rank does not hold it.
+  std::uint32_t rows_of(int rank, std::uint64_t batch, std::uint32_t begin) const { return leases_.rows_of(rank, batch, begin); }
+  /// What came of the lease that complete() gave, `unreadable` of whose rows failed by reading or memory. True: they may be tried on
+  /// another rank, by try_elsewhere(), and their failure is not to be written. False: it was the second try, or there is no other rank.
+  bool note_rows(int rank, const Lease& lease, std::uint32_t unreadable);
+  /// Some rows of the lease that note_rows() was told of, `unreadable` of which failed.
+  void try_elsewhere(int rank, const Lease& lease, const Suspect& rows, std::uint32_t unreadable, double now_s);
+  const RankHealth& health() const { return health_; }
+  /// Ranks whose oldest lease has been executing for longer than batch_timeout_s.
+  std::vector<int> overdue(double now_s) const;
+  /// This process was stopped for so long, and for all it knows the ranks, too.
+  void postpone(double seconds) { leases_.postpone(seconds); }
+
+  /// Stops granting but second tries, without which a batch would be left half done; what is leased may still come back.
+  void stop() { stopped_ = true; }
+  bool finished() const { return all_done() || (stopped_ && leases_.total() == 0 && !second_tries_wait()); }
+  bool all_done() const { return waiting_ == 0 && leases_.total() == 0; }
+  /// Leases that nobody holds.
+  std::uint64_t waiting() const { return waiting_; }
+  const LeaseTable& leases() const { return leases_; }
+  int active_ranks() const { return active_count_; }
+
+ private:
+  struct Queue {
+    std::uint64_t next = 0; ///< position in the plan's queue
+    bool adopted = false;   ///< its rank is lost: anybody may take from it
+  };
+
+  void deactivate(int rank);
+  bool second_tries_wait() const;
+  bool take(int rank, double now_s, Lease& lease);
+  bool take_returned(int rank, Lease& lease, double now_s);
+  bool may_try(int rank, const Lease& lease, double now_s) const;
+  bool same_node(int a, int b) const;
+  bool any_other(int rank, bool on_another_node) const;
+  bool holds_suspicious(int rank) const;
+  std::uint64_t left_for(int rank) const;
+  std::uint32_t credit(int rank) const;
+  double expected_finish_s(int rank, double now_s) const;
+  void pump_by_count(double now_s, const std::function<void(int, const Lease&)>& grant);
+  void pump_by_cost(double now_s, const std::function<void(int, const Lease&)>& grant);
+
+  const Plan& plan_;
+  DispatcherOptions options_;
+  LeaseTable leases_;
+  std::vector<bool> done_; ///< by batch, by an earlier run; empty: none
+  std::vector<Queue> queues_;
+  std::deque<Lease> returned_; ///< given back by ranks whose worker died
+  std::vector<bool> active_, lost_;
+  RankHealth health_;
+  std::vector<double> batch_s_;             ///< by rank: smoothed time a batch takes, 0: none seen
+  double seconds_done_ = 0, cost_done_ = 0; ///< of completed batches: their ratio turns costs into seconds
+  std::uint64_t waiting_ = 0;
+  int active_count_ = 0, lost_count_ = 0;
+  double first_pump_s_ = -1;
+  bool stopped_ = false;
+};
+
+} // namespace mgpu::dispatch

@@ -1,0 +1,19 @@
+#pragma once
+// Which rows of a result failed by reading or memory: another rank may be able to do them.
+#include <cstddef>
+#include <cstdint>
+#include <vector>
+
+#include "common/wire/batch_result.hpp"
+
+namespace mgpu::gather {
+
+/// Rows [begin, end) of a result; `failed` of them failed by reading or memory, those between them did not.
+struct Unreadable {
+  std::uint32_t begin = 0, end = 0, failed = 0;
+};
+
+/// In order, at most `most`: where there are more, the nearest are joined. Each is leased by itself, with all items of its batch.
+std::vector<Unreadable> unreadable_rows(const wire::BatchResult& result, std::size_t most);
+
+} // namespace mgpu::gather

@@ -1,0 +1,142 @@
+#include "agent/launch/child.hpp"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <poll.h>
+#include <signal.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <array>
+#include <cerrno>
+#include <cstring>
+
+#include "mgpu/error.hpp"
+#include "common/support/clock.hpp"
+
+namespace mgpu::launch {
+
+namespace {
+
+constexpr useconds_t pause_us = 20'000;
+
+std::vector<char*> pointers(const std::vector<std::string>& words) {
+  std::vector<char*> result;
+  for (const std::string& word : words) result.push_back(const_cast<char*>(word.c_str()));
+  result.push_back(nullptr);
+  return result;
+}
+
+/// In the child between fork and exec: only calls that are safe there. `told`: closed by exec, else gets errno.
+[[noreturn]] void become(char* const* words, pid_t parent, int input, int output, int told) {
+  setpgid(0, 0);
+  prctl(PR_SET_PDEATHSIG, SIGTERM);
+  if (getppid() != parent) _exit(1); // it died before the line above
+  for (const int each : {SIGINT, SIGTERM, SIGUSR1, SIGUSR2, SIGHUP, SIGPIPE, SIGCHLD}) signal(each, SIG_DFL);
+  if (input >= 0) dup2(input, STDIN_FILENO);
+  if (output >= 0) dup2(output, STDOUT_FILENO);
+  execvp(words[0], words);
+  const int reason = errno;
+  [[maybe_unused]] const auto written = write(told, &reason, sizeof reason);
+  _exit(1);
+}
+
+pid_t start(const std::vector<std::string>& command, int input, int output) {
+  std::array<int, 2> told{};
+  if (pipe2(told.data(), O_CLOEXEC) != 0) throw Error(fmt::format("pipe: {}", std::strerror(errno)));
+  const std::vector<char*> words = pointers(command);
+  const pid_t parent = getpid();
+  const pid_t pid = fork();
+  if (pid == 0) become(words.data(), parent, input, output, told[1]);
+  const int fork_reason = errno;
+  close(told[1]);
+  int reason = 0;
+  if (pid > 0) {
+    setpgid(pid, pid); // whoever is first
+    if (read(told[0], &reason, sizeof reason) <= 0) reason = 0;
+  } else {
+    reason = fork_reason;
+  }
+  close(told[0]);
+  if (reason == 0) return pid;
+  if (pid > 0) waitpid(pid, nullptr, 0);
+  throw usage_error(fmt::format("cannot start {}: {}", command.front(), std::strerror(reason)));
+}
+
+} // namespace
+
+Child::Child(const std::vector<std::string>& command, bool reads) : pid_(-1) {
+  const int nothing = reads ? -1 : open("/dev/null", O_RDONLY | O_CLOEXEC);
+  try {
+    pid_ = start(command, nothing, -1);
+  } catch (...) {
+    if (nothing >= 0) close(nothing);
+    throw;
+  }
+  if (nothing >= 0) close(nothing);
+}
+
+Child::~Child() {
+  end(0);
+}
+
+std::optional<int> Child::ended() {
+  int status = 0;
+  if (!status_ && waitpid(pid_, &status, WNOHANG) == pid_) status_ = status;
+  return status_;
+}
+
+void Child::signal(int number) const {
+  if (!status_) kill(pid_, number);
+}
+
+void Child::end(double patience_s) {
+  if (patience_s > 0) {
+    signal(SIGTERM);
+    signal(SIGCONT); // one that is stopped hears nothing
+  }
+  for (const double limit = now_s() + patience_s; !ended() && now_s() < limit;) usleep(pause_us);
+  if (ended()) return;
+  killpg(pid_, SIGKILL);
+  int status = 0;
+  if (waitpid(pid_, &status, 0) == pid_) status_ = status;
+}
+
+std::string describe_end(int status) {
+  if (WIFSIGNALED(status)) return fmt::format("killed by signal {} ({})", WTERMSIG(status), strsignal(WTERMSIG(status)));
+  return fmt::format("exit code {}", WEXITSTATUS(status));
+}
+
+std::string output_of(const std::vector<std::string>& command) {
+  constexpr double limit_s = 60;
+  constexpr std::size_t most_bytes = 4096;
+  std::array<int, 2> ends{};
+  if (pipe2(ends.data(), O_CLOEXEC) != 0) throw Error(fmt::format("pipe: {}", std::strerror(errno)));
+  pid_t pid = -1;
+  try {
+    pid = start(command, -1, ends[1]);
+  } catch (...) {
+    close(ends[0]);
+    close(ends[1]);
+    throw;
+  }
+  close(ends[1]);
+  std::string text;
+  std::array<char, 512> piece{};
+  bool over = false;
+  for (const double limit = now_s() + limit_s; !over && now_s() < limit && text.size() < most_bytes;) {
+    pollfd waits{ends[0], POLLIN, 0};
+    if (poll(&waits, 1, 1000) <= 0) continue;
+    const auto count = read(ends[0], piece.data(), piece.size());
+    over = count <= 0;
+    if (count > 0) text.append(piece.data(), static_cast<std::size_t>(count));
+  }
+  close(ends[0]);
+  if (!over) kill(pid, SIGKILL);
+  waitpid(pid, nullptr, 0);
+  if (!over && text.empty()) throw Error(fmt::format("{} does not answer", command.front()));
+  return text;
+}
+
+} // namespace mgpu::launch

@@ -1,0 +1,10 @@
+#pragma once
+#include "agent/supervisor/worker_link.hpp"
+#include "agent/comm/environment.hpp"
+
+namespace mgpu::agent {
+
+/// `doctor` on rank 0: what every rank sees, and advice. Sends the ranks home; false if one did not appear or answer.
+bool gather_and_print(comm::Messenger& messenger, WorkerLink& worker, const wire::Join& own_join);
+
+} // namespace mgpu::agent

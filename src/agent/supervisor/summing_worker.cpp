@@ -1,0 +1,75 @@
+#include "agent/supervisor/summing_worker.hpp"
+
+#include <fmt/format.h>
+
+namespace mgpu::agent {
+
+using wire::Type;
+
+void SummingWorker::post(Type type, wire::View payload) {
+  if (type == Type::configure) rank_ = wire::decode<wire::Configure>(payload).rank;
+  if (type == Type::connect) {
+    const auto connect = wire::decode<wire::Connect>(payload);
+    forget(); // a training that begins again
+    token_ = connect.token;
+    node_ = connect.node_of.at(static_cast<std::size_t>(rank_));
+    timeout_s_ = connect.timeout_s;
+  }
+  worker_.post(type, payload);
+}
+
+bool SummingWorker::poll(const OnWorkerFrame& handle) {
+  const auto fail = [&](const Error& error) {
+    wire::Buffer bytes;
+    wire::encode(wire::Failure{static_cast<std::int32_t>(error.code()), error.what()}, bytes);
+    handle(Type::failure, bytes, nullptr);
+    reducer_ = nullptr; // said once
+  };
+  bool busy = worker_.poll([&](Type type, wire::View payload, const std::shared_ptr<void>& owner) {
+    if (type != Type::reduce) return handle(type, payload, owner);
+    try {
+      begin(wire::decode<wire::Reduce>(payload));
+    } catch (const Error& error) {
+      fail(error);
+    }
+  });
+  if (reducer_ == nullptr) return busy;
+  try {
+    bool answered = false;
+    busy |= reducer_->poll(timeout_s_, [&](const wire::Reduce& done) {
+      wire::Buffer bytes;
+      wire::encode(done, bytes);
+      worker_.post(Type::reduced, bytes);
+      answered = true;
+    });
+    if (answered) worker_.flush(); // the worker waits for it
+  } catch (const Error& error) {
+    fail(error);
+  }
+  return busy;
+}
+
+void SummingWorker::begin(const wire::Reduce& request) {
+  if (reducer_ == nullptr) throw Error(fmt::format("rank {}: there are no other nodes to sum with", rank_));
+  auto memory = memories_.find(request.memory);
+  if (memory == memories_.end()) {
+    if (!reducer_->busy()) memories_.clear(); // of earlier stages: not to be held any longer
+    memory = memories_.emplace(request.memory, wire::NodeMemory::open(request.memory, node_)).first;
+    if (memory->second.data() == nullptr)
+      throw Error(fmt::format("rank {}: {} is not there", rank_, wire::node_memory_path(request.memory, node_)));
+  }
+  reducer_->begin(request, memory->second.data(), memory->second.size_bytes());
+}
+
+std::optional<std::string> SummingWorker::ended() {
+  auto end = worker_.ended();
+  if (end) forget();
+  return end;
+}
+
+void SummingWorker::forget() {
+  // Several ranks of a node may find it: the first removes it.
+  if (!token_.empty()) wire::unlink_node_memory(token_, node_);
+}
+
+} // namespace mgpu::agent

@@ -1,0 +1,59 @@
+#pragma once
+#include <sys/types.h>
+
+#include <string>
+
+#include "agent/supervisor/memory_events.hpp"
+#include "agent/supervisor/worker_keeper.hpp"
+#include "agent/supervisor/worker_starter.hpp"
+#include "common/support/temporary_folder.hpp"
+#include "common/wire/channel.hpp"
+#include "common/wire/ring.hpp"
+
+namespace mgpu::agent {
+
+/// The worker as a child process. It inherits its socket, the ring and the flight board, and the standard streams; nothing else. What it
+/// writes to its standard error passes through here. Its
+/// TMPDIR is a folder of its own: what libraries leave there, or make elsewhere by mkdtemp (LibTorch unpacks a .pt2), goes with it,
+/// even when it was killed.
+class WorkerProcess final : public LocalWorker {
+ public:
+  /// Starts one. `ring_bytes`: shared memory for results. Throws Error when it cannot be started.
+  WorkerProcess(WorkerStarter& starter, std::size_t ring_bytes);
+  /// As end().
+  ~WorkerProcess() override;
+
+  void post(wire::Type type, wire::View payload) override;
+  void flush() override;
+  bool poll(const OnWorkerFrame& handle) override;
+  void wait(std::chrono::microseconds timeout) override;
+  std::optional<std::string> ended() override;
+  void kill() override;
+  const wire::FlightBoard& flight() const override;
+  Effort effort() const override { return effort_of(pid_); }
+  std::string last_words() const override { return last_words_; }
+  /// Kills the process if it still lives, reaps it (a process stuck in its driver is left behind) and removes its folder of temporary
+  /// files. For those who leave by _exit.
+  void end();
+  pid_t pid() const { return pid_; }
+
+  /// mgpu_worker beside the running program (or what MGPU_WORKER names).
+  static std::string find_program();
+
+ private:
+  WorkerProcess(WorkerStarter& starter, std::size_t ring_bytes, std::pair<int, int> ends);
+  void pass_on_errors();
+
+  // Shared with the owners of result blocks, which may outlive this object by a little (the writer's queue).
+  struct Shared;
+  std::shared_ptr<Shared> shared_;
+  TemporaryFolder temporary_;
+  std::optional<MemoryEvents> memory_before_ = read_memory_events();
+  pid_t pid_ = -1;
+  int errors_ = -1; ///< what the worker writes to its standard error
+  double read_errors_s_ = 0;
+  std::string last_words_;
+  std::optional<std::string> end_;
+};
+
+} // namespace mgpu::agent

@@ -1,0 +1,158 @@
+#pragma once
+// The ResultFile of a run: begun, filled and finished here; gone on with by what its journal says.
+#include <chrono>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "agent/write/hdf5/assemble.hpp"
+#include "agent/write/hdf5/item_table.hpp"
+#include "agent/write/journal/journal.hpp"
+#include "agent/write/hdf5/raw_file.hpp"
+#include "agent/write/hdf5/result_file.hpp"
+
+namespace mgpu::write {
+
+class ReadFile;
+class RowBlock;
+
+/// Where a run keeps what it writes.
+struct Places {
+  explicit Places(const std::string& path)
+      : output(path), partial(path + ".partial"), journal(Journal::path_of(path)), recovering(path + ".recovering") {}
+  std::string output, partial, journal;
+  std::string old_partial() const { return partial + ".old"; } ///< of the run before, which --overwrite put aside
+  std::string old_journal() const { return journal + ".old"; }
+  std::string recovering; ///< what `recover` makes, before it takes the output's name
+};
+
+class RunningFile final : public ResultFile {
+ public:
+  /// A new one.
+  RunningFile(Places places, const manifest::Manifest& manifest, const Header& header, Lock lock);
+  void say_set_aside(std::string name) { set_aside_ = std::move(name); }
+  /// Reads what the journal of a run with this identity says, in memory only; go_on() or recover() must follow. Of the batches whose
+  /// rows must be compared it remembers the last moments' only, or all. `on_reading` may be empty.
+  RunningFile(Places places, std::unique_ptr<Journal> journal, Identity identity, bool verify_all, OnReading on_reading,
+              Lock lock);
+
+  /// The run that the journal belongs to, with the model's hash where it was known.
+  const Identity& identity() const { return identity_; }
+  /// Anything was done.
+  bool has_batches() const { return has_batches_; }
+  /// Brings the result file back to where the journal is, and forgets items whose batch is not whole. Throws usage_error when the result
+  /// file is gone or not this run's.
+  void go_on(const Header& header);
+  /// Takes the batches of a complete file of the same run whose rows are all ok and as they were sent; the others are to be done.
+  void take_good_batches(const ReadFile& old, const OnReading& on_reading);
+  /// Batches with a failed row are to be done again; the journal says so from now on.
+  void forget_failed();
+  /// Makes a readable file of what there is; changes neither the journal nor the result file it belongs to. Returns what was found.
+  Earlier recover(const Footer& footer);
+
+  Earlier earlier() const override;
+  void set_columns(const std::vector<ColumnSpec>& columns) override;
+  void set_model_sha256(const std::string& sha256) override;
+  void put(const wire::BatchResult& result, std::int32_t rank, const std::shared_ptr<void>& owner) override;
+  void commit() override;
+  void finish(const Footer& footer) override;
+
+ private:
+  struct Fixed {
+    std::uint32_t column = 0;
+    std::uint64_t offset = 0, row_bytes = 0;
+  };
+
+  // running_file.cpp
+  void begin_file(const manifest::Manifest& manifest, const Header& header);
+  void use_columns(const std::vector<ColumnSpec>& columns);
+  void check_fits(const wire::BatchResult& result, std::int32_t rank);
+  void note(const wire::BatchResult& rest, std::int32_t rank, std::uint64_t offset);
+  void estimate_needs();
+  std::string run_name() const;
+
+  // finish.cpp
+  void fill_rows_not_ok();
+  void fill_run(const Fixed& column, std::uint64_t first, std::uint64_t end);
+  /// Throws Error where another run may have the lock, or has put its files at the names of this run's.
+  void require_ours() const;
+  void assemble_all(const Footer& footer);
+  void write_all(const Footer& footer);
+  std::vector<std::pair<std::uint64_t, std::uint64_t>> beside_fixed_rows() const;
+  /// Notes in the journal, on the disk, all that HDF5 may change in the result file.
+  void save_undo();
+  void settle();
+
+  // retry.cpp
+  std::uint64_t take_batches(const ReadFile& old, const std::vector<ColumnSpec>& columns, std::uint64_t first,
+                             std::uint64_t count);
+  void put_rows(const RowBlock& block, std::size_t begin, std::size_t end);
+
+  // resume.cpp
+  void replay();
+  void replay_columns(const Frame& frame);
+  void replay_batch(const Frame& frame);
+  void replay_forgotten(const Frame& frame);
+  void undo_change(RawFile& file) const;
+  void take_back_output();
+  void open_partial();
+  /// Forgets the batches whose rows are not what the journal says; `for_good`: the journal says so from now on.
+  void verify(bool for_good);
+  bool rows_are_good(const wire::BatchResult& rest) const;
+  void forget(std::uint64_t first, std::uint64_t rows);
+  void forget_for_good(std::uint64_t first, std::uint64_t rows);
+  std::uint64_t batch_rows() const;
+  void forget_torn_batches();
+
+  Lock lock_;
+  std::string set_aside_;
+  Places places_;
+  std::unique_ptr<Journal> journal_;
+  Identity identity_;
+  bool can_resume_;
+  ItemTable items_;
+  RecordIndex index_;
+  std::unique_ptr<RawFile> file_;
+  std::unique_ptr<RowStage> stage_;
+  std::vector<ColumnSpec> columns_;
+  std::vector<Fixed> fixed_;
+  std::vector<RaggedCounts> ragged_;
+  std::uint64_t fixed_bytes_ = 0;   ///< of all fixed columns
+  std::uint64_t spooled_bytes_ = 0; ///< of ragged and text rows and reasons in the journal
+  std::vector<bool> seen_;          ///< scratch of check_fits
+  std::int32_t world_size_ = 1, resumes_ = 0;
+  bool has_columns_ = false, has_batches_ = false, name_synced_ = false, changed_ = true;
+
+  // What the journal of earlier runs said.
+  bool earlier_ = false, verify_all_ = false;
+  OnReading on_reading_;
+  std::uint64_t journal_end_ = 0, mistrusted_ = 0;
+  std::vector<std::uint64_t> unverified_;    ///< frames of batches whose rows must be compared
+  std::vector<std::uint64_t> undo_;          ///< frames of the change of the result file that may be under way
+  std::optional<std::uint64_t> size_before_; ///< of the result file; nothing: no change is under way
+};
+
+/// The lock on an output. Throws usage_error where another run has it; one that is just ending is waited for, at most `limit`.
+ResultFile::Lock take_lock(const std::string& path, std::chrono::seconds limit);
+/// Whether what lies beside the output is of a run that had no result yet.
+bool nothing_begun(const Places& places);
+
+/// Runs `work`; a full disk that HDF5 met is told with the room needed.
+template <typename Work>
+void with_needs(const std::string& path, std::uint64_t needed_bytes, Work work) {
+  try {
+    work();
+  } catch (const Error& error) {
+    if (error.code() != ExitCode::stopped || !error.call.starts_with("H5")) throw;
+    throw file_error(path, error.call.c_str(), ENOSPC, needed_bytes);
+  }
+}
+
+/// Throws, before anything is allocated, when `more` bytes cannot fit.
+void require_room(const RawFile& file, std::uint64_t more);
+
+/// Unlinks what is at `path`, a link too; it need not be there. Throws usage_error.
+void remove_old(const std::string& path);
+
+} // namespace mgpu::write

@@ -1,0 +1,193 @@
+#include "agent/write/hdf5/writer.hpp"
+
+#include <atomic>
+#include <optional>
+
+namespace mgpu::write {
+
+namespace {
+using Clock = std::chrono::steady_clock;
+
+/// Small blocks wait for each other, up to the next commit: waking the thread for each would cost more than writing it.
+constexpr std::size_t wake_bytes = 256u << 10;
+/// Memory that a block takes beside its bytes: its owner, the queue.
+constexpr std::size_t block_cost_bytes = 256;
+/// While many bytes are being written, commits are looked at in between.
+constexpr std::size_t commit_check_bytes = 8u << 20;
+
+/// What the thread is to do next: a block, the columns that the blocks behind it have, or the model's hash.
+struct Task {
+  Block block = {};
+  std::optional<std::vector<ColumnSpec>> columns = std::nullopt;
+  std::string model_sha256 = {};
+};
+} // namespace
+
+struct Writer::Impl {
+  Impl(std::unique_ptr<ResultFile> result_file, std::chrono::milliseconds commit_interval, std::size_t limit)
+      : file(std::move(result_file)), commit_every(commit_interval), queue_limit_bytes(limit), thread([this] { run(); }) {}
+
+  void push(Task task);
+  void stop();
+  void run();
+  void work();
+  bool wait_for_tasks(std::deque<Task>& tasks);
+  void process(std::deque<Task>& tasks);
+  void commit_if_due();
+
+  std::unique_ptr<ResultFile> file;
+  const std::chrono::milliseconds commit_every;
+  const std::size_t queue_limit_bytes;
+  const Clock::time_point began = Clock::now();
+
+  mutable std::mutex mutex;
+  std::condition_variable changed;
+  std::deque<Task> queue; ///< guarded by mutex, as are the next four
+  bool stopping = false;
+  /// So that a put wakes nobody who is awake, or who wakes for the next commit soon enough.
+  enum class Sleep : std::uint8_t { awake, until_commit, until_block } sleep = Sleep::awake;
+  std::exception_ptr failure;
+  bool finished = false;
+
+  std::atomic<std::size_t> queued_bytes{0};
+  std::atomic<bool> failed{false};
+  std::atomic<std::int64_t> busy_ns{0};
+
+  bool uncommitted = false; ///< the thread's own, as is the next
+  Clock::time_point oldest_uncommitted{};
+  std::thread thread; ///< last: it uses all of the above
+};
+
+void Writer::Impl::push(Task task) {
+  bool wake = false;
+  {
+    const std::lock_guard lock(mutex);
+    if (failed) return; // check() has the reason; the block's memory is given back at once
+    queued_bytes += task.block.bytes.size() + block_cost_bytes;
+    queue.push_back(std::move(task));
+    wake = sleep == Sleep::until_block || (sleep == Sleep::until_commit && (queue.back().columns || queued_bytes >= wake_bytes));
+  }
+  if (wake) changed.notify_one();
+}
+
+void Writer::Impl::stop() {
+  {
+    const std::lock_guard lock(mutex);
+    stopping = true;
+  }
+  changed.notify_one();
+  if (thread.joinable()) thread.join();
+}
+
+void Writer::Impl::run() {
+  try {
+    work();
+  } catch (...) {
+    std::deque<Task> dropped; // outside the lock: owners give memory back to others
+    const std::lock_guard lock(mutex);
+    failure = std::current_exception();
+    failed = true;
+    dropped.swap(queue);
+  }
+}
+
+void Writer::Impl::work() {
+  std::deque<Task> tasks;
+  while (wait_for_tasks(tasks)) {
+    const auto begin = Clock::now();
+    process(tasks);
+    commit_if_due();
+    busy_ns += std::chrono::nanoseconds(Clock::now() - begin).count();
+  }
+  file->commit();
+}
+
+/// Waits for tasks or until a commit is due; false when all is done.
+bool Writer::Impl::wait_for_tasks(std::deque<Task>& tasks) {
+  std::unique_lock lock(mutex);
+  if (uncommitted) {
+    sleep = Sleep::until_commit;
+    changed.wait_until(lock, oldest_uncommitted + commit_every,
+                       [this] { return stopping || queued_bytes >= wake_bytes || (!queue.empty() && queue.back().columns); });
+  } else {
+    sleep = Sleep::until_block;
+    changed.wait(lock, [this] {
+      return stopping || !queue.empty();
+    }); // ends with the next block, or with stop(), which the destructor calls
+  }
+  sleep = Sleep::awake;
+  tasks.swap(queue);
+  return !(stopping && tasks.empty());
+}
+
+void Writer::Impl::process(std::deque<Task>& tasks) {
+  std::size_t unchecked_bytes = 0;
+  for (; !tasks.empty(); tasks.pop_front()) {
+    Task& task = tasks.front();
+    queued_bytes -= task.block.bytes.size() + block_cost_bytes;
+    if (task.columns) {
+      file->set_columns(*task.columns);
+      continue;
+    }
+    if (!task.model_sha256.empty())
+      file->set_model_sha256(task.model_sha256);
+    else
+      file->put(wire::decode_batch_result(task.block.bytes), task.block.rank, task.block.owner);
+    if (!uncommitted) oldest_uncommitted = Clock::now();
+    uncommitted = true;
+    unchecked_bytes += task.block.bytes.size();
+    if (unchecked_bytes < commit_check_bytes) continue;
+    unchecked_bytes = 0;
+    commit_if_due();
+  }
+}
+
+void Writer::Impl::commit_if_due() {
+  if (!uncommitted || Clock::now() < oldest_uncommitted + commit_every) return;
+  file->commit();
+  uncommitted = false;
+}
+
+Writer::Writer(std::unique_ptr<ResultFile> file, std::chrono::milliseconds commit_every, std::size_t queue_bytes)
+    : impl_(std::make_unique<Impl>(std::move(file), commit_every, queue_bytes)) {}
+
+Writer::~Writer() {
+  if (impl_) impl_->stop();
+}
+
+void Writer::set_columns(const std::vector<ColumnSpec>& columns) {
+  impl_->push({.columns = columns});
+}
+
+void Writer::set_model_sha256(const std::string& sha256) {
+  impl_->push({.model_sha256 = sha256});
+}
+
+void Writer::put(Block block) {
+  impl_->push({.block = std::move(block)});
+}
+
+bool Writer::full() const {
+  return impl_->queued_bytes > impl_->queue_limit_bytes;
+}
+
+double Writer::busy_fraction() const {
+  const double total_ns = static_cast<double>(std::chrono::nanoseconds(Clock::now() - impl_->began).count());
+  return total_ns <= 0 ? 0 : static_cast<double>(impl_->busy_ns.load()) / total_ns;
+}
+
+void Writer::check() const {
+  if (!impl_->failed) return;
+  const std::lock_guard lock(impl_->mutex);
+  std::rethrow_exception(impl_->failure);
+}
+
+void Writer::finish(const Footer& footer) {
+  impl_->stop();
+  check();
+  if (impl_->finished) throw Error("the result file was finished before");
+  impl_->finished = true;
+  impl_->file->finish(footer);
+}
+
+} // namespace mgpu::write

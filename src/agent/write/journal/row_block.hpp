@@ -1,0 +1,40 @@
+#pragma once
+// Rows of a finished file in the form in which workers send them.
+#include <cstdint>
+#include <vector>
+
+#include "common/wire/batch_result.hpp"
+#include "agent/write/hdf5/read_file.hpp"
+
+namespace mgpu::write {
+
+/// Rows [first, first + count) and what the views of `result` point into. The result's columns are numbered as in `columns`.
+class RowBlock {
+ public:
+  /// Throws Error where something cannot be read, and for a file without /items/crc32c.
+  RowBlock(const ReadFile& file, const std::vector<ColumnSpec>& columns, std::uint64_t first, std::uint64_t count);
+  RowBlock(const RowBlock&) = delete;
+
+  const wire::BatchResult& result() const { return result_; }
+  std::int32_t rank(std::size_t row) const { return ranks_[row]; }
+  std::uint16_t attempts(std::size_t row) const { return attempts_[row]; }
+  /// Whether a row that is ok is what its worker sent.
+  bool as_sent(std::size_t row) const { return made_[row] == crcs_[row]; }
+
+ private:
+  void read_column(const ReadFile& file, const ColumnSpec& column, std::uint32_t c, std::uint64_t count);
+
+  std::vector<std::uint8_t> status_, flags_;
+  std::vector<std::uint16_t> attempts_;
+  std::vector<std::int32_t> ranks_;
+  std::vector<float> seconds_;
+  std::vector<std::uint32_t> crcs_, made_;
+  std::vector<wire::Buffer> data_;
+  std::vector<std::vector<std::uint32_t>> counts_;
+  wire::BatchResult result_;
+};
+
+/// Rows of which a block takes some megabytes.
+std::uint64_t rows_a_block(const std::vector<ColumnSpec>& columns);
+
+} // namespace mgpu::write

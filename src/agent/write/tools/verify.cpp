@@ -1,0 +1,181 @@
+// Whether a result file still holds what the workers sent.
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <optional>
+#include <ostream>
+
+#include "agent/manifest/text.hpp"
+#include "common/support/hash.hpp"
+#include "common/support/text.hpp"
+#include "common/wire/row_crc.hpp"
+#include "agent/write/hdf5/fill.hpp"
+#include "agent/write/journal/identity.hpp"
+#include "agent/write/hdf5/read_file.hpp"
+#include "agent/write/journal/row_block.hpp"
+#include "agent/write/tools/tools.hpp"
+
+namespace mgpu::write {
+
+namespace {
+
+constexpr std::uint64_t list_rows = 16384; // read at once
+constexpr std::size_t most_shown = 20;
+
+class Check {
+ public:
+  Check(const ReadFile& file, std::ostream& out) : file_(file), out_(out), columns_(file.columns()) {
+    if (!file.has_item_dataset("crc32c"))
+      throw usage_error(
+          fmt::format("{}: holds no checksums; an earlier version of mgpu_run wrote it", manifest::shown(file.path())));
+  }
+
+  bool run() {
+    const std::uint64_t block = rows_a_block(columns_);
+    for (std::uint64_t first = 0; first < file_.size(); first += block) check(first, std::min(block, file_.size() - first));
+    check_list();
+    if (file_.complete() && counts_[0] > 0) complain(fmt::format("it is complete, but {} items have no result", counts_[0]));
+    say();
+    return wrong_rows_ == 0 && complaints_ == 0;
+  }
+
+ private:
+  void complain(const std::string& text) {
+    if (++complaints_ <= most_shown) out_ << "  wrong: " << text << '\n';
+  }
+
+  void wrong_row(std::uint64_t row, const std::string& why) {
+    if (++wrong_rows_ > most_shown) return;
+    std::string path = "?";
+    try {
+      path = manifest::shown(file_.item_text("path").value().read(row, 1).at(0));
+    } catch (const std::exception&) { // it is damaged, too
+    }
+    out_ << fmt::format("  wrong: row {} ({}): {}\n", row, path, why);
+  }
+
+  /// What cannot be read as a whole is looked for row by row.
+  void check(std::uint64_t first, std::uint64_t count) {
+    std::optional<RowBlock> rows;
+    try {
+      rows.emplace(file_, columns_, first, count);
+    } catch (const std::exception& error) {
+      if (count == 1) return wrong_row(first, fmt::format("it cannot be read: {}", printable(error.what())));
+      check(first, count / 2);
+      return check(first + count / 2, count - count / 2);
+    }
+    compare(*rows);
+  }
+
+  void compare(const RowBlock& rows) {
+    const wire::BatchResult& result = rows.result();
+    for (std::size_t row = 0; row < result.rows(); ++row) {
+      const std::uint64_t item = result.first + row;
+      if (result.status[row] > static_cast<std::uint8_t>(Status::failed)) {
+        wrong_row(item, fmt::format("its status is {}", result.status[row]));
+        continue;
+      }
+      ++counts_[result.status[row]];
+      if (result.status[row] != static_cast<std::uint8_t>(Status::ok))
+        check_blank(result, row);
+      else if (!rows.as_sent(row))
+        wrong_row(item, "its results are not what its worker sent");
+    }
+  }
+
+  /// A row that failed, or that nobody did, holds NaN, 0 or nothing; a failed one its reason.
+  void check_blank(const wire::BatchResult& result, std::size_t row) {
+    const std::uint64_t item = result.first + row;
+    for (std::size_t c = 0; c < columns_.size(); ++c) {
+      const ColumnSpec& column = columns_[c];
+      bool blank = true;
+      if (column.layout == Layout::fixed) {
+        const wire::View found = result.columns[c].data.subspan(row * column.row_bytes(), column.row_bytes());
+        const wire::Buffer expected = filled_rows(column, 1);
+        blank = std::equal(found.begin(), found.end(), expected.begin());
+        // Of a run that is not finished, rows to come are holes.
+        const bool hole = std::all_of(found.begin(), found.end(), [](std::byte byte) { return byte == std::byte{0}; });
+        blank |= hole && result.status[row] == static_cast<std::uint8_t>(Status::pending) && !file_.complete();
+      } else {
+        blank = result.columns[c].counts[row] == 0;
+      }
+      if (!blank) return wrong_row(item, fmt::format("it has no result, but /results/{} holds one", printable(column.name)));
+    }
+    if (result.status[row] != static_cast<std::uint8_t>(Status::failed)) return;
+    const auto errors = file_.item_text("error");
+    if (!errors || wire::crc_of_text(errors->read(item, 1).at(0)) != result.crcs[row])
+      wrong_row(item, "the reason of its failure is not what it was");
+  }
+
+  /// Paths and columns of the manifest, against the hash that the run's identity keeps.
+  void check_list() {
+    Identity identity;
+    try {
+      identity = Identity::parse(file_.text("identity"));
+    } catch (const nlohmann::json::exception&) {
+      list_ = "the list of items is not compared: the file keeps no hash of it";
+      return;
+    }
+    try {
+      list_ = compare_list(identity);
+    } catch (const Error& error) {
+      complain(fmt::format("the list of items cannot be read: {}", printable(error.what())));
+    }
+  }
+
+  std::string compare_list(const Identity& identity) {
+    Sha256 all;
+    std::vector<TextReader> readers;
+    readers.push_back(file_.item_text("path").value());
+    std::vector<std::string> names = file_.manifest_columns();
+    std::sort(names.begin(), names.end());
+    for (const std::string& name : names) {
+      all.add(name);
+      readers.push_back(file_.manifest_text(name).value());
+    }
+    bool replaced = false;
+    for (std::uint64_t first = 0; first < file_.size(); first += list_rows) {
+      const std::uint64_t count = std::min(list_rows, file_.size() - first);
+      std::vector<std::vector<std::string>> texts;
+      for (const TextReader& reader : readers) texts.push_back(reader.read(first, count));
+      for (std::uint64_t row = 0; row < count; ++row)
+        for (const auto& column : texts) {
+          all.add(column[row]);
+          replaced |= column[row].find(wire::nul_replacement) != std::string::npos;
+        }
+    }
+    if (file_.size() == identity.items && all.hex() == identity.manifest_sha256)
+      return "the list of items is the one the run began with";
+    if (replaced) return "the list of items is not compared: it had NULs, which HDF5 texts cannot hold";
+    complain("the list of items (/items/path and columns of --input) is not the one the run began with");
+    return {};
+  }
+
+  void say() {
+    const std::string name = manifest::shown(file_.path());
+    const std::uint64_t wrong = wrong_rows_ + complaints_;
+    if (wrong > most_shown) out_ << fmt::format("  … and {} more\n", wrong - most_shown);
+    out_ << fmt::format("{}: {} rows: {} ok, {} failed, {} pending\n", name, file_.size(), counts_[1], counts_[2], counts_[0]);
+    if (!list_.empty()) out_ << "  " << list_ << '\n';
+    if (wrong == 0)
+      out_ << "  every row is what its worker sent (CRC-32C)\n";
+    else
+      out_ << fmt::format("  {} row(s) wrong; the run's command with --retry-failed --verify does them again\n", wrong_rows_);
+  }
+
+  const ReadFile& file_;
+  std::ostream& out_;
+  const std::vector<ColumnSpec>& columns_;
+  std::uint64_t counts_[3] = {}; ///< by Status
+  std::uint64_t wrong_rows_ = 0, complaints_ = 0;
+  std::string list_;
+};
+
+} // namespace
+
+bool verify(const std::string& path, std::ostream& out) {
+  const ReadFile file(path);
+  return Check(file, out).run();
+}
+
+} // namespace mgpu::write

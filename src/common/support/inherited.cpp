@@ -1,0 +1,20 @@
+#include "common/support/inherited.hpp"
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <csignal>
+
+namespace mgpu {
+
+void mend_inherited_state() {
+  for (int stream = STDIN_FILENO; stream <= STDERR_FILENO; ++stream) {
+    if (fcntl(stream, F_GETFD) != -1 || errno != EBADF) continue;
+    // The lowest free descriptor is taken, and those below `stream` are open.
+    if (open("/dev/null", O_RDWR) != stream) _exit(1);
+  }
+  std::signal(SIGCHLD, SIG_DFL);
+}
+
+} // namespace mgpu

@@ -1,0 +1,31 @@
+#pragma once
+#include <fmt/format.h>
+
+#include <cstdio>
+#include <string>
+#include <string_view>
+
+namespace mgpu {
+
+/// fmt::print without its exceptions: a full disk behind a stream, or a reader that has gone, costs the text and not the run.
+template <typename... Arguments>
+void say(std::FILE* stream, fmt::format_string<Arguments...> text, Arguments&&... arguments) {
+  const std::string line = fmt::format(text, std::forward<Arguments>(arguments)...);
+  std::fwrite(line.data(), 1, line.size(), stream);
+}
+
+/// To standard output.
+template <typename... Arguments>
+void say(fmt::format_string<Arguments...> text, Arguments&&... arguments) {
+  say(stdout, text, std::forward<Arguments>(arguments)...);
+}
+
+inline void print_notice(std::string_view text) {
+  say("note: {}\n", text);
+}
+
+inline void print_warning(std::string_view text) {
+  say(stderr, "warning: {}\n", text);
+}
+
+} // namespace mgpu

@@ -1,0 +1,57 @@
+#pragma once
+// Shared memory between a worker (writes result blocks) and its agent (reads them and hands them to MPI).
+#include <chrono>
+#include <condition_variable>
+#include <cstdint>
+#include <deque>
+#include <mutex>
+#include <optional>
+#include <utility>
+
+#include "common/wire/messages.hpp"
+
+namespace mgpu::wire {
+
+/// A memory file mapped by both processes.
+class SharedMemory {
+ public:
+  /// Creates a memory file of `size` bytes (close-on-exec).
+  static SharedMemory create(std::size_t size);
+  /// Maps an inherited one.
+  static SharedMemory map(int fd);
+  ~SharedMemory();
+  SharedMemory(SharedMemory&& other) noexcept;
+  SharedMemory& operator=(SharedMemory&&) = delete;
+
+  int fd() const { return fd_; }
+  std::byte* data() const { return data_; }
+  std::size_t size() const { return size_; }
+
+ private:
+  SharedMemory(int fd, std::byte* data, std::size_t size) : fd_(fd), data_(data), size_(size) {}
+  int fd_;
+  std::byte* data_;
+  std::size_t size_;
+};
+
+/// Hands out consecutive ranges of a ring, freed in any order, reused in order. Lives in the worker.
+class RingAllocator {
+ public:
+  explicit RingAllocator(std::size_t size) : size_(size) {}
+
+  /// A range of `bytes`, block_alignment-aligned; waits up to `timeout` for room. nullopt: no room in time, or larger than the ring.
+  std::optional<SharedRange> allocate(std::size_t bytes, std::chrono::milliseconds timeout);
+  /// Returns a range; thread-safe against allocate.
+  void release(SharedRange range);
+  std::size_t size() const { return size_; }
+
+ private:
+  std::optional<SharedRange> try_allocate(std::size_t bytes);
+  std::size_t size_;
+  std::size_t head_ = 0;                            ///< next byte to hand out
+  std::deque<std::pair<SharedRange, bool>> ranges_; ///< in order; second: released
+  std::mutex mutex_;
+  std::condition_variable released_;
+};
+
+} // namespace mgpu::wire

@@ -1,0 +1,42 @@
+#pragma once
+#include <torch/torch.h>
+
+#include <chrono>
+#include <cstddef>
+#include <string>
+#include <vector>
+
+#include "mgpu/error.hpp"
+#include "mgpu/work.hpp"
+#include "common/wire/messages.hpp"
+
+namespace mgpu {
+
+/// A batch tensor on the host with views of its rows, made once and used again and again.
+struct InputBuffer {
+  torch::Tensor whole;             ///< [capacity, …]
+  std::vector<torch::Tensor> rows; ///< [capacity]
+};
+
+/// One granted batch on its way from grant to result.
+struct LoadedBatch {
+  wire::BatchRange range;
+  torch::Tensor input;             ///< [B, …] on the host; undefined when the job prepares no tensors or no row is left
+  torch::Tensor lengths;           ///< [B] int64 on the host; undefined with a RowSpec
+  std::vector<Sample> samples;     ///< [B]
+  std::vector<std::string> errors; ///< [B] "" or why the row failed
+  std::vector<Cause> causes;       ///< [B] of `errors`
+  std::vector<float> seconds;      ///< [B] loading; the engine adds the run's share
+  std::int64_t bytes = 0;          ///< without a RowSpec: memory of its rows or of `input`
+  InputBuffer* buffer = nullptr;   ///< with a RowSpec, what `input` is a view of
+  std::chrono::steady_clock::time_point granted;
+
+  std::size_t rows() const { return range.items.size(); }
+  bool ok(std::size_t row) const { return errors[row].empty(); }
+  void fail(std::size_t row, std::string reason, Cause cause) {
+    errors[row] = std::move(reason);
+    causes[row] = cause;
+  }
+};
+
+} // namespace mgpu

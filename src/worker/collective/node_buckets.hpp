@@ -1,0 +1,50 @@
+#pragma once
+// Buckets of gradients on the way to their sum over several nodes, while backward goes on. On each rank a thread sums the rank's share
+// of a bucket into the first rank's gradients as soon as all ranks of the node have it; then the node's agent sums it over the nodes.
+#include <condition_variable>
+#include <mutex>
+#include <thread>
+#include <vector>
+
+#include "worker/collective/shared_node.hpp"
+#include "worker/collective/uplink.hpp"
+
+namespace mgpu::collective {
+
+class NodeBuckets {
+ public:
+  /// `shares`: by bucket, what this rank sums. `uplink`: on the node's first rank, else nullptr. `node` and `uplink` must outlive this.
+  NodeBuckets(SharedNode& node, std::vector<Slice> buckets, std::vector<Slice> shares, Uplink* uplink);
+  ~NodeBuckets();
+  NodeBuckets(const NodeBuckets&) = delete;
+  NodeBuckets& operator=(const NodeBuckets&) = delete;
+
+  /// This rank's gradients of a bucket are final. From any thread; twice is once.
+  void ready(std::size_t bucket);
+  void all_ready();
+  /// Waits until the bucket's sum over all ranks lies in sums(). In order of buckets, each once a step. Throws Error.
+  void wait(std::size_t bucket);
+  const float* sums() const { return node_.gradients(0); }
+  /// After every bucket has been waited for.
+  void next_step();
+
+ private:
+  std::uint64_t count_of(std::size_t bucket) const { return steps_ * buckets_.size() + bucket + 1; }
+  void run();
+  void sum_over_node(std::size_t bucket);
+
+  SharedNode& node_;
+  std::vector<Slice> buckets_, shares_;
+  Uplink* uplink_;
+  std::vector<const float*> gradients_; ///< of the node's ranks
+  std::uint64_t steps_ = 0;             ///< finished; of the calling thread
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  std::vector<bool> is_ready_;
+  std::size_t ready_ = 0;       ///< buckets that are ready, without a gap
+  std::uint64_t announced_ = 0; ///< the same, counted over all steps
+  bool leaving_ = false;
+  std::thread thread_; // last: it uses the others
+};
+
+} // namespace mgpu::collective

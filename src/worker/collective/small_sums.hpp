@@ -1,0 +1,41 @@
+#pragma once
+// Small host vectors over all ranks, in order of rank: through slots of the node's shared memory, and between nodes through an area
+// that the agents sum.
+#include <span>
+#include <string_view>
+#include <vector>
+
+#include "worker/collective/shared_node.hpp"
+#include "worker/collective/uplink.hpp"
+
+namespace mgpu::collective {
+
+class SmallSums {
+ public:
+  /// `node_of`: [world size]. `uplink`: of the node's first rank when there are several nodes, else nullptr. All must outlive this.
+  SmallSums(SharedNode& node, const std::vector<int>& node_of, Uplink* uplink);
+  /// NodeSpec::area_numbers that a world needs.
+  static std::size_t area_numbers(const std::vector<int>& node_of);
+
+  /// As Exchange's.
+  void sum(std::span<double> values, std::string_view what);
+  void mean(std::span<float> values, std::string_view what);
+  double least(double value, std::string_view what);
+  /// Sums `count` numbers at `place` in shared memory over the nodes. Every rank calls it; all ranks of the node are past their
+  /// writing.
+  void over_nodes(void* place, std::size_t count, NumberType type, std::string_view what);
+
+ private:
+  bool alone() const { return nodes_ == 1; }
+  void show(std::span<const double> values, std::string_view what);
+  const double* shown(int rank, std::size_t count) const;
+
+  SharedNode& node_;
+  Uplink* uplink_;
+  int world_size_, nodes_;
+  std::size_t room_; ///< numbers that can be shown at once
+  bool turn_ = false;
+  std::uint64_t sums_ = 0;
+};
+
+} // namespace mgpu::collective

@@ -1,0 +1,30 @@
+#pragma once
+#include <cstdint>
+#include <vector>
+
+#include "worker/load/image/resample.hpp"
+
+namespace mgpu::load {
+
+/// The inner loops. All implementations give the same bits: resampling is integer arithmetic, normalising one multiplication and
+/// one subtraction, each rounded, without fused multiply-add.
+struct Kernels {
+  /// One row: `axis.count()` RGBX pixels (rounded up to a multiple of 4 in `out`) from the RGBX pixels at `row`, whose first is
+  /// source pixel axis.source_begin(). Reads up to row_slack bytes beyond the last source pixel.
+  void (*horizontal)(const std::uint8_t* row, const Axis& axis, std::uint8_t* out);
+  /// `size_bytes` (a multiple of 64) of one output row from `taps` rows.
+  void (*vertical)(const std::uint8_t* const* rows, const std::int32_t* coefficients, int taps, int size_bytes,
+                   std::uint8_t* out);
+  /// count pixels of RGBX to `channels` rows of floats: value · factor[c] − offset[c].
+  void (*normalise)(const std::uint8_t* rgbx, int count, int channels, const float* factor, const float* offset,
+                    float* const* out);
+  /// count pixels of RGBX to RGB bytes.
+  void (*pack_rgb)(const std::uint8_t* rgbx, int count, std::uint8_t* out);
+};
+
+/// The best this processor has.
+const Kernels& kernels();
+/// Every implementation this processor can run: plain C++ first, the best last.
+std::vector<const Kernels*> all_kernels();
+
+} // namespace mgpu::load

@@ -1,0 +1,23 @@
+#pragma once
+#include "worker/load/image/picture_decoder.hpp"
+
+namespace mgpu::load {
+
+/// EXIF orientation as steps that take the stored picture to the seen one: first transpose, then mirror.
+struct OrientationSteps {
+  bool transpose, flip_x, flip_y;
+};
+
+/// Steps of orientation 1..8.
+OrientationSteps steps_of(int orientation);
+
+/// Decodes a window given in oriented pixels (the picture as it is meant to be seen) and hands its rows to the sink. A picture that is to
+/// be turned is kept whole: throws Error where that takes more memory than the limit.
+void decode_oriented(PictureDecoder& decoder, const Window& window, RowSink& sink, const LoadLimits& limits);
+
+/// Pillow's RGB → L.
+inline std::uint8_t luma(const std::uint8_t* rgbx) {
+  return static_cast<std::uint8_t>((rgbx[0] * 19595u + rgbx[1] * 38470u + rgbx[2] * 7471u + 0x8000u) >> 16);
+}
+
+} // namespace mgpu::load

@@ -1,0 +1,54 @@
+#include "worker/run/crash_notes.hpp"
+
+#include <signal.h>
+#include <unistd.h>
+
+#include <array>
+#include <cstdlib>
+#include <exception>
+
+#include "worker/device/reason.hpp"
+
+namespace mgpu {
+
+namespace {
+
+constexpr std::array<int, 5> crashes{SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT};
+wire::FlightBoard* noted_on = nullptr;
+std::array<struct sigaction, 65> before;
+
+/// Only what is safe in a signal handler: atomics in shared memory, sigaction, raise.
+void note(int signal) {
+  noted_on->note_crash(signal);
+  sigaction(signal, &before[static_cast<std::size_t>(signal)], nullptr);
+  raise(signal); // comes when this handler returns
+}
+
+std::terminate_handler terminate_before = nullptr;
+
+[[noreturn]] void end_in_words() {
+  try {
+    if (const auto current = std::current_exception()) std::rethrow_exception(current);
+  } catch (const std::exception& error) {
+    if (const auto trouble = device_trouble(error); trouble != wire::DeviceTrouble::none) {
+      noted_on->note_final_words(reason_of(error), static_cast<std::uint8_t>(trouble));
+      _exit(static_cast<int>(ExitCode::failed));
+    }
+  } catch (...) {
+    // Not ours to explain: it ends as it would have.
+  }
+  if (terminate_before != nullptr) terminate_before();
+  std::abort();
+}
+
+} // namespace
+
+void note_crashes(wire::FlightBoard& board) {
+  noted_on = &board;
+  terminate_before = std::set_terminate(end_in_words);
+  struct sigaction action {};
+  action.sa_handler = note;
+  for (const int signal : crashes) sigaction(signal, &action, &before[static_cast<std::size_t>(signal)]);
+}
+
+} // namespace mgpu

@@ -1,0 +1,83 @@
+#pragma once
+#include <atomic>
+#include <condition_variable>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <thread>
+
+#include "worker/batch/prefetch.hpp"
+#include "worker/batch/trace_events.hpp"
+#include "mgpu/work.hpp"
+#include "worker/run/batch_runner.hpp"
+#include "worker/device/lane.hpp"
+#include "worker/run/recent_median.hpp"
+#include "worker/run/result_sender.hpp"
+#include "worker/run/worker_session.hpp"
+#include "common/wire/channel.hpp"
+#include "common/wire/messages.hpp"
+#include "common/wire/ring.hpp"
+
+namespace mgpu {
+
+using MakeWork = std::function<std::unique_ptr<Work>(const std::string& job)>;
+
+/// One configured run in a worker: opens the job, then turns grants into results on a thread of its own, until finished.
+///
+/// Threads: the caller's feeds grants, releases and finish; the run thread opens the model, tries it out, and runs batches in the
+/// order granted; loader threads prepare. None of them spins.
+class Session final : public WorkerSession {
+ public:
+  /// Starts the run thread.
+  Session(SessionParts parts, MakeWork make_work);
+  /// Gives up what is not finished and joins the threads.
+  ~Session() override;
+
+  void handle(wire::Type type, wire::View payload) override;
+  void finish() override;
+  int exit_code() const override { return exit_code_; }
+
+ private:
+  void add(wire::Grant grant);
+  void thread_main();
+  void open();
+  void announce(double seconds);
+  bool wait_for_loaders();
+  void run_batches();
+  Uploaded upload(const LoadedBatch& batch);
+  RanBatch run(std::unique_ptr<LoadedBatch> batch, Uploaded uploaded);
+  static void note_running(wire::FlightSlot& slot, const wire::BatchRange& range);
+  static void note_doing(wire::Doing doing, wire::FlightSlot& slot, const wire::BatchRange& range);
+  void note_typical(const RanBatch& ran, double run_s);
+  void settle(RanBatch ran);
+  void send_stats();
+
+  wire::Configure configure_;
+  MakeWork make_work_;
+  wire::Channel& channel_;
+  wire::FlightBoard& flight_;
+  std::function<void()> ended_;
+  Faults faults_;
+  TraceEvents trace_;
+  ResultSender sender_;
+  RankContext context_;
+  std::unique_ptr<Work> work_;
+  std::unique_ptr<Lane> lane_;
+  std::unique_ptr<BatchRunner> runner_;
+
+  std::mutex mutex_;                   ///< guards what grants meet while the model is still being opened
+  std::unique_ptr<Prefetch> prefetch_; ///< made when the model is open; not replaced afterwards
+  std::vector<wire::BatchRange> early_;
+  bool finished_ = false, abandoned_ = false;
+
+  bool announced_ = false;
+  double busy_s_ = 0;
+  std::uint64_t batches_ = 0;
+  RecentMedian typical_batch_, typical_item_; ///< seconds
+  std::chrono::steady_clock::time_point first_grant_, last_settled_;
+  std::atomic<int> exit_code_ = 1; ///< read by the thread that hears of the end
+  std::thread thread_;
+};
+
+} // namespace mgpu

@@ -1,0 +1,41 @@
+#pragma once
+#include <functional>
+#include <memory>
+
+#include "worker/run/worker_session.hpp"
+#include "common/wire/channel.hpp"
+#include "common/wire/ring.hpp"
+
+namespace mgpu {
+
+/// The worker's side of the conversation with its agent: Hello; Configure → a session, to which all else goes; ends after
+/// Finish, after a failure, or when the agent is gone.
+class Worker {
+ public:
+  /// `agent_gone` is called as soon as the agent has closed its end, before anything is waited for.
+  Worker(
+      wire::Channel& channel, wire::SharedMemory& ring, wire::FlightBoard& flight, MakeSession make_session,
+      std::function<void()> agent_gone = [] {});
+  ~Worker();
+  Worker(const Worker&) = delete;
+  Worker& operator=(const Worker&) = delete;
+
+  /// Runs until the end; the process's exit code. Throws Error on a malformed frame.
+  int run();
+
+ private:
+  void handle(wire::Type type, wire::View payload);
+  void wait();
+
+  wire::Channel& channel_;
+  wire::SharedMemory& ring_;
+  wire::FlightBoard& flight_;
+  MakeSession make_session_;
+  std::function<void()> agent_gone_;
+  int ended_fd_;
+  bool ended_ = false;
+  bool finished_ = false;
+  std::unique_ptr<WorkerSession> session_;
+};
+
+} // namespace mgpu

@@ -1,0 +1,43 @@
+#pragma once
+// Checkpoints of a training: parts written aside the training thread, and read back on any number of ranks.
+#include <functional>
+#include <string>
+#include <thread>
+
+#include "worker/train/checkpoint/part_file.hpp"
+#include "common/wire/messages.hpp"
+
+namespace mgpu::train {
+
+/// Writes one part at a time on a thread of its own. Used by one thread.
+class CheckpointWriter {
+ public:
+  /// `said` gets what became of each part, from the writing thread.
+  explicit CheckpointWriter(std::function<void(const wire::Saved&)> said) : said_(std::move(said)) {}
+  ~CheckpointWriter() { wait(); }
+
+  /// Begins to write `part` into FOLDER/step-…/; waits for the one before. `meta_json`: for rank 0's Saved.
+  void write(const std::string& folder, Part part, std::uint32_t epoch, std::string meta_json);
+  void wait();
+
+ private:
+  std::function<void(const wire::Saved&)> said_;
+  std::thread thread_;
+};
+
+/// "step-00000123"
+std::string step_folder(std::uint64_t step);
+
+/// What a rank of this run begins from, put together from the parts of a checkpoint that may have had other ranks.
+struct Restored {
+  nlohmann::json state;
+  std::vector<std::vector<float>> arrays; ///< of `wanted`: parameters, then states
+  std::vector<NamedTensor> tensors;       ///< own buffers on as many ranks; else floating ones are the parts' mean
+};
+/// Throws usage_error in one line when a part is missing, damaged or of another network (`elements` differ).
+Restored restore(const std::string& folder, int rank, int world_size, std::size_t elements,
+                 const std::vector<collective::Slice>& wanted);
+/// The trainer's state alone, from the first part.
+nlohmann::json restore_state(const std::string& folder);
+
+} // namespace mgpu::train

@@ -1,0 +1,17 @@
+#pragma once
+// Which exchange joins the ranks of a training: shared memory for CPUs, NCCL for GPUs.
+#include "worker/collective/channel_uplink.hpp"
+#include "worker/train/settings.hpp"
+#include "worker/train/trainer.hpp"
+#include "common/wire/messages.hpp"
+
+namespace mgpu::train {
+
+/// Where ranks with GPUs meet, for Trainable::nccl_id: one id a stage, one after another, from rank 0; "" from others and on CPUs.
+std::string meeting_points(const RankContext& context, std::size_t stages);
+
+/// All but `layout` and `stage` must outlive what is returned.
+OpenExchange exchange_maker(const wire::Connect& connect, const RankContext& context, const Settings& settings,
+                            collective::ChannelUplinks& uplinks);
+
+} // namespace mgpu::train

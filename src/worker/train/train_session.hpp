@@ -1,0 +1,70 @@
+#pragma once
+// A training run in a worker: gathers what rank 0 sends, then trains on a thread of its own.
+#include <atomic>
+#include <condition_variable>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <thread>
+
+#include "worker/collective/channel_uplink.hpp"
+#include "worker/run/worker_session.hpp"
+#include "worker/train/probe.hpp"
+#include "worker/train/trainer.hpp"
+
+namespace mgpu::train {
+
+using MakeTraining = std::function<std::unique_ptr<Training>(const std::string& job)>;
+
+class TrainSession final : public WorkerSession {
+ public:
+  TrainSession(SessionParts parts, MakeTraining make_training);
+  ~TrainSession() override;
+
+  void handle(wire::Type type, wire::View payload) override;
+  void finish() override;
+  int exit_code() const override { return exit_code_; }
+
+ private:
+  void on_items(wire::Items items);
+  void on_halt(const wire::Halt& halt);
+  void thread_main();
+  /// Waits until `ready` holds; throws when the run is given up.
+  template <typename Ready>
+  void wait_for(const Ready& ready);
+  void open();
+  std::int64_t kept_by_steps() const;
+  void check_cuda_graph() const;
+  void announce(double seconds, const Probe& probe, std::int64_t batch_size);
+  Reports reports();
+  void send_stats();
+
+  wire::Configure configure_;
+  MakeTraining make_training_;
+  wire::Channel& channel_;
+  wire::FlightBoard& flight_;
+  std::function<void()> ended_;
+  collective::ChannelUplinks uplinks_; ///< this node's way to the others
+  TraceEvents trace_;
+  RankContext context_;
+  std::unique_ptr<Lane> lane_;
+  std::unique_ptr<Training> training_;
+  std::vector<NamedTensor> in_order_;
+  Settings settings_;
+
+  std::mutex mutex_; ///< guards what follows
+  std::condition_variable changed_;
+  DataSets data_;
+  std::uint64_t expected_[2] = {0, 0};
+  bool complete_[2] = {false, false};
+  std::optional<wire::Connect> connect_;
+  std::optional<std::string> given_up_;
+  bool stop_ = false, finished_ = false;
+  std::unique_ptr<Trainer> trainer_;
+
+  double wall_s_ = 0;
+  std::atomic<int> exit_code_ = 1; ///< read by the thread that hears of the end
+  std::thread thread_;
+};
+
+} // namespace mgpu::train

@@ -1,0 +1,56 @@
+#pragma once
+// This rank's rows of a training or validation set, in units of a batch, loaded ahead.
+#include <functional>
+#include <memory>
+#include <optional>
+
+#include "worker/batch/prefetch.hpp"
+#include "mgpu/training.hpp"
+#include "worker/device/lane.hpp"
+
+namespace mgpu::train {
+
+/// One loaded unit on the device, rows that could not be prepared taken out.
+struct Unit {
+  std::unique_ptr<LoadedBatch> loaded;
+  Uploaded uploaded;
+  Batch batch; ///< the good rows; may have none
+};
+
+class UnitFeed {
+ public:
+  /// Fills in the next unit's items; false at the end.
+  using Next = std::function<bool(wire::BatchRange&)>;
+
+  /// `training` makes the targets, on the thread that calls take().
+  UnitFeed(const Training& training, Prefetch::Prepare prepare, Prefetch::Settings settings, TraceEvents& trace, Lane& lane,
+           Next next);
+
+  /// The next unit, waiting until it is loaded; while it is computed with, the one after it is on its way to the device. Call done() with
+  /// it before the next take(). nullopt at the end.
+  std::optional<Unit> take();
+  void done(Unit unit);
+
+  double wait_s() const { return prefetch_.waits().for_data_s; }
+  double load_s() const { return prefetch_.load_s(); }
+
+ private:
+  void top_up();
+  Unit stage(std::unique_ptr<LoadedBatch> loaded);
+
+  const Training& training_;
+  Lane& lane_;
+  Next next_;
+  std::size_t ahead_, in_hand_ = 0;
+  bool ended_ = false;
+  std::optional<Unit> staged_;
+  Prefetch prefetch_; ///< last: its loaders end first
+};
+
+/// What the job makes of rows on the host, checked. Throws Error.
+std::vector<torch::Tensor> targets_of(const Training& training, const Batch& rows);
+
+/// Rows [begin, end) of a batch; views, nothing is copied.
+Batch rows_of(const Batch& batch, std::int64_t begin, std::int64_t end);
+
+} // namespace mgpu::train

@@ -1,6 +1,0 @@
-# The load tests compare with Pillow, torchvision, soundfile, torchaudio and faster-whisper: a Python script writes inputs and references.
-set(load_references ${CMAKE_BINARY_DIR}/tests/load/references)
-add_test(NAME load_references COMMAND ${MGPU_PYTHON} ${CMAKE_SOURCE_DIR}/tests/load/make_references.py ${load_references})
-set_tests_properties(load_references PROPERTIES FIXTURES_SETUP load_references TIMEOUT 300 LABELS unit)
-set_tests_properties(load PROPERTIES FIXTURES_REQUIRED load_references TIMEOUT 300)
-target_compile_definitions(load_test PRIVATE MGPU_REFERENCES="${load_references}")
