@@ -15,11 +15,11 @@
 namespace mgpu {
 
 /// Prepares items as a bundle says, pictures or recordings alike, and makes batches of them ready for the model.
-class Feeder {
+class Preprocessor {
  public:
   /// Throws usage_error when the bundle declares neither image nor audio.
-  Feeder(const Bundle& bundle, const RankContext& context);
-  ~Feeder();
+  Preprocessor(const Bundle& bundle, const RankContext& context);
+  ~Preprocessor();
 
   /// Common shape of rows; nullopt for recordings of any length. On a GPU pictures travel as uint8 [H, W, C].
   std::optional<RowSpec> row_spec() const;
@@ -47,7 +47,7 @@ class Network {
   explicit Network(const RankContext& context);
 
   const Bundle& bundle() const { return bundle_; }
-  const Feeder& feeder() const { return *feeder_; }
+  const Preprocessor& preprocessor() const { return *preprocessor_; }
   Model& model() { return *model_; }
 
   /// Calls the model with the batch (and lengths [B], if it takes a second tensor).
@@ -60,7 +60,7 @@ class Network {
   std::vector<std::string> names(const std::vector<ModelOutput>& results) const;
 
   Bundle bundle_;
-  std::unique_ptr<Feeder> feeder_;
+  std::unique_ptr<Preprocessor> preprocessor_;
   std::unique_ptr<Model> model_;
   std::vector<bool> follows_length_; ///< by output; empty when rows have one shape
   int lengths_output_ = -1;          ///< the output that reports valid lengths; -1: none

@@ -36,7 +36,7 @@ class Sums {
 };
 
 /// The worker's side of a training job: a network, what is fed to it, and its loss. The engine owns everything else: the order of
-/// samples, gradients and their reduction, the optimiser, mixed precision, validation, checkpoints.
+/// samples, gradients and their reduction, the optimizer, mixed precision, validation, checkpoints.
 ///
 /// Order of calls: open; parameters, buffers; then prepare (many loader threads at once) and, on one thread, set_training, targets,
 /// loss, evaluate, save.

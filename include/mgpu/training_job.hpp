@@ -6,7 +6,7 @@
 
 namespace mgpu {
 
-/// The agent's side of a job that trains a network: every option of training (loss, optimiser, schedule, batches, augmentation,
+/// The agent's side of a job that trains a network: every option of training (loss, optimizer, schedule, batches, augmentation,
 /// checkpoints, stages) and what can be checked of them alone. A job adds its summary and examples; what it trains stands on its
 /// worker's side (mgpu/training.hpp). Labels, checkpoints and stages are read by the engine before any work.
 class TrainingJob : public BundleJob {

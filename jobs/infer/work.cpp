@@ -17,17 +17,17 @@ class InferWork final : public mgpu::Work {
     if (topk_ == 0 && (!bundle.labels.empty() || bundle.task == "classification")) topk_ = 1;
   }
 
-  std::optional<mgpu::RowSpec> row_spec() const override { return network_->feeder().row_spec(); }
+  std::optional<mgpu::RowSpec> row_spec() const override { return network_->preprocessor().row_spec(); }
 
   torch::Tensor trial_row(int variant) const override {
-    return row_spec() ? Work::trial_row(variant) : network_->feeder().trial_row(variant);
+    return row_spec() ? Work::trial_row(variant) : network_->preprocessor().trial_row(variant);
   }
 
   std::vector<std::string> labels() const override { return network_->bundle().labels; }
 
-  std::vector<std::string> remarks() const override { return network_->feeder().remarks(); }
+  std::vector<std::string> remarks() const override { return network_->preprocessor().remarks(); }
 
-  void prepare(const mgpu::Item& item, mgpu::Sample& sample) override { network_->feeder().prepare(item, sample); }
+  void prepare(const mgpu::Item& item, mgpu::Sample& sample) override { network_->preprocessor().prepare(item, sample); }
 
   void run(const mgpu::Batch& batch, mgpu::Outputs& outputs) override {
     const auto results = network_->call(batch);

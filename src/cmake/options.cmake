@@ -41,7 +41,7 @@ if(MGPU_WERROR)
   target_compile_options(mgpu_flags INTERFACE -Werror)
 endif()
 if(CMAKE_CXX_COMPILER_ID STREQUAL GNU)
-  # Guesses of GCC's optimiser that are wrong inside inlined library code: std::string +, fmt, std::regex (GCC bugs 105329, 105562, 107852).
+  # Guesses of GCC's optimizer that are wrong inside inlined library code: std::string +, fmt, std::regex (GCC bugs 105329, 105562, 107852).
   target_compile_options(mgpu_flags INTERFACE -Wno-restrict -Wno-stringop-overflow)
   if(MGPU_WERROR)
     target_compile_options(mgpu_flags INTERFACE -Wno-error=array-bounds -Wno-error=maybe-uninitialized -Wno-error=stringop-overread

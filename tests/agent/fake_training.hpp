@@ -172,7 +172,7 @@ class FakeTraining final : public WorkerLink {
     const Config config(nlohmann::json::parse(configure_.config_json));
     wire::Saved saved;
     saved.step = step_;
-    saved.folder = fmt::format("{}/step-{:08}", config.get<std::string>("checkpoints"), step_);
+    saved.folder = fmt::format("{}/step-{:08}", config.get<std::string>("checkpoint-dir"), step_);
     std::filesystem::create_directories(saved.folder);
     const std::string text = fmt::format("rank {} step {}", configure_.rank, step_);
     std::ofstream(fmt::format("{}/rank-{:04}.part", saved.folder, configure_.rank)) << text;

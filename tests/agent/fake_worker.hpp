@@ -8,10 +8,10 @@
 #include <thread>
 
 #include "agent/supervisor/worker_link.hpp"
-#include "mgpu/version.hpp"
 #include "common/support/clock.hpp"
 #include "common/wire/batch_result.hpp"
 #include "common/wire/row_crc.hpp"
+#include "mgpu/version.hpp"
 
 namespace mgpu::agent {
 

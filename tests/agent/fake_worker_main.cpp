@@ -8,13 +8,13 @@
 #include <deque>
 #include <string>
 
-#include "mgpu/version.hpp"
 #include "common/support/clock.hpp"
 #include "common/wire/batch_result.hpp"
 #include "common/wire/channel.hpp"
 #include "common/wire/fork_request.hpp"
 #include "common/wire/fork_server.hpp"
 #include "common/wire/row_crc.hpp"
+#include "mgpu/version.hpp"
 
 namespace {
 

@@ -10,14 +10,14 @@
 #include <thread>
 #include <vector>
 
+#include "agent/comm/environment.hpp"
 #include "agent/coordinator/router.hpp"
 #include "agent/supervisor/summing_worker.hpp"
 #include "agent/thread_worker.hpp"
-#include "worker/collective/channel_uplink.hpp"
-#include "worker/collective/shared_exchange.hpp"
-#include "agent/comm/environment.hpp"
-#include "mgpu/error.hpp"
 #include "common/wire/channel.hpp"
+#include "mgpu/error.hpp"
+#include "worker/collective/channel_inter_node_reducer.hpp"
+#include "worker/collective/shared_exchange.hpp"
 
 namespace {
 
@@ -86,13 +86,13 @@ void train(Exchange& exchange) {
 }
 
 void work(wire::Channel& channel, const wire::Connect& connect, int rank, bool first) {
-  ChannelUplinks uplinks(channel);
+  ChannelReducers reducers(channel);
   std::atomic<bool> leaving = false;
   std::thread reader([&] {
     while (!leaving) {
       channel.wait(std::chrono::milliseconds(1));
       channel.receive([&](wire::Type type, wire::View payload) {
-        if (type == wire::Type::reduced) uplinks.on_reduced(payload);
+        if (type == wire::Type::reduced) reducers.on_reduced(payload);
       });
     }
   });
@@ -104,7 +104,7 @@ void work(wire::Channel& channel, const wire::Connect& connect, int rank, bool f
       spec.node_of = connect.node_of;
       spec.hosts = connect.hosts;
       spec.timeout_s = connect.timeout_s;
-      if (first) spec.uplink = uplinks.open(spec.token);
+      if (first) spec.reducer = reducers.open(spec.token);
       train(*open_shared_exchange(spec, make_layout(), 0));
     }
   } catch (const Error& error) {

@@ -14,12 +14,12 @@
 #include <string>
 #include <thread>
 
-#include "agent/coordinator/conductor.hpp"
-#include "agent/main/make_course.hpp"
-#include "agent/fake_worker.hpp"
+#include "agent/comm/environment.hpp"
+#include "agent/coordinator/coordinator.hpp"
 #include "agent/coordinator/join.hpp"
 #include "agent/coordinator/router.hpp"
-#include "agent/comm/environment.hpp"
+#include "agent/fake_worker.hpp"
+#include "agent/main/make_workload.hpp"
 #include "agent/write/hdf5/read_file.hpp"
 
 namespace {
@@ -103,21 +103,21 @@ int conduct(const std::string& scenario, const std::filesystem::path& folder, co
   if (scenario == "cyclic") setup.schedule = dispatch::Schedule::cyclic;
 
   int beats = 0;
-  agent::Conductor conductor(setup, messenger, worker, agent::make_course, [&beats] { ++beats; });
+  agent::Coordinator coordinator(setup, messenger, worker, agent::make_workload, [&beats] { ++beats; });
   bool failed = false;
   try {
-    const agent::Outcome outcome = conductor.run(join);
+    const agent::Outcome outcome = coordinator.run(join);
     if (outcome.done != items || outcome.failed != 0) fail(fmt::format("{} done, {} failed", outcome.done, outcome.failed));
   } catch (const Error& error) {
     failed = true;
     fmt::print("{}\n", error.what());
   }
   if (failed != (scenario == "all_die")) fail("the run ended the wrong way");
-  if (conductor.dismiss() == agents_die) fail(agents_die ? "a dead rank was not missed" : "a rank did not say bye");
+  if (coordinator.dismiss() == agents_die) fail(agents_die ? "a dead rank was not missed" : "a rank did not say bye");
   if (!failed) check_file(setup.output);
   if (slow_plan && beats < short_timeout_s) fail("no sign of life while the run was planned");
   if ((agents_die || scenario == "dies" || scenario == "hangs" || scenario == "cannot_open") &&
-      conductor.roster().at(1).lost.empty())
+      coordinator.rank_table().at(1).lost.empty())
     fail("rank 1 was not given up");
   std::filesystem::remove(table);
   for (const char* ending : {".h5", ".h5.partial", ".h5.journal", ".h5.summary.json"}) std::filesystem::remove(table + ending);

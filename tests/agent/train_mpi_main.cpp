@@ -8,16 +8,16 @@
 #include <fstream>
 #include <string>
 
-#include "agent/coordinator/conductor.hpp"
-#include "agent/main/make_course.hpp"
-#include "agent/fake_training.hpp"
-#include "agent/coordinator/join.hpp"
-#include "agent/setup/run_job.hpp"
-#include "agent/coordinator/signals.hpp"
 #include "agent/comm/environment.hpp"
-#include "mgpu/training_job.hpp"
-#include "agent/write/journal/history.hpp"
+#include "agent/coordinator/coordinator.hpp"
+#include "agent/coordinator/join.hpp"
+#include "agent/coordinator/signals.hpp"
+#include "agent/fake_training.hpp"
+#include "agent/main/make_workload.hpp"
+#include "agent/setup/run_job.hpp"
 #include "agent/write/hdf5/read_file.hpp"
+#include "agent/write/journal/history.hpp"
+#include "mgpu/training_job.hpp"
 
 namespace {
 
@@ -112,13 +112,13 @@ void check_checkpoints(const std::string& scenario, const agent::RunSetup& setup
   require(newest->json.at("scaler") == 1024 && newest->json.at("signature") == "net", "facts in checkpoint.json");
   std::size_t count = 0;
   for (const auto& entry : fs::directory_iterator(setup.training->checkpoints)) count += entry.is_directory() ? 1 : 0;
-  require(count <= 2, fmt::format("{} checkpoints, --keep 2", count));
+  require(count <= 2, fmt::format("{} checkpoints, --keep-checkpoints 2", count));
 }
 
-Ended train(agent::Conductor& conductor, const wire::Join& join) {
+Ended train(agent::Coordinator& coordinator, const wire::Join& join) {
   Ended ended;
   try {
-    ended.outcome = conductor.run(join);
+    ended.outcome = coordinator.run(join);
   } catch (const Error& error) {
     ended.error = error.code();
     ended.text = error.what();
@@ -140,24 +140,33 @@ int conduct(const std::string& scenario, const fs::path& parent, comm::Messenger
 
   const TestJob job;
   const std::string output = (folder / "out.h5").string();
-  std::vector<std::string> words{"--input",      (folder / "train.csv").string(),
-                                 "--validate",   (folder / "train.csv").string(),
-                                 "--model",      (folder / "model.pt").string(),
-                                 "--image-size", "8",
-                                 "--output",     output,
-                                 "--batch-size", "8",
-                                 "--devices",    "cpu",
-                                 "--progress",   "none",
-                                 "--keep",       "2"};
+  std::vector<std::string> words{"--input",
+                                 (folder / "train.csv").string(),
+                                 "--validate",
+                                 (folder / "train.csv").string(),
+                                 "--model",
+                                 (folder / "model.pt").string(),
+                                 "--image-size",
+                                 "8",
+                                 "--output",
+                                 output,
+                                 "--batch-size",
+                                 "8",
+                                 "--devices",
+                                 "cpu",
+                                 "--progress",
+                                 "none",
+                                 "--keep-checkpoints",
+                                 "2"};
   if (scenario == "too_many_skipped") words.insert(words.end(), {"--max-failures", "1"});
   if (scenario == "resume") {
     words.emplace_back("--resume");
     leave_checkpoints(output + ".checkpoints", write::History::path_of(output));
   }
   const agent::RunSetup setup = agent::prepare_run("train", job, cli::resolve("mgpu_run", "train", job, words), "test");
-  agent::Conductor conductor(setup, messenger, worker, agent::make_course);
-  const Ended ended = train(conductor, join);
-  if (!conductor.dismiss()) fail("a rank did not say bye");
+  agent::Coordinator coordinator(setup, messenger, worker, agent::make_workload);
+  const Ended ended = train(coordinator, join);
+  if (!coordinator.dismiss()) fail("a rank did not say bye");
 
   require(worker.items(0) == items && worker.items(1) == items, "items at the worker");
   if (scenario == "other_network") {

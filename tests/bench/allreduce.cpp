@@ -14,14 +14,14 @@
 #include <thread>
 #include <vector>
 
+#include "agent/comm/environment.hpp"
 #include "agent/coordinator/router.hpp"
 #include "agent/supervisor/summing_worker.hpp"
 #include "agent/thread_worker.hpp"
-#include "worker/collective/channel_uplink.hpp"
-#include "worker/collective/shared_exchange.hpp"
-#include "agent/comm/environment.hpp"
 #include "common/support/clock.hpp"
 #include "common/wire/channel.hpp"
+#include "worker/collective/channel_inter_node_reducer.hpp"
+#include "worker/collective/shared_exchange.hpp"
 
 namespace {
 
@@ -49,7 +49,7 @@ class Rank {
         process_(ends.first),
         link_(process_, environment.reducer(), rank_),
         channel_(ends.second),
-        uplinks_(channel_) {
+        reducers_(channel_) {
     wire::Buffer bytes;
     wire::encode(connect, bytes);
     link_.post(wire::Type::connect, bytes);
@@ -59,7 +59,7 @@ class Rank {
     leaving_ = true;
     reader_.join();
   }
-  std::shared_ptr<Uplink> uplink(const std::string& token) { return uplinks_.open(token); }
+  std::shared_ptr<InterNodeReducer> reducer(const std::string& token) { return reducers_.open(token); }
 
   void ours(const std::function<void()>& work) {
     std::atomic<bool> done = false;
@@ -81,7 +81,7 @@ class Rank {
     while (!leaving_) {
       channel_.wait(std::chrono::milliseconds(10));
       channel_.receive([&](wire::Type type, wire::View payload) {
-        if (type == wire::Type::reduced) uplinks_.on_reduced(payload);
+        if (type == wire::Type::reduced) reducers_.on_reduced(payload);
       });
     }
   }
@@ -89,7 +89,7 @@ class Rank {
   agent::ThreadWorker process_;
   agent::SummingWorker link_;
   wire::Channel channel_;
-  ChannelUplinks uplinks_;
+  ChannelReducers reducers_;
   std::atomic<bool> leaving_ = false;
   std::thread reader_;
 };
@@ -140,7 +140,7 @@ int main(int, char** argv) {
   spec.rank = rank;
   spec.node_of = connect.node_of;
   spec.timeout_s = timeout_s;
-  if (!one_node) spec.uplink = worker.uplink(spec.token);
+  if (!one_node) spec.reducer = worker.reducer(spec.token);
   std::unique_ptr<Exchange> exchange;
   worker.ours([&] {
     exchange = open_shared_exchange(spec, make_layout(), 0);

@@ -7,12 +7,12 @@
 
 #include <string>
 
-#include "agent/coordinator/conductor.hpp"
-#include "agent/main/make_course.hpp"
-#include "agent/fake_worker.hpp"
+#include "agent/comm/environment.hpp"
+#include "agent/coordinator/coordinator.hpp"
 #include "agent/coordinator/join.hpp"
 #include "agent/coordinator/router.hpp"
-#include "agent/comm/environment.hpp"
+#include "agent/fake_worker.hpp"
+#include "agent/main/make_workload.hpp"
 
 namespace {
 
@@ -54,9 +54,9 @@ int main(int argc, char** argv) {
   setup.manifest = manifest::Manifest::read(argv[1]);
   const double read_s = now_s() - read_begin;
   if (setup.manifest.column("sleep")) setup.item_columns = {"sleep"};
-  agent::Conductor conductor(setup, messenger, worker, agent::make_course);
-  const agent::Outcome outcome = conductor.run(join);
-  conductor.dismiss();
+  agent::Coordinator coordinator(setup, messenger, worker, agent::make_workload);
+  const agent::Outcome outcome = coordinator.run(join);
+  coordinator.dismiss();
   rusage usage{};
   getrusage(RUSAGE_SELF, &usage);
   fmt::print("BENCH {{\"items\": {}, \"seconds\": {:.6f}, \"read_s\": {:.3f}, \"start_s\": {:.3f}, \"rank0_peak_mb\": {:.1f}}}\n",

@@ -12,8 +12,8 @@
 #include <string>
 #include <vector>
 
-#include "common/wire/row_crc.hpp"
 #include "agent/write/hdf5/result_file.hpp"
+#include "common/wire/row_crc.hpp"
 
 namespace {
 

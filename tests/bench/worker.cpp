@@ -13,10 +13,10 @@
 #include <string>
 #include <thread>
 
+#include "common/wire/batch_result.hpp"
 #include "mgpu/model.hpp"
 #include "worker/run/session.hpp"
 #include "worker/run/worker.hpp"
-#include "common/wire/batch_result.hpp"
 
 namespace {
 
@@ -39,11 +39,11 @@ class EmptyWork : public Work {
 double microseconds_a_batch(std::uint64_t batches, std::uint64_t in_flight) {
   const auto [agent_end, worker_end] = wire::Channel::make_pair();
   wire::SharedMemory ring = wire::SharedMemory::create(4u << 20);
-  wire::SharedMemory flight = wire::SharedMemory::create(wire::FlightBoard::size_bytes());
+  wire::SharedMemory activity_table = wire::SharedMemory::create(wire::ActivityTable::size_bytes());
   wire::Channel agent(agent_end);
-  std::thread worker_thread([end = worker_end, &ring, &flight] {
+  std::thread worker_thread([end = worker_end, &ring, &activity_table] {
     wire::Channel channel(end);
-    Worker(channel, ring, wire::FlightBoard::in(flight), [](SessionParts parts) {
+    Worker(channel, ring, wire::ActivityTable::in(activity_table), [](SessionParts parts) {
       return std::make_unique<Session>(std::move(parts), [](const std::string&) { return std::make_unique<EmptyWork>(); });
     }).run();
   });
@@ -127,7 +127,7 @@ void bench_forward(const std::string& folder) {
 
 int main(int argc, char** argv) {
   for (const std::uint64_t in_flight : {4, 64, 512})
-    fmt::print("empty batches of one item, {:3} in flight: {:.2f} us a batch\n", in_flight,
+    fmt::print("empty batches of one item, {:3} in activity_table: {:.2f} us a batch\n", in_flight,
                microseconds_a_batch(100'000, in_flight));
   bench_forward(argc > 1 ? argv[1] : std::filesystem::temp_directory_path().string());
 }

@@ -15,9 +15,9 @@
 #include <thread>
 #include <vector>
 
-#include "common/wire/row_crc.hpp"
 #include "agent/write/hdf5/raw_file.hpp"
 #include "agent/write/hdf5/writer.hpp"
+#include "common/wire/row_crc.hpp"
 
 namespace {
 

@@ -167,7 +167,7 @@ def test_bad_usage_is_one_line_and_exit_2(case, ranks, tmp_path, bundle, picture
 @pytest.mark.parametrize("load", ["independent", "staged"])
 def test_a_pinned_model_is_opened(load, tmp_path, bundle, pictures):
     """The hash that a run has stored pins the next."""
-    options = ("--model", bundle, "--input", pictures, "--progress", "none", "--load", load)
+    options = ("--model", bundle, "--input", pictures, "--progress", "none", "--model-load", load)
     assert mgpu_run("infer", *options, "--output", tmp_path / "first.h5").code == 0
     with h5py.File(tmp_path / "first.h5") as file:
         pin = file.attrs["model_sha256"]

@@ -174,7 +174,7 @@ def test_a_training_is_recognised_and_kept(ranks, data, tmp_path):
     broken.write_bytes(b"no model")
     train("--model", broken, *options, "--overwrite", ranks=ranks, code=2)
     assert sorted(tmp_path.rglob("checkpoint.json")) == marks
-    refused = train("--model", data["plain"], "--input", data["table"], *CHAIN, "--output", tmp_path / "more.h5", "--checkpoints", f"{output}.checkpoints", ranks=ranks, code=2)
+    refused = train("--model", data["plain"], "--input", data["table"], *CHAIN, "--output", tmp_path / "more.h5", "--checkpoint-dir", f"{output}.checkpoints", ranks=ranks, code=2)
     assert "holds checkpoints of an earlier training" in refused.err
 
 

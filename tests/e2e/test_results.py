@@ -38,7 +38,7 @@ def test_ranks_and_schedules_change_no_bit(ranks, schedule, tmp_path, reference,
     assert arrays(output) == arrays(reference)
 
 
-@pytest.mark.parametrize("options", [("--ship", "bytes"), ("--load", "staged"), ("--load", "staggered"), ("--loaders", "3")])
+@pytest.mark.parametrize("options", [("--ship", "bytes"), ("--model-load", "staged"), ("--model-load", "staggered"), ("--loaders", "3")])
 def test_ways_of_shipping_and_loading_change_no_bit(options, tmp_path, reference, bundle, pictures):
     output = tmp_path / "out.h5"
     done = mgpu_run("infer", "--model", bundle, "--input", pictures, "--output", output, "--batch-size", 4, "--threads", 1, *options)

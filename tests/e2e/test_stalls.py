@@ -104,7 +104,7 @@ def test_a_model_that_does_not_answer_has_an_end(preload, load, tmp_path, ranks)
     (tmp_path / "flag").touch()
     begin = time.monotonic()
     run = start(preload, tmp_path / "flag", "weights.pt", ranks, "infer", "--model", tmp_path / "weights.pt", "--image-size", 8, "--input", tmp_path / "items.csv", "--output", tmp_path / "out.h5",
-                "--load", load, "--stall-timeout", 2, STALL_STILL="1", MGPU_WORKER=os.environ["MGPU_FAKE_WORKER"])
+                "--model-load", load, "--stall-timeout", 2, STALL_STILL="1", MGPU_WORKER=os.environ["MGPU_FAKE_WORKER"])
     out = run.communicate(timeout=RUN_LIMIT_S)[0]
     assert run.returncode == 75, out
     assert "does its file system answer?" in out, out

@@ -182,7 +182,7 @@ def test_a_recorded_step_without_a_gpu(good):
 
 
 def test_a_recorded_step_of_what_cannot_be_recorded(good):
-    refused(attempt(good, "--cuda-graph", "--find-unused"), "--cuda-graph", "--find-unused")
+    refused(attempt(good, "--cuda-graph", "--find-unused-parameters"), "--cuda-graph", "--find-unused-parameters")
 
 
 def test_grey_of_16_bits_is_counted(good, tmp_path):

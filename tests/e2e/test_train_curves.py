@@ -32,7 +32,7 @@ def run(data, output, *options, ranks, steps=100):
 
 @pytest.fixture(scope="module")
 def alone(data, tmp_path_factory):
-    """100 steps on one rank, by optimiser."""
+    """100 steps on one rank, by optimizer."""
     folder = tmp_path_factory.mktemp("alone")
     return {name: run(data, folder / f"{name}.h5", *options, ranks=1) for name, options in (("sgd", SGD), ("adamw", ADAMW))}
 

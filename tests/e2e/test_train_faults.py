@@ -147,8 +147,8 @@ def test_resume_of_a_complete_run_does_nothing(data, tmp_path):
 def test_an_unused_parameter_is_named(ranks, data, tmp_path):
     options = ("--model", data["unused"], "--input", data["table"], *CHAIN, "--max-steps", 20, "--output")
     done = train(*options, tmp_path / "out.h5", ranks=ranks, code=2)
-    assert len(done.lines_of_ours()) == 1 and "forgotten.weight" in done.err and "--find-unused" in done.err, done.err
-    train(*options, tmp_path / "allowed.h5", "--find-unused", ranks=ranks)
+    assert len(done.lines_of_ours()) == 1 and "forgotten.weight" in done.err and "--find-unused-parameters" in done.err, done.err
+    train(*options, tmp_path / "allowed.h5", "--find-unused-parameters", ranks=ranks)
     loss = history(tmp_path / "allowed.h5")
     assert loss[-1] < loss[0]
 

@@ -2,9 +2,9 @@
 // get checksums of their own, so that what stands behind the checksums is read as well.
 #include <sstream>
 
-#include "fuzz/fuzz.hpp"
 #include "agent/write/journal/journal.hpp"
 #include "agent/write/tools/tools.hpp"
+#include "fuzz/fuzz.hpp"
 
 namespace {
 

@@ -2,9 +2,9 @@
 #include <cstring>
 #include <memory>
 
-#include "fuzz/fuzz.hpp"
 #include "common/wire/batch_result.hpp"
 #include "common/wire/messages.hpp"
+#include "fuzz/fuzz.hpp"
 
 namespace {
 

@@ -55,7 +55,7 @@ def worker_hangs():
 
 
 @check("correct", 150)
-def rehearsed_lost_gpu():
+def injected_lost_gpu():
     folder, model = picture_case("lost", SmallNet())
     return others_are_equal(folder, model, "gpu-lost:batch=1,times=1")
 

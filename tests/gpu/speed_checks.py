@@ -128,19 +128,19 @@ def step_ms(path):
     return float(1000 * np.median((curve(path, "samples") / curve(path, "samples_per_s"))[10:]))
 
 
-def eager_step_ms(model, batch, shape, compiled=False, **optimiser):
+def eager_step_ms(model, batch, shape, compiled=False, **optimizer):
     torch.backends.cudnn.benchmark = False
     inputs = torch.randn(batch, *shape, device="cuda").to(memory_format=torch.channels_last) if len(shape) == 3 else torch.randn(batch, *shape, device="cuda")
     targets = torch.randint(0, 10, (batch,), device="cuda")
     step = torch.compile(model) if compiled else model
-    optimiser = torch.optim.SGD(model.parameters(), lr=0.01, momentum=0.9, **optimiser)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.01, momentum=0.9, **optimizer)
 
     def call():
-        optimiser.zero_grad()
+        optimizer.zero_grad()
         with torch.autocast("cuda", torch.bfloat16):
             loss = torch.nn.functional.cross_entropy(step(inputs), targets)
         loss.backward()
-        optimiser.step()
+        optimizer.step()
         loss.item()
     return 1000 / median_rate(call, 1, rounds=25, warm_up=8)
 
@@ -168,7 +168,7 @@ def resnet50_training():
 
 
 class Wide(torch.nn.Module):
-    """270 million parameters and little arithmetic: a step is its optimiser."""
+    """270 million parameters and little arithmetic: a step is its optimizer."""
 
     def __init__(self):
         super().__init__()
@@ -180,9 +180,9 @@ class Wide(torch.nn.Module):
 
 
 @check("speed", 200, alone=True)
-def optimiser():
+def optimizer():
     import training
-    folder, seen = place("speed-optimiser"), {}
+    folder, seen = place("speed-optimizer"), {}
     data = training.make_data(folder / "digits")
     model = training.write_bundle(folder, Wide(), "wide270")
     for name, options in (("ours", ()), ("ours_graph", ("--cuda-graph",))):

@@ -11,7 +11,7 @@ import training
 from kit import EXACT, Ballast, check, curve, expect, expect_close, expect_same_bits, mgpu, network_of, place
 
 BATCH, STEPS = 32, 40
-OPTIMISERS = {"sgd": ("--optimizer", "sgd", "--lr", 0.005, "--momentum", 0.9, "--weight-decay", 0.01),
+OPTIMIZERS = {"sgd": ("--optimizer", "sgd", "--lr", 0.005, "--momentum", 0.9, "--weight-decay", 0.01),
               "adamw": ("--optimizer", "adamw", "--lr", 0.002, "--weight-decay", 0.05),
               "clip": ("--optimizer", "sgd", "--lr", 0.005, "--momentum", 0.9, "--clip-norm", 0.5)}
 
@@ -40,21 +40,21 @@ def eager(data, name, dtype=torch.float32, network="plain", steps=STEPS):
     targets = torch.tensor([training.CLASSES.index(row["label"]) for row in rows]).cuda()
     model = torch.jit.load(str(data[network] / "model.pt")).cuda().train()
     if name == "adamw":
-        optimiser = torch.optim.AdamW(model.parameters(), lr=0.002, weight_decay=0.05)
+        optimizer = torch.optim.AdamW(model.parameters(), lr=0.002, weight_decay=0.05)
     else:
-        optimiser = torch.optim.SGD(model.parameters(), lr=0.005, momentum=0.9, weight_decay=0.01 if name == "sgd" else 0)
+        optimizer = torch.optim.SGD(model.parameters(), lr=0.005, momentum=0.9, weight_decay=0.01 if name == "sgd" else 0)
     scaler = torch.amp.GradScaler(enabled=dtype == torch.float16)
     losses, batches = [], -(-len(inputs) // BATCH)
     for step in range(steps):
         mine = slice(step % batches * BATCH, min((step % batches + 1) * BATCH, len(inputs)))
-        optimiser.zero_grad()
+        optimizer.zero_grad()
         with torch.autocast("cuda", dtype=dtype, enabled=dtype != torch.float32):
             loss = torch.nn.functional.cross_entropy(model(inputs[mine]).float(), targets[mine])
         scaler.scale(loss).backward()
-        scaler.unscale_(optimiser)
+        scaler.unscale_(optimizer)
         if name == "clip":
             torch.nn.utils.clip_grad_norm_(model.parameters(), 0.5)
-        scaler.step(optimiser)
+        scaler.step(optimizer)
         scaler.update()
         losses.append(loss.item())
     return losses
@@ -63,7 +63,7 @@ def eager(data, name, dtype=torch.float32, network="plain", steps=STEPS):
 @check("correct", 180)
 def training_float32():
     data, seen = data_of("train32"), {}
-    for name, options in OPTIMISERS.items():
+    for name, options in OPTIMIZERS.items():
         out, *_ = train(data, name, *options, environment=EXACT)
         seen[name] = expect_close(curve(out), eager(data, name), 1e-4, f"losses of {name}")
     return seen
@@ -73,7 +73,7 @@ def training_float32():
 def training_half_precision():
     data, seen = data_of("train16"), {}
     for dtype, most in (("bfloat16", 3e-2), ("float16", 1e-2)):
-        out, *_ = train(data, dtype, *OPTIMISERS["sgd"], "--dtype", dtype)
+        out, *_ = train(data, dtype, *OPTIMIZERS["sgd"], "--dtype", dtype)
         seen[dtype] = expect_close(curve(out), eager(data, "sgd", getattr(torch, dtype)), most, f"losses in {dtype}")
     return seen
 
@@ -83,8 +83,8 @@ def cuda_graph_changes_no_bit():
     data, seen = data_of("graph"), {}
     cases = {"plain": ("plain", ()), "dropout": ("stateful", ()), "accumulated": ("plain", ("--batch-size", 8)), "half": ("stateful", ("--dtype", "bfloat16"))}
     for name, (network, options) in cases.items():
-        usual, usual_net, _ = train(data, name + "-usual", *OPTIMISERS["sgd"], *options, network=network)
-        graph, graph_net, _ = train(data, name + "-graph", *OPTIMISERS["sgd"], *options, "--cuda-graph", network=network)
+        usual, usual_net, _ = train(data, name + "-usual", *OPTIMIZERS["sgd"], *options, network=network)
+        graph, graph_net, _ = train(data, name + "-graph", *OPTIMIZERS["sgd"], *options, "--cuda-graph", network=network)
         expect_same_bits(curve(graph), curve(usual), f"losses with --cuda-graph, {name}")
         for parameter, value in network_of(usual_net).items():
             expect(torch.equal(value, network_of(graph_net)[parameter]), f"{name}: {parameter} differs with --cuda-graph")

@@ -23,7 +23,15 @@ std::string environment_name(const std::string& option) {
 }
 
 std::string show(const json& value) {
+  if (value.is_number_float()) return fmt::format("{}", value.get<double>()); // 200000000, not 200000000.0
   return value.is_string() ? value.get<std::string>() : value.dump();
+}
+
+/// Without the empty one, which stands for what the bundle says.
+std::vector<std::string> named_choices(const OptionSpec& option) {
+  std::vector<std::string> named = option.choices;
+  std::erase(named, "");
+  return named;
 }
 
 /// `text` as the type of the option's default.
@@ -32,7 +40,7 @@ json convert(const OptionSpec& option, const std::string& text, const std::strin
     return usage_error(fmt::format("--{} {}: {} ({})", option.name, text.empty() ? "''" : text, wanted, source));
   };
   if (!option.choices.empty() && std::find(option.choices.begin(), option.choices.end(), text) == option.choices.end())
-    throw wrong(fmt::format("choose from {}", fmt::join(option.choices, ", ")));
+    throw wrong(fmt::format("choose from {}", fmt::join(named_choices(option), ", ")));
   if (option.default_value.is_boolean()) {
     if (text == "true" || text == "1" || text == "yes" || text == "on") return true;
     if (text == "false" || text == "0" || text == "no" || text == "off") return false;
@@ -126,7 +134,7 @@ Typed parse_flags(const std::string& program, const std::string& job_name, const
       added = app.add_flag("--" + option.name, switches[option.name], option.help);
     } else {
       added = app.add_option("--" + option.name, texts[option.name], option.help + (shown.empty() ? "" : " [" + shown + "]"));
-      added->type_name(option.choices.empty() ? option.placeholder : fmt::format("{}", fmt::join(option.choices, "|")));
+      added->type_name(option.choices.empty() ? option.placeholder : fmt::format("{}", fmt::join(named_choices(option), "|")));
       added->allow_extra_args(false)->multi_option_policy(CLI::MultiOptionPolicy::TakeLast);
     }
     added->group(at < common ? "Options of every job" : fmt::format("Options of {}", job_name));

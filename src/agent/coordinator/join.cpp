@@ -9,9 +9,9 @@
 #include <map>
 
 #include "agent/supervisor/bad_devices.hpp"
+#include "agent/write/hdf5/hdf5_version.hpp"
 #include "common/support/clock.hpp"
 #include "common/support/cpu_list.hpp"
-#include "agent/write/hdf5/hdf5_version.hpp"
 
 namespace mgpu::agent {
 

@@ -2,9 +2,9 @@
 
 #include <fmt/format.h>
 
-#include "mgpu/error.hpp"
 #include "common/support/hash.hpp"
 #include "common/support/text.hpp"
+#include "mgpu/error.hpp"
 
 namespace mgpu::agent {
 

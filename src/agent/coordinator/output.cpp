@@ -8,18 +8,19 @@
 #include <cstring>
 
 #include "agent/coordinator/report.hpp"
-#include "mgpu/version.hpp"
 #include "common/support/clock.hpp"
 #include "common/support/faults.hpp"
 #include "common/support/hash.hpp"
+#include "common/support/say.hpp"
 #include "common/support/text.hpp"
+#include "mgpu/version.hpp"
 
 namespace mgpu::agent {
 
 namespace {
 
 /// --fault enospc: no file of this process may grow beyond so many bytes; to whoever writes it looks like a full disk.
-void rehearse_full_disk(const Config& config) {
+void inject_full_disk(const Config& config) {
   if (!config.has("fault")) return;
   const auto bytes = Faults(config.get<std::string>("fault"), 0).disk_full_after();
   if (!bytes) return;
@@ -36,7 +37,7 @@ write::Header Output::header(int world_size) const {
 }
 
 std::optional<write::Earlier> Output::resume(int world_size, write::Identity identity, const OnReading& on_reading) {
-  rehearse_full_disk(setup_.config);
+  inject_full_disk(setup_.config);
   identity.manifest_sha256 = write::sha256_of(setup_.manifest);
   if (!setup_.model.empty()) identity.model_sha256 = model_sha256_ = sha256_of(setup_.model, on_reading);
   write::Header facts = header(world_size);
@@ -53,7 +54,7 @@ std::optional<write::Earlier> Output::resume(int world_size, write::Identity ide
 
 void Output::start(int world_size, const write::Identity& identity, bool by_items) {
   if (writer_) return;
-  rehearse_full_disk(setup_.config);
+  inject_full_disk(setup_.config);
   write::Header facts = header(world_size);
   facts.identity = identity;
   facts.by_items = by_items;
@@ -99,15 +100,15 @@ void Output::check() {
   writer_->check();
 }
 
-write::Footer Output::finish(bool complete, const Roster& roster, std::vector<write::Series> training,
+write::Footer Output::finish(bool complete, const RankTable& rank_table, std::vector<write::Series> training,
                              const std::function<void(write::RankRow&)>& adjust) {
   write::Footer footer;
   footer.complete = complete;
   footer.finished = utc_now();
   if (model_hash_ && model_sha256_.empty()) model_sha256_ = model_hash_->wait(setup_.stall_timeout_s);
   footer.model_sha256 = model_sha256_;
-  for (int rank = 0; rank < roster.size(); ++rank) {
-    footer.ranks.push_back(rank_row(rank, roster.at(rank)));
+  for (int rank = 0; rank < rank_table.size(); ++rank) {
+    footer.ranks.push_back(rank_row(rank, rank_table.at(rank)));
     if (adjust) adjust(footer.ranks.back());
   }
   footer.training = std::move(training);

@@ -1,5 +1,5 @@
 #pragma once
-// The result file of a run as a course sees it: made while the models open, filled while they work, completed at the end.
+// The result file of a run as a workload sees it: made while the models open, filled while they work, completed at the end.
 #include <functional>
 #include <future>
 #include <memory>
@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "agent/coordinator/model_hash.hpp"
-#include "agent/coordinator/roster.hpp"
+#include "agent/coordinator/rank_table.hpp"
 #include "agent/setup/run_setup.hpp"
 #include "agent/write/hdf5/writer.hpp"
 
@@ -35,7 +35,7 @@ class Output {
   double busy_fraction() const { return writer_ ? writer_->busy_fraction() : 0; }
   /// Writes everything that is left and closes the file.
   /// `adjust` sees each rank's row before it is written.
-  write::Footer finish(bool complete, const Roster& roster, std::vector<write::Series> training = {},
+  write::Footer finish(bool complete, const RankTable& rank_table, std::vector<write::Series> training = {},
                        const std::function<void(write::RankRow&)>& adjust = {});
   /// Removes a file that was made but has nothing in it.
   void discard() noexcept;

@@ -7,11 +7,11 @@
 #include <iostream>
 #include <set>
 
-#include "mgpu/version.hpp"
 #include "common/support/clock.hpp"
 #include "common/support/say.hpp"
 #include "common/support/text.hpp"
 #include "common/support/whole_file.hpp"
+#include "mgpu/version.hpp"
 
 namespace mgpu::agent {
 
@@ -63,38 +63,38 @@ std::string device_name(const RankState& state, const comm::Binding& binding) {
   return "cpu";
 }
 
-void print_plan(const RunSetup& setup, const dispatch::Plan& plan, const Roster& roster,
+void print_plan(const RunSetup& setup, const dispatch::Plan& plan, const RankTable& rank_table,
                 const std::vector<comm::Binding>& bindings) {
   std::set<std::string> nodes;
-  for (int rank = 0; rank < roster.size(); ++rank) nodes.insert(roster.at(rank).join->node);
+  for (int rank = 0; rank < rank_table.size(); ++rank) nodes.insert(rank_table.at(rank).join->node);
   constexpr std::string_view schedules[] = {"dynamic", "block", "cyclic"};
   say("Plan: {} items in {} batches of {}, {} rank(s) on {} node(s), schedule {}{}\n", plan.items(), plan.batches(),
-      plan.batch_size(), roster.size(), nodes.size(), schedules[static_cast<std::size_t>(plan.schedule())],
+      plan.batch_size(), rank_table.size(), nodes.size(), schedules[static_cast<std::size_t>(plan.schedule())],
       plan.costs_known() ? ", longest first" : "");
   const auto assignments = dispatch::expected_assignment(plan);
   std::vector<std::vector<std::string>> rows{{"rank", "host", "device", "cores", "threads", "loaders", "items", "first items"}};
   for (std::size_t rank = 0; rank < assignments.size() && rank < most_rows_shown; ++rank) {
     const comm::Binding& binding = bindings[rank];
-    const RankState& state = roster.at(static_cast<int>(rank));
+    const RankState& state = rank_table.at(static_cast<int>(rank));
     rows.push_back({std::to_string(rank), state.join->host, device_name(state, binding), core_list(binding.cores),
                     std::to_string(binding.threads), std::to_string(binding.loaders), std::to_string(assignments[rank].items),
                     first_items(setup, assignments[rank])});
   }
   say("{}", table(rows, {true, false, false, false, true, true, true, false}));
   if (assignments.size() > most_rows_shown) say("  … and {} more ranks\n", assignments.size() - most_rows_shown);
-  if (plan.schedule() == dispatch::Schedule::dynamic && roster.size() > 1)
+  if (plan.schedule() == dispatch::Schedule::dynamic && rank_table.size() > 1)
     say("  (dynamic: expected; ranks that are faster take more)\n");
-  if (plan.batches() < static_cast<std::uint64_t>(roster.size()))
+  if (plan.batches() < static_cast<std::uint64_t>(rank_table.size()))
     say("  advice: {} batch(es) for {} ranks leave {} idle; use fewer ranks or a smaller --batch-size\n", plan.batches(),
-        roster.size(), static_cast<std::uint64_t>(roster.size()) - plan.batches());
+        rank_table.size(), static_cast<std::uint64_t>(rank_table.size()) - plan.batches());
   std::fflush(stdout);
 }
 
-std::string opening_line(const Roster& roster) {
+std::string opening_line(const RankTable& rank_table) {
   std::string text;
   int shown = 0;
-  for (int rank = 0; rank < roster.size(); ++rank) {
-    const RankState& state = roster.at(rank);
+  for (int rank = 0; rank < rank_table.size(); ++rank) {
+    const RankState& state = rank_table.at(rank);
     if (state.opened || state.progress.stage.empty() || shown == 4) continue;
     text += fmt::format("{} rank {} {} {:.0f} %", shown == 0 ? "opening the model:" : ",", rank, state.progress.stage,
                         100 * state.progress.fraction);

@@ -4,7 +4,7 @@
 #include <string_view>
 #include <vector>
 
-#include "agent/coordinator/course.hpp"
+#include "agent/coordinator/workload.hpp"
 #include "agent/dispatch/plan.hpp"
 #include "agent/write/hdf5/result_file.hpp"
 
@@ -23,11 +23,11 @@ std::string core_list(const std::vector<std::int32_t>& cores);
 std::string device_name(const RankState& state, const comm::Binding& binding);
 
 /// The resolved options and who will do what.
-void print_plan(const RunSetup& setup, const dispatch::Plan& plan, const Roster& roster,
+void print_plan(const RunSetup& setup, const dispatch::Plan& plan, const RankTable& rank_table,
                 const std::vector<comm::Binding>& bindings);
 
 /// "opening the model: rank 0 reading weights 40 %, …"; for the live line.
-std::string opening_line(const Roster& roster);
+std::string opening_line(const RankTable& rank_table);
 
 write::RankRow rank_row(int rank, const RankState& state);
 
@@ -37,7 +37,7 @@ void print_table(const RunSetup& setup, const Outcome& outcome, const std::vecto
 /// "The bottleneck was …": the largest share of the ranks' time that was not the device's.
 std::string bottleneck(const Outcome& outcome, const std::vector<write::RankRow>& ranks);
 
-/// OUTPUT.summary.json: one line. `more`: keys that a course adds.
+/// OUTPUT.summary.json: one line. `more`: keys that a workload adds.
 void write_summary(const RunSetup& setup, const Outcome& outcome, const write::Footer& footer,
                    const nlohmann::json& more = nlohmann::json::object());
 

@@ -1,13 +1,13 @@
 #pragma once
 // A rank's event loop: passes frames between rank 0 and the rank's worker, keeps the heartbeat, notices a worker that ended.
-// Holds no policy: rank 0's conductor decides.
+// Holds no policy: rank 0's coordinator decides.
 #include <functional>
 #include <memory>
 #include <optional>
 
+#include "agent/comm/messenger.hpp"
 #include "agent/coordinator/staging.hpp"
 #include "agent/supervisor/worker_link.hpp"
-#include "agent/comm/messenger.hpp"
 
 namespace mgpu::agent {
 

@@ -97,8 +97,8 @@ std::string copy_model(const std::string& path, const fs::path& folder) {
   const std::uintmax_t wanted = tree_bytes(path);
   const std::uintmax_t free = fs::space(memory_folder).available;
   if (wanted > free)
-    throw Error(fmt::format("{} needs {}, {} has {} free; use --load staggered", path, human_bytes(static_cast<double>(wanted)),
-                            memory_folder, human_bytes(static_cast<double>(free))));
+    throw Error(fmt::format("{} needs {}, {} has {} free; use --model-load staggered", path,
+                            human_bytes(static_cast<double>(wanted)), memory_folder, human_bytes(static_cast<double>(free))));
   const fs::path source = fs::is_directory(path) ? fs::canonical(path) : fs::path(path);
   const fs::path copy = folder / source.filename();
   fs::copy(source, copy, fs::copy_options::recursive); // what links lead to, not the links

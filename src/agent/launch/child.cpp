@@ -12,8 +12,8 @@
 #include <cerrno>
 #include <cstring>
 
-#include "mgpu/error.hpp"
 #include "common/support/clock.hpp"
+#include "mgpu/error.hpp"
 
 namespace mgpu::launch {
 

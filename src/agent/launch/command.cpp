@@ -8,8 +8,8 @@
 
 #include "agent/cli/job_list.hpp"
 #include "agent/cli/options.hpp"
-#include "mgpu/error.hpp"
 #include "common/support/text.hpp"
+#include "mgpu/error.hpp"
 
 namespace mgpu::launch {
 

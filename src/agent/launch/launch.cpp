@@ -18,8 +18,8 @@
 #include "agent/cli/job_list.hpp"
 #include "agent/cli/options.hpp"
 #include "agent/launch/child.hpp"
-#include "mgpu/error.hpp"
 #include "common/support/clock.hpp"
+#include "mgpu/error.hpp"
 
 extern char** environ;
 

@@ -11,22 +11,22 @@
 #include <string>
 #include <vector>
 
-#include "agent/coordinator/conductor.hpp"
-#include "agent/main/doctor.hpp"
-#include "agent/main/make_course.hpp"
+#include "agent/cli/job_list.hpp"
+#include "agent/cli/options.hpp"
+#include "agent/coordinator/coordinator.hpp"
 #include "agent/coordinator/join.hpp"
 #include "agent/coordinator/report.hpp"
 #include "agent/coordinator/router.hpp"
-#include "agent/setup/run_job.hpp"
 #include "agent/coordinator/signals.hpp"
-#include "agent/coordinator/status_keeper.hpp"
-#include "agent/supervisor/summing_worker.hpp"
-#include "agent/main/tools.hpp"
-#include "agent/supervisor/worker_keeper.hpp"
-#include "agent/supervisor/worker_process.hpp"
-#include "agent/cli/job_list.hpp"
-#include "agent/cli/options.hpp"
+#include "agent/coordinator/status_writer.hpp"
 #include "agent/launch/launch.hpp"
+#include "agent/main/doctor.hpp"
+#include "agent/main/make_workload.hpp"
+#include "agent/main/tools.hpp"
+#include "agent/setup/run_job.hpp"
+#include "agent/supervisor/summing_worker.hpp"
+#include "agent/supervisor/supervisor.hpp"
+#include "agent/supervisor/worker_process.hpp"
 #include "common/support/clock.hpp"
 #include "common/support/inherited.hpp"
 #include "common/support/say.hpp"
@@ -88,11 +88,11 @@ unsigned start_limit(const std::vector<std::string>& arguments) {
 /// A rank that takes part: its worker is started before MPI, so that LibTorch is read while MPI wires up.
 struct Rank {
   Rank(const comm::LauncherFacts& facts, const std::vector<std::string>& arguments)
-      : keeper([starter = std::make_shared<agent::WorkerStarter>(agent::WorkerProcess::find_program())] {
+      : supervisor([starter = std::make_shared<agent::WorkerStarter>(agent::WorkerProcess::find_program())] {
           return std::make_unique<agent::WorkerProcess>(*starter, ring_bytes);
         }),
         environment(facts, start_limit(arguments)),
-        worker(keeper, environment.reducer(), environment.messenger().rank()) {}
+        worker(supervisor, environment.reducer(), environment.messenger().rank()) {}
   /// Ends the worker, takes MPI down and gives `code` back. After a lost rank (`without_finalize`) MPI_Finalize would wait for ever:
   /// then the process ends here; also where a thread is `left_behind` that may use what the end of a process destroys.
   int leave(int code, bool without_finalize, bool left_behind = false) {
@@ -105,9 +105,9 @@ struct Rank {
   }
   void end_worker() {
     worker.forget();
-    keeper.end();
+    supervisor.end();
   }
-  agent::WorkerKeeper keeper;
+  agent::Supervisor supervisor;
   comm::Environment environment;
   agent::SummingWorker worker;
 };
@@ -136,7 +136,7 @@ bool takes_its_time(const std::string& input) {
   return input == "-" || std::filesystem::is_fifo(input, ignored);
 }
 
-agent::Waiting waiting_for_setup(comm::Messenger& messenger, agent::StatusKeeper& status, const Config& config) {
+agent::Waiting waiting_for_setup(comm::Messenger& messenger, agent::StatusWriter& status, const Config& config) {
   return {.beat =
               [&messenger, &status] {
                 for (int rank = 1; rank < messenger.size(); ++rank) messenger.post(rank, wire::Type::heartbeat);
@@ -163,9 +163,9 @@ int run_rank0(const JobEntry& entry, const std::vector<std::string>& arguments, 
   const std::shared_ptr<Job> job(entry.make());
   bool left_behind = false;
   agent::RunSetup setup;
-  agent::StatusKeeper status;
+  agent::StatusWriter status;
   comm::Messenger& messenger = rank.environment.messenger();
-  std::optional<agent::Conductor> conductor;
+  std::optional<agent::Coordinator> coordinator;
   const int code = guarded(name_of(facts), [&] {
     const cli::Resolved resolved = cli::resolve(std::string(program_name()), std::string(entry.name), *job, arguments);
     if (!resolved.config.get<bool>("dry-run")) status.begin(resolved.config.get<std::string>("output"), facts.host);
@@ -180,16 +180,16 @@ int run_rank0(const JobEntry& entry, const std::vector<std::string>& arguments, 
     }
     say("{}", cli::describe(resolved));
     if (!setup.dry_run) status.running();
-    conductor.emplace(
-        setup, messenger, rank.worker, agent::make_course, [&status] { status.beat(); }, [&rank] { rank.end_worker(); });
-    const agent::Outcome outcome = conductor->run(agent::describe_rank(facts, rank.environment));
+    coordinator.emplace(
+        setup, messenger, rank.worker, agent::make_workload, [&status] { status.beat(); }, [&rank] { rank.end_worker(); });
+    const agent::Outcome outcome = coordinator->run(agent::describe_rank(facts, rank.environment));
     return static_cast<int>(outcome.code);
   });
   std::fflush(nullptr);
-  if (!conductor) conductor.emplace(setup, messenger, rank.worker, agent::make_course);
-  status.done(code, conductor->lost_machines());
-  const bool all_left = conductor->dismiss();
-  conductor.reset(); // staged models go, files close
+  if (!coordinator) coordinator.emplace(setup, messenger, rank.worker, agent::make_workload);
+  status.done(code, coordinator->lost_machines());
+  const bool all_left = coordinator->dismiss();
+  coordinator.reset(); // staged models go, files close
   setup.lock.reset();
   if (setup.training) setup.training->checkpoints_lock.reset();
   return rank.leave(code, !all_left, left_behind);

@@ -2,13 +2,13 @@
 
 #include <fmt/format.h>
 
+#include "agent/coordinator/rank_table.hpp"
 #include "agent/coordinator/report.hpp"
-#include "agent/coordinator/roster.hpp"
 #include "agent/coordinator/router.hpp"
-#include "mgpu/version.hpp"
 #include "common/support/clock.hpp"
 #include "common/support/say.hpp"
 #include "common/support/text.hpp"
+#include "mgpu/version.hpp"
 
 namespace mgpu::agent {
 
@@ -17,10 +17,10 @@ namespace {
 constexpr double appear_limit_s = 60;
 constexpr double leave_limit_s = 10;
 
-void print_ranks(const Roster& roster, const comm::Locality& locality) {
+void print_ranks(const RankTable& rank_table, const comm::Locality& locality) {
   std::vector<std::vector<std::string>> rows{{"rank", "node", "local", "cores", "memory free", "GPUs"}};
-  for (int rank = 0; rank < roster.size(); ++rank) {
-    const RankState& state = roster.at(rank);
+  for (int rank = 0; rank < rank_table.size(); ++rank) {
+    const RankState& state = rank_table.at(rank);
     if (!state.ready()) {
       rows.push_back({std::to_string(rank), state.join ? state.join->node : "?", "-", "-", "-",
                       state.join ? "its worker did not start" : "did not appear"});
@@ -48,12 +48,12 @@ void print_versions(const RankState& state) {
 } // namespace
 
 bool gather_and_print(comm::Messenger& messenger, WorkerLink& worker, const wire::Join& own_join) {
-  Roster roster(messenger.size());
-  roster.at(0).join = own_join;
-  const auto on_frame = [&roster](int rank, wire::Type type, wire::View payload, const std::shared_ptr<void>&) {
-    if (type == wire::Type::join) roster.at(rank).join = wire::decode<wire::Join>(payload);
-    if (type == wire::Type::hello) roster.at(rank).hello = wire::decode<wire::Hello>(payload);
-    if (type == wire::Type::bye) roster.at(rank).left = true;
+  RankTable rank_table(messenger.size());
+  rank_table.at(0).join = own_join;
+  const auto on_frame = [&rank_table](int rank, wire::Type type, wire::View payload, const std::shared_ptr<void>&) {
+    if (type == wire::Type::join) rank_table.at(rank).join = wire::decode<wire::Join>(payload);
+    if (type == wire::Type::hello) rank_table.at(rank).hello = wire::decode<wire::Hello>(payload);
+    if (type == wire::Type::bye) rank_table.at(rank).left = true;
   };
   const auto serve = [&](double limit_s, const auto& until) {
     Backoff backoff;
@@ -66,30 +66,30 @@ bool gather_and_print(comm::Messenger& messenger, WorkerLink& worker, const wire
     }
     return until();
   };
-  const bool here = serve(appear_limit_s, [&] { return roster.all([](const RankState& state) { return state.ready(); }); });
+  const bool here = serve(appear_limit_s, [&] { return rank_table.all([](const RankState& state) { return state.ready(); }); });
 
-  say("mgpu_run {} doctor: {} rank(s)\n", version, roster.size());
+  say("mgpu_run {} doctor: {} rank(s)\n", version, rank_table.size());
   comm::Locality locality;
-  if (here) locality = comm::find_locality(roster.facts());
-  print_ranks(roster, locality);
-  if (roster.at(0).ready()) print_versions(roster.at(0));
+  if (here) locality = comm::find_locality(rank_table.facts());
+  print_ranks(rank_table, locality);
+  if (rank_table.at(0).ready()) print_versions(rank_table.at(0));
   for (const std::string& warning : locality.warnings) print_warning(warning);
   if (here)
-    for (int rank = 1; rank < roster.size(); ++rank)
-      if (roster.at(rank).hello->versions.torch != roster.at(0).hello->versions.torch)
+    for (int rank = 1; rank < rank_table.size(); ++rank)
+      if (rank_table.at(rank).hello->versions.torch != rank_table.at(0).hello->versions.torch)
         print_warning(fmt::format("rank {} has LibTorch {}, rank 0 {}: results could differ", rank,
-                                  roster.at(rank).hello->versions.torch, roster.at(0).hello->versions.torch));
+                                  rank_table.at(rank).hello->versions.torch, rank_table.at(0).hello->versions.torch));
 
-  for (int rank = 1; rank < roster.size(); ++rank)
+  for (int rank = 1; rank < rank_table.size(); ++rank)
     messenger.post_message(rank, wire::Type::bye, wire::Bye{here ? 0 : 1, static_cast<std::uint8_t>(here ? 0 : 1)});
   messenger.flush();
   const bool left = serve(leave_limit_s, [&] {
-    for (int rank = 1; rank < roster.size(); ++rank)
-      if (!roster.at(rank).left) return false;
+    for (int rank = 1; rank < rank_table.size(); ++rank)
+      if (!rank_table.at(rank).left) return false;
     return true;
   });
   if (!here) { // all who answered leave together now
-    for (int rank = 1; rank < roster.size(); ++rank) messenger.post_message(rank, wire::Type::bye, wire::Bye{1, 1});
+    for (int rank = 1; rank < rank_table.size(); ++rank) messenger.post_message(rank, wire::Type::bye, wire::Bye{1, 1});
     messenger.flush();
     messenger.poll(on_frame);
   }

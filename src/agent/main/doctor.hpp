@@ -1,6 +1,6 @@
 #pragma once
-#include "agent/supervisor/worker_link.hpp"
 #include "agent/comm/environment.hpp"
+#include "agent/supervisor/worker_link.hpp"
 
 namespace mgpu::agent {
 

@@ -7,9 +7,9 @@
 #include <memory>
 
 #include "agent/cli/job_list.hpp"
+#include "agent/write/tools/tools.hpp"
 #include "mgpu/job.hpp"
 #include "mgpu/version.hpp"
-#include "agent/write/tools/tools.hpp"
 
 namespace mgpu::agent {
 

@@ -9,8 +9,8 @@
 #include <cerrno>
 #include <cstring>
 
-#include "mgpu/error.hpp"
 #include "common/support/text.hpp"
+#include "mgpu/error.hpp"
 
 namespace mgpu::manifest {
 

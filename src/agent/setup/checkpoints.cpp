@@ -9,9 +9,9 @@
 #include <filesystem>
 #include <fstream>
 
-#include "mgpu/version.hpp"
-#include "common/support/text.hpp"
 #include "agent/write/hdf5/raw_file.hpp"
+#include "common/support/text.hpp"
+#include "mgpu/version.hpp"
 
 namespace mgpu::agent {
 
@@ -117,7 +117,7 @@ void Checkpoints::begin(std::uint64_t step) {
   std::error_code error;
   fs::create_directories(folder_, error);
   if (error || ::access(folder_.c_str(), W_OK | X_OK) != 0)
-    throw usage_error(fmt::format("--checkpoints {}: this folder cannot be made or written", show_path(folder_)));
+    throw usage_error(fmt::format("--checkpoint-dir {}: this folder cannot be made or written", show_path(folder_)));
   for (const Entry& entry : entries(folder_))
     if (entry.step > step || !entry.whole()) remove_folder(entry.folder);
 }

@@ -2,16 +2,17 @@
 
 #include <array>
 
-#include "mgpu/version.hpp"
 #include "common/support/hash.hpp"
+#include "mgpu/version.hpp"
 
 namespace mgpu::agent {
 
 namespace {
 
 /// Options of a training that change nothing of its result, or only where it is written.
-constexpr std::array free_in_training{"checkpoints", "checkpoint-every", "keep",  "save",       "experiment-name",
-                                      "min-ranks",   "reduce-timeout",   "cache", "cuda-graph", "shard-optimizer"};
+constexpr std::array free_in_training{"checkpoint-dir",  "checkpoint-every", "keep-checkpoints", "save",
+                                      "experiment-name", "min-ranks",        "reduce-timeout",   "cache",
+                                      "cuda-graph",      "shard-optimizer"};
 
 /// The held-out set counts by what it is, not by its name.
 std::string held_out(const RunSetup& setup) {

@@ -8,16 +8,16 @@
 #include <filesystem>
 #include <future>
 
-#include "common/support/say.hpp"
-#include "agent/setup/run_identity.hpp"
 #include "agent/cli/stages.hpp"
+#include "agent/setup/run_identity.hpp"
+#include "agent/write/hdf5/read_file.hpp"
+#include "agent/write/hdf5/result_file.hpp"
 #include "common/support/clock.hpp"
 #include "common/support/faults.hpp"
 #include "common/support/hash.hpp"
+#include "common/support/say.hpp"
 #include "common/support/side_thread.hpp"
 #include "common/support/text.hpp"
-#include "agent/write/hdf5/read_file.hpp"
-#include "agent/write/hdf5/result_file.hpp"
 
 namespace mgpu::agent {
 
@@ -165,7 +165,7 @@ RunSetup prepare_run(const std::string& job_name, const Job& job, const cli::Res
   setup.binding.threads = config.get<int>("threads");
   setup.binding.loaders = config.get<int>("loaders");
   setup.dtype = config.get<std::string>("dtype");
-  setup.model_load = parse_load(config.get<std::string>("load"));
+  setup.model_load = parse_load(config.get<std::string>("model-load"));
   setup.ship_bytes = config.get<std::string>("ship") == "bytes";
   setup.max_file_bytes = static_cast<std::uint64_t>(config.get<double>("max-file-bytes"));
   setup.dry_run = config.get<bool>("dry-run");

@@ -3,8 +3,8 @@
 #include <string>
 #include <vector>
 
-#include "agent/setup/run_setup.hpp"
 #include "agent/cli/options.hpp"
+#include "agent/setup/run_setup.hpp"
 
 namespace mgpu::agent {
 

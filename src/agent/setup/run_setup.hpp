@@ -6,14 +6,14 @@
 #include <string>
 #include <vector>
 
-#include "agent/setup/training_setup.hpp"
 #include "agent/comm/binding.hpp"
 #include "agent/dispatch/plan.hpp"
 #include "agent/manifest/manifest.hpp"
+#include "agent/setup/training_setup.hpp"
+#include "agent/write/journal/output_lock.hpp"
 #include "mgpu/config.hpp"
 #include "mgpu/error.hpp"
 #include "mgpu/job.hpp"
-#include "agent/write/journal/output_lock.hpp"
 
 namespace mgpu::agent {
 

@@ -6,11 +6,11 @@
 #include <filesystem>
 #include <fstream>
 
-#include "agent/setup/run_setup.hpp"
 #include "agent/cli/stages.hpp"
+#include "agent/setup/run_setup.hpp"
+#include "agent/write/journal/identity.hpp"
 #include "common/support/hash.hpp"
 #include "common/support/text.hpp"
-#include "agent/write/journal/identity.hpp"
 
 namespace mgpu::agent {
 
@@ -65,8 +65,8 @@ std::shared_ptr<write::OutputLock> lock_checkpoints(const std::string& folder, b
   std::error_code error;
   fs::create_directories(folder, error);
   if (error || ::access(folder.c_str(), W_OK | X_OK) != 0)
-    throw usage_error(fmt::format("--checkpoints {}: this folder cannot be made or written", show_path(folder)));
-  return write::OutputLock::take(folder + "/lock", fmt::format("--checkpoints {}", show_path(folder)),
+    throw usage_error(fmt::format("--checkpoint-dir {}: this folder cannot be made or written", show_path(folder)));
+  return write::OutputLock::take(folder + "/lock", fmt::format("--checkpoint-dir {}", show_path(folder)),
                                  std::chrono::seconds(resume ? 30 : 0));
 }
 
@@ -79,7 +79,7 @@ std::optional<Checkpoint> find_checkpoint(const RunSetup& setup) {
   }
   if (!setup.config.get<bool>("overwrite") && !setup.dry_run && Checkpoints::any(folder))
     throw usage_error(
-        fmt::format("--checkpoints {}: holds checkpoints of an earlier training; --resume goes on with it, --overwrite "
+        fmt::format("--checkpoint-dir {}: holds checkpoints of an earlier training; --resume goes on with it, --overwrite "
                     "begins anew",
                     show_path(folder)));
   return std::nullopt;
@@ -97,7 +97,7 @@ Config resolve_training(const Config& config) {
     set_if_empty(resolved, "output", folder / "result.h5");
     set_if_empty(resolved, "save", folder / "best.pt");
     set_if_empty(resolved, "log-dir", folder / "logs");
-    set_if_empty(resolved, "checkpoints", folder / "checkpoints");
+    set_if_empty(resolved, "checkpoint-dir", folder / "checkpoints");
     std::error_code error;
     if (!config.get<bool>("dry-run")) fs::create_directories(folder, error);
     if (error)
@@ -109,8 +109,8 @@ Config resolve_training(const Config& config) {
     if (!path.empty()) resolved.set(option, fs::absolute(path).lexically_normal().string());
   };
   if (const auto output = resolved.get<std::string>("output"); !output.empty())
-    set_if_empty(resolved, "checkpoints", output + ".checkpoints");
-  absolute("checkpoints");
+    set_if_empty(resolved, "checkpoint-dir", output + ".checkpoints");
+  absolute("checkpoint-dir");
   absolute("save");
   return resolved;
 }
@@ -123,7 +123,7 @@ void prepare_training(RunSetup& setup) {
   const bool required = loss != "output";
   const Bundle bundle = setup.model.empty() ? Bundle{} : Bundle::open(setup.model, config);
   check_save(config.get<std::string>("save"));
-  training.checkpoints = config.get<std::string>("checkpoints");
+  training.checkpoints = config.get<std::string>("checkpoint-dir");
   config.set("stages", cli::read_stages(config));
 
   LabelledSet train{fmt::format("--input {}", config.get<std::string>("input")), std::move(setup.manifest), {}};

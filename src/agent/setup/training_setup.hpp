@@ -8,9 +8,9 @@
 
 #include "agent/setup/checkpoints.hpp"
 #include "agent/setup/labels.hpp"
+#include "agent/write/journal/output_lock.hpp"
 #include "mgpu/config.hpp"
 #include "mgpu/job.hpp"
-#include "agent/write/journal/output_lock.hpp"
 
 namespace mgpu::agent {
 
@@ -26,7 +26,7 @@ struct TrainingSetup {
   std::optional<Checkpoint> begin;                     ///< --resume goes on from it
 };
 
-/// Fills in the names that follow from others: --lr by the optimiser, --checkpoints by --output, and with --experiment-name the
+/// Fills in the names that follow from others: --lr by the optimizer, --checkpoint-dir by --output, and with --experiment-name the
 /// folder runs/NAME and all in it. Before anything is read.
 Config resolve_training(const Config& config);
 

@@ -5,8 +5,8 @@
 #include <optional>
 #include <string>
 
-#include "agent/supervisor/worker_link.hpp"
 #include "agent/comm/node_reducer.hpp"
+#include "agent/supervisor/worker_link.hpp"
 #include "common/wire/node_memory.hpp"
 
 namespace mgpu::agent {

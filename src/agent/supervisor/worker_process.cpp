@@ -34,9 +34,9 @@ struct WorkerProcess::Shared {
   Shared(int socket, std::size_t ring_bytes)
       : channel(socket),
         ring(wire::SharedMemory::create(ring_bytes)),
-        flight(wire::SharedMemory::create(wire::FlightBoard::size_bytes())) {}
+        activity_table(wire::SharedMemory::create(wire::ActivityTable::size_bytes())) {}
   wire::Channel channel;
-  wire::SharedMemory ring, flight;
+  wire::SharedMemory ring, activity_table;
 };
 
 WorkerProcess::WorkerProcess(WorkerStarter& starter, std::size_t ring_bytes)
@@ -49,7 +49,7 @@ WorkerProcess::WorkerProcess(WorkerStarter& starter, std::size_t ring_bytes, std
   if (pipe2(pipe_ends, O_CLOEXEC) != 0) throw Error(fmt::format("pipe2: {}", std::strerror(errno)));
   OwnedFd reading(pipe_ends[0]);
   const OwnedFd writing(pipe_ends[1]);
-  pid_ = starter.start({given.get(), shared_->ring.fd(), shared_->flight.fd(), writing.get()}, temporary_.path());
+  pid_ = starter.start({given.get(), shared_->ring.fd(), shared_->activity_table.fd(), writing.get()}, temporary_.path());
   fcntl(reading.get(), F_SETFL, O_NONBLOCK);
   errors_ = reading.let_go();
 }
@@ -69,8 +69,8 @@ void WorkerProcess::end() {
   temporary_.remove();
 }
 
-const wire::FlightBoard& WorkerProcess::flight() const {
-  return wire::FlightBoard::in(shared_->flight);
+const wire::ActivityTable& WorkerProcess::activity_table() const {
+  return wire::ActivityTable::in(shared_->activity_table);
 }
 
 /// To our own standard error, at once: a person may be reading along.

@@ -4,7 +4,7 @@
 #include <string>
 
 #include "agent/supervisor/memory_events.hpp"
-#include "agent/supervisor/worker_keeper.hpp"
+#include "agent/supervisor/supervisor.hpp"
 #include "agent/supervisor/worker_starter.hpp"
 #include "common/support/temporary_folder.hpp"
 #include "common/wire/channel.hpp"
@@ -12,7 +12,7 @@
 
 namespace mgpu::agent {
 
-/// The worker as a child process. It inherits its socket, the ring and the flight board, and the standard streams; nothing else. What it
+/// The worker as a child process. It inherits its socket, the ring and the activity table, and the standard streams; nothing else. What it
 /// writes to its standard error passes through here. Its
 /// TMPDIR is a folder of its own: what libraries leave there, or make elsewhere by mkdtemp (LibTorch unpacks a .pt2), goes with it,
 /// even when it was killed.
@@ -29,8 +29,8 @@ class WorkerProcess final : public LocalWorker {
   void wait(std::chrono::microseconds timeout) override;
   std::optional<std::string> ended() override;
   void kill() override;
-  const wire::FlightBoard& flight() const override;
-  Effort effort() const override { return effort_of(pid_); }
+  const wire::ActivityTable& activity_table() const override;
+  ProcessUsage usage() const override { return usage_of(pid_); }
   std::string last_words() const override { return last_words_; }
   /// Kills the process if it still lives, reaps it (a process stuck in its driver is left behind) and removes its folder of temporary
   /// files. For those who leave by _exit.

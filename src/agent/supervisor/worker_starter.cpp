@@ -14,8 +14,8 @@
 #include <utility>
 #include <vector>
 
-#include "mgpu/error.hpp"
 #include "common/wire/fork_request.hpp"
+#include "mgpu/error.hpp"
 
 extern char** environ;
 
@@ -138,7 +138,7 @@ pid_t WorkerStarter::start(const Descriptors& descriptors, const std::string& te
 pid_t WorkerStarter::fork_worker(const Descriptors& descriptors, const std::string& temporary_folder) {
   auto [mine, its] = socket_pair(SOCK_STREAM);
   wire::ForkRequest request;
-  request.descriptors = {its.get(), descriptors.socket, descriptors.ring, descriptors.flight, descriptors.errors};
+  request.descriptors = {its.get(), descriptors.socket, descriptors.ring, descriptors.activity_table, descriptors.errors};
   request.temporary_folder = temporary_folder;
   request.agent = getpid();
   if (!wire::send_fork_request(control_.get(), request)) return 0;
@@ -152,7 +152,7 @@ pid_t WorkerStarter::spawn(const Descriptors& descriptors, const std::string& te
   auto [mine, its] = socket_pair(SOCK_SEQPACKET);
   const std::pair<OwnedFd, int> places[] = {{copy_above(descriptors.socket), WorkerDescriptors::socket},
                                             {copy_above(descriptors.ring), WorkerDescriptors::ring},
-                                            {copy_above(descriptors.flight), WorkerDescriptors::flight},
+                                            {copy_above(descriptors.activity_table), WorkerDescriptors::activity},
                                             {copy_above(its.get()), WorkerDescriptors::forks},
                                             {copy_above(descriptors.errors), STDERR_FILENO}};
   SpawnActions actions;
@@ -162,7 +162,7 @@ pid_t WorkerStarter::spawn(const Descriptors& descriptors, const std::string& te
   std::vector<std::string> arguments{program_};
   for (const auto& [name, number] :
        {std::pair("--socket", WorkerDescriptors::socket), std::pair("--ring", WorkerDescriptors::ring),
-        std::pair("--flight", WorkerDescriptors::flight), std::pair("--forks", WorkerDescriptors::forks)}) {
+        std::pair("--activity", WorkerDescriptors::activity), std::pair("--forks", WorkerDescriptors::forks)}) {
     arguments.emplace_back(name);
     arguments.push_back(std::to_string(number));
   }

@@ -26,7 +26,7 @@ class WorkerStarter {
  public:
   /// What a worker inherits beside the standard streams. They stay the caller's.
   struct Descriptors {
-    int socket, ring, flight, errors;
+    int socket, ring, activity_table, errors;
   };
 
   explicit WorkerStarter(std::string program);

@@ -4,7 +4,7 @@
 #include <algorithm>
 
 #include "agent/coordinator/report.hpp"
-#include "agent/training/training_course.hpp"
+#include "agent/training/training_workload.hpp"
 #include "common/support/clock.hpp"
 #include "common/support/rank_logs.hpp"
 #include "common/support/text.hpp"
@@ -17,7 +17,7 @@ namespace {
 constexpr double listen_s = 0.5; ///< ranks that miss another one may speak before its agent does
 }
 
-void TrainingCourse::worker_died(int rank, const wire::Died& died) {
+void TrainingWorkload::worker_died(int rank, const wire::Died& died) {
   if (!fresh_[static_cast<std::size_t>(rank)]) return; // as it was told
   fresh_[static_cast<std::size_t>(rank)] = false;
   if (losses_.empty()) lost_s_ = now_s();
@@ -27,9 +27,9 @@ void TrainingCourse::worker_died(int rank, const wire::Died& died) {
     loss.item = ItemPlace{died.suspects.front().part, died.suspects.front().first};
 }
 
-void TrainingCourse::lost(int rank, const std::string& reason, ExitCode code, bool over) {
-  if (over && control_.roster().at(rank).stats) return; // its work was done
-  const std::string& host = control_.roster().at(rank).join->host;
+void TrainingWorkload::lost(int rank, const std::string& reason, ExitCode code, bool over) {
+  if (over && control_.rank_table().at(rank).stats) return; // its work was done
+  const std::string& host = control_.rank_table().at(rank).join->host;
   if (code == ExitCode::usage && !progress_.last()) throw usage_error(reason);
   control_.log(rank, log_error, reason);
   if (losses_.empty()) lost_s_ = now_s();
@@ -43,60 +43,60 @@ void TrainingCourse::lost(int rank, const std::string& reason, ExitCode code, bo
 
 /// Which of the ranks that failed is to blame: one that a signal ended, else one that ended without a word, else the first that spoke.
 /// The others only missed it.
-const TrainingCourse::Loss& TrainingCourse::root_cause() const {
+const TrainingWorkload::Loss& TrainingWorkload::root_cause() const {
   const auto first = [this](const auto& fact) { return std::find_if(losses_.begin(), losses_.end(), fact); };
   auto found = first([](const Loss& loss) { return !loss.spoke && loss.reason.find("signal ") != std::string::npos; });
   if (found == losses_.end()) found = first([](const Loss& loss) { return !loss.spoke; });
   return found == losses_.end() ? losses_.front() : *found;
 }
 
-void TrainingCourse::take_losses(double now) {
-  if (now - lost_s_ <= listen_s && control_.roster().living() > 0) return;
+void TrainingWorkload::take_losses(double now) {
+  if (now - lost_s_ <= listen_s && control_.rank_table().living() > 0) return;
   const Loss loss = root_cause();
   const int least = config_.get<int>("min-ranks");
   const bool too_often = !loss.item && blamed_[static_cast<std::size_t>(loss.rank)] >= setup_.max_restarts;
-  if (too_often && least > 0 && control_.roster().living() > least)
+  if (too_often && least > 0 && control_.rank_table().living() > least)
     control_.give_up(loss.rank, fmt::format("its worker died {} times: {}", setup_.max_restarts + 1, loss.reason));
   if (may_begin_again(loss)) return begin_again(loss);
-  fail(fmt::format("rank {} on {}: {}", loss.rank, control_.roster().at(loss.rank).join->host, loss.reason), loss.code);
+  fail(fmt::format("rank {} on {}: {}", loss.rank, control_.rank_table().at(loss.rank).join->host, loss.reason), loss.code);
 }
 
 /// What a worker says itself it would say again, unless it speaks of its device or its network.
-bool TrainingCourse::may_begin_again(const Loss& loss) const {
+bool TrainingWorkload::may_begin_again(const Loss& loss) const {
   const auto out = std::count_if(losses_.begin(), losses_.end(),
-                                 [this](const Loss& each) { return !control_.roster().at(each.rank).lost.empty(); });
-  const int living = control_.roster().living(), least = config_.get<int>("min-ranks");
+                                 [this](const Loss& each) { return !control_.rank_table().at(each.rank).lost.empty(); });
+  const int living = control_.rank_table().living(), least = config_.get<int>("min-ranks");
   if (!stop_reason_.empty() || !error_.empty() || setup_.max_restarts <= 0 || living == 0) return false;
   if (out > 0 && (least <= 0 || living < least)) return false;
   if (loss.spoke && !loss.device && loss.reason.find("NCCL") == std::string::npos) return false;
   if (!loss.item && blamed_[static_cast<std::size_t>(loss.rank)] >= setup_.max_restarts &&
-      control_.roster().at(loss.rank).lost.empty())
+      control_.rank_table().at(loss.rank).lost.empty())
     return false;
   // Sums between nodes that are under way in the agents cannot be called back.
-  const std::string& node = control_.roster().at(0).join->node;
-  for (int rank = 0; rank < control_.roster().size(); ++rank)
-    if (bindings_[static_cast<std::size_t>(rank)].device < 0 && control_.roster().at(rank).join->node != node) return false;
+  const std::string& node = control_.rank_table().at(0).join->node;
+  for (int rank = 0; rank < control_.rank_table().size(); ++rank)
+    if (bindings_[static_cast<std::size_t>(rank)].device < 0 && control_.rank_table().at(rank).join->node != node) return false;
   return true;
 }
 
 /// An item that has ended --retries + 1 workers is left out from here on, as one that cannot be decoded is; else the rank is to blame.
-void TrainingCourse::charge(const Loss& loss) {
+void TrainingWorkload::charge(const Loss& loss) {
   if (!loss.item) {
     ++blamed_[static_cast<std::size_t>(loss.rank)];
     return;
   }
   if (++deaths_[*loss.item] <= setup_.retries) return;
   given_up_[*loss.item] = fmt::format("{} worker(s) died over it; the last on rank {} ({}): {}", deaths_[*loss.item], loss.rank,
-                                      control_.roster().at(loss.rank).join->host, loss.reason);
+                                      control_.rank_table().at(loss.rank).join->host, loss.reason);
 }
 
-void TrainingCourse::begin_again(const Loss& loss) {
+void TrainingWorkload::begin_again(const Loss& loss) {
   const int before = ranks_;
   ++attempt_;
   charge(loss);
   if (history_) begin_ = Checkpoints::newest(training_.checkpoints); // else what lies there is of an earlier training
   control_.say(fmt::format(
-      "rank {} on {}: {}; all workers begin again {}", loss.rank, control_.roster().at(loss.rank).join->host, loss.reason,
+      "rank {} on {}: {}; all workers begin again {}", loss.rank, control_.rank_table().at(loss.rank).join->host, loss.reason,
       begin_ ? fmt::format("from step {}, {}", begin_->step, show_path(begin_->folder)) : "at the beginning"));
   number_ranks();
   if (ranks_ != before) {
@@ -110,14 +110,14 @@ void TrainingCourse::begin_again(const Loss& loss) {
   progress_.go_back();
   if (last_metrics_ && last_metrics_->step > last_step()) last_metrics_.reset();
   if (best_metrics_ && best_metrics_->step > last_step()) best_metrics_.reset();
-  checkpoints_ = Checkpoints(training_.checkpoints, config_.get<std::size_t>("keep"), ranks_);
+  checkpoints_ = Checkpoints(training_.checkpoints, config_.get<std::size_t>("keep-checkpoints"), ranks_);
   if (history_) open_history();
   pieces_.clear();
   make_pieces();
   wire::Buffer bytes;
   wire::encode(wire::Halt{1, loss.reason}, bytes);
-  for (int rank = 0; rank < control_.roster().size(); ++rank) {
-    const RankState& state = control_.roster().at(rank);
+  for (int rank = 0; rank < control_.rank_table().size(); ++rank) {
+    const RankState& state = control_.rank_table().at(rank);
     if (!state.lost.empty() || !fresh_[static_cast<std::size_t>(rank)]) continue;
     fresh_[static_cast<std::size_t>(rank)] = false;
     control_.post(rank, Type::halt, wire::View(bytes));
@@ -127,19 +127,19 @@ void TrainingCourse::begin_again(const Loss& loss) {
 }
 
 /// Ranks that are not lost, counted from 0.
-void TrainingCourse::number_ranks() {
-  const Roster& roster = control_.roster();
-  number_.assign(static_cast<std::size_t>(roster.size()), -1);
+void TrainingWorkload::number_ranks() {
+  const RankTable& rank_table = control_.rank_table();
+  number_.assign(static_cast<std::size_t>(rank_table.size()), -1);
   ranks_ = 0;
-  for (int rank = 0; rank < roster.size(); ++rank)
-    if (roster.at(rank).lost.empty()) number_[static_cast<std::size_t>(rank)] = ranks_++;
+  for (int rank = 0; rank < rank_table.size(); ++rank)
+    if (rank_table.at(rank).lost.empty()) number_[static_cast<std::size_t>(rank)] = ranks_++;
 }
 
-int TrainingCourse::first_rank() const {
+int TrainingWorkload::first_rank() const {
   return static_cast<int>(std::find(number_.begin(), number_.end(), 0) - number_.begin());
 }
 
-std::uint64_t TrainingCourse::last_step() const {
+std::uint64_t TrainingWorkload::last_step() const {
   return progress_.last() ? progress_.last()->step : begin_ ? begin_->step : 0;
 }
 

@@ -8,7 +8,7 @@
 #include <numeric>
 
 #include "agent/coordinator/report.hpp"
-#include "agent/training/training_course.hpp"
+#include "agent/training/training_workload.hpp"
 #include "common/support/clock.hpp"
 #include "common/support/say.hpp"
 #include "common/support/text.hpp"
@@ -19,14 +19,15 @@ namespace {
 constexpr auto part_train = static_cast<std::uint8_t>(wire::DataPart::train);
 } // namespace
 
-Outcome TrainingCourse::finish() {
-  const Roster& roster = control_.roster();
+Outcome TrainingWorkload::finish() {
+  const RankTable& rank_table = control_.rank_table();
   const auto& last = progress_.last();
   const std::uint64_t step = last_step();
   const bool all_steps = progress_.total() > 0 && step >= progress_.total();
-  if (const int silent = roster.first_without([](const RankState& state) { return state.stats.has_value(); });
+  if (const int silent = rank_table.first_without([](const RankState& state) { return state.stats.has_value(); });
       silent >= 0 && error_.empty() && stop_reason_.empty())
-    fail(fmt::format("rank {} on {}: did not end after the last step", silent, roster.at(silent).join->host), ExitCode::failed);
+    fail(fmt::format("rank {} on {}: did not end after the last step", silent, rank_table.at(silent).join->host),
+         ExitCode::failed);
 
   Outcome outcome;
   const bool complete = all_steps && error_.empty() && stop_code_ != ExitCode::failed;
@@ -52,7 +53,7 @@ Outcome TrainingCourse::finish() {
   }
   history_->sync();
   put_statuses(all_used);
-  const write::Footer footer = output_.finish(complete, roster, series());
+  const write::Footer footer = output_.finish(complete, rank_table, series());
   print_training_table(footer.ranks, last_metrics_, best_metrics_);
   say("{} steps, {} samples in {} ({:.1f} samples/s)", step, samples_, human_duration(outcome.run_s),
       outcome.run_s > 0 ? static_cast<double>(samples_) / outcome.run_s : 0.0);
@@ -75,7 +76,7 @@ Outcome TrainingCourse::finish() {
 }
 
 /// ok: a step used it; failed: skipped. Before the first epoch is over nobody says which items were used.
-void TrainingCourse::put_statuses(bool all_used) {
+void TrainingWorkload::put_statuses(bool all_used) {
   constexpr std::uint64_t block_rows = 65536;
   output_.set_columns({});
   for (std::uint64_t first = 0; first < setup_.manifest.size(); first += block_rows) {
@@ -103,7 +104,7 @@ void TrainingCourse::put_statuses(bool all_used) {
   }
 }
 
-std::vector<write::Series> TrainingCourse::series() const {
+std::vector<write::Series> TrainingWorkload::series() const {
   std::vector<write::Series> all = history_->series();
   if (!last_metrics_ || last_metrics_->classes.empty()) return all;
   std::vector<std::string> names;
@@ -118,7 +119,7 @@ std::vector<write::Series> TrainingCourse::series() const {
   return all;
 }
 
-nlohmann::json TrainingCourse::summary() const {
+nlohmann::json TrainingWorkload::summary() const {
   const auto values = [](const std::optional<wire::Metrics>& metrics) {
     nlohmann::json json = nlohmann::json::object();
     if (!metrics) return json;
@@ -141,7 +142,7 @@ nlohmann::json TrainingCourse::summary() const {
           {"saved", config_.get<std::string>("save")}};
 }
 
-void TrainingCourse::discard_unused() noexcept {
+void TrainingWorkload::discard_unused() noexcept {
   if (progress_.last()) return;
   output_.discard();
   if (begin_) return; // the curves before the checkpoint stay

@@ -1,10 +1,10 @@
-// What a training course hears while the ranks train.
+// What a training workload hears while the ranks train.
 #include <fmt/format.h>
 
 #include <algorithm>
 
 #include "agent/coordinator/report.hpp"
-#include "agent/training/training_course.hpp"
+#include "agent/training/training_workload.hpp"
 #include "common/support/clock.hpp"
 #include "common/support/rank_logs.hpp"
 #include "common/support/text.hpp"
@@ -13,7 +13,7 @@ namespace mgpu::agent {
 
 using wire::Type;
 
-void TrainingCourse::on_frame(int rank, Type type, wire::View payload, const std::shared_ptr<void>& /*owner*/) {
+void TrainingWorkload::on_frame(int rank, Type type, wire::View payload, const std::shared_ptr<void>& /*owner*/) {
   if (!fresh_[static_cast<std::size_t>(rank)]) return; // of a worker that ends, because all begin again
   heard_s_ = now_s();
   switch (type) {
@@ -26,11 +26,11 @@ void TrainingCourse::on_frame(int rank, Type type, wire::View payload, const std
     case Type::saved:
       return on_saved(rank, wire::decode<wire::Saved>(payload));
     default:
-      return; // of another course
+      return; // of another workload
   }
 }
 
-void TrainingCourse::on_steps(const wire::Steps& steps) {
+void TrainingWorkload::on_steps(const wire::Steps& steps) {
   progress_.set_total(steps.total);
   for (const wire::Step& step : steps.steps) {
     history_->add(step);
@@ -42,7 +42,7 @@ void TrainingCourse::on_steps(const wire::Steps& steps) {
   complete_checkpoints();
 }
 
-void TrainingCourse::on_metrics(wire::Metrics metrics) {
+void TrainingWorkload::on_metrics(wire::Metrics metrics) {
   history_->add(metrics);
   control_.say(fmt::format("epoch {}, step {}: validation {} ({}){}", metrics.epoch, metrics.step, agent::describe(metrics),
                            human_duration(metrics.seconds), metrics.best != 0 ? " · best so far" : ""));
@@ -50,7 +50,7 @@ void TrainingCourse::on_metrics(wire::Metrics metrics) {
   last_metrics_ = std::move(metrics);
 }
 
-void TrainingCourse::on_skipped(int rank, const wire::Skipped& skipped) {
+void TrainingWorkload::on_skipped(int rank, const wire::Skipped& skipped) {
   for (const wire::SkippedItem& item : skipped.items) {
     const bool held_out = item.part == static_cast<std::uint8_t>(wire::DataPart::validation);
     if (held_out && !training_.validation)
@@ -70,9 +70,9 @@ void TrainingCourse::on_skipped(int rank, const wire::Skipped& skipped) {
   halt(false, stop_reason_);
 }
 
-void TrainingCourse::on_saved(int rank, wire::Saved saved) {
+void TrainingWorkload::on_saved(int rank, wire::Saved saved) {
   if (!saved.error.empty())
-    return fail(fmt::format("rank {} on {}: checkpoint {}: {}", rank, control_.roster().at(rank).join->host,
+    return fail(fmt::format("rank {} on {}: checkpoint {}: {}", rank, control_.rank_table().at(rank).join->host,
                             show_path(saved.folder), saved.error),
                 ExitCode::stopped);
   checkpoints_.saved(number_[static_cast<std::size_t>(rank)], std::move(saved));
@@ -80,7 +80,7 @@ void TrainingCourse::on_saved(int rank, wire::Saved saved) {
 }
 
 /// A checkpoint counts only when the curves up to it are on the disk, too.
-void TrainingCourse::complete_checkpoints() {
+void TrainingWorkload::complete_checkpoints() {
   for (const std::uint64_t step : checkpoints_.ready()) {
     if (history_->last_step() < step) continue;
     history_->sync();
@@ -90,7 +90,7 @@ void TrainingCourse::complete_checkpoints() {
   }
 }
 
-nlohmann::json TrainingCourse::checkpoint_facts(std::uint64_t step) const {
+nlohmann::json TrainingWorkload::checkpoint_facts(std::uint64_t step) const {
   nlohmann::json config = config_.json();
   config.erase("classes"); // stands beside it
   const auto list = [](const std::map<ItemPlace, std::string>& places) {

@@ -171,26 +171,27 @@ TrainingPlan with_batch(const TrainingPlan& before, const RunSetup& setup, int r
   return plan;
 }
 
-void print_training_plan(const RunSetup& setup, const TrainingPlan& plan, const Config& config, const Roster& roster,
+void print_training_plan(const RunSetup& setup, const TrainingPlan& plan, const Config& config, const RankTable& rank_table,
                          const std::vector<comm::Binding>& bindings) {
   const TrainingSetup& training = *setup.training;
   say("Plan: {} items to train{}{}, {} rank(s)\n", setup.manifest.size(),
       training.validation ? fmt::format(", {} to validate", training.validation->manifest.size()) : "",
-      training.classes.empty() ? "" : fmt::format(", {} classes", training.classes.size()), roster.size());
-  say("  global batch {}: {} rank(s) × {} × {}{}\n", plan.global_batch, roster.size(), plan.batch_size,
-      std::max<std::int64_t>(1, (plan.global_batch + plan.batch_size * roster.size() - 1) / (plan.batch_size * roster.size())),
+      training.classes.empty() ? "" : fmt::format(", {} classes", training.classes.size()), rank_table.size());
+  say("  global batch {}: {} rank(s) × {} × {}{}\n", plan.global_batch, rank_table.size(), plan.batch_size,
+      std::max<std::int64_t>(
+          1, (plan.global_batch + plan.batch_size * rank_table.size() - 1) / (plan.batch_size * rank_table.size())),
       plan.batch_found ? " (or what fits the GPUs)" : "");
   if (config.json().at("stages").empty())
     print_epochs(plan, config);
   else
-    print_stages(setup, plan, config, roster.size());
-  const auto keep = config.get<std::int64_t>("keep");
+    print_stages(setup, plan, config, rank_table.size());
+  const auto keep = config.get<std::int64_t>("keep-checkpoints");
   say("  checkpoints: every {} in {}{}\n", config.get<std::string>("checkpoint-every"), show_path(training.checkpoints),
       keep > 0 ? fmt::format(", {} kept", keep) : "");
   if (training.begin) say("  going on from step {}, {}\n", training.begin->step, show_path(training.begin->folder));
   std::vector<std::vector<std::string>> rows{{"rank", "host", "device", "cores", "threads", "loaders"}};
   for (std::size_t rank = 0; rank < bindings.size() && rank < most_rows_shown; ++rank) {
-    const RankState& state = roster.at(static_cast<int>(rank));
+    const RankState& state = rank_table.at(static_cast<int>(rank));
     const comm::Binding& binding = bindings[rank];
     rows.push_back({std::to_string(rank), state.join->host, device_name(state, binding), core_list(binding.cores),
                     std::to_string(binding.threads), std::to_string(binding.loaders)});

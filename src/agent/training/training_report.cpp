@@ -5,7 +5,7 @@
 #include <array>
 
 #include "agent/coordinator/report.hpp"
-#include "agent/training/training_course.hpp"
+#include "agent/training/training_workload.hpp"
 #include "common/support/clock.hpp"
 #include "common/support/say.hpp"
 #include "common/support/text.hpp"
@@ -31,7 +31,7 @@ void print_classes(const wire::Metrics& metrics) {
 void print_training_table(const std::vector<write::RankRow>& ranks, const std::optional<wire::Metrics>& last,
                           const std::optional<wire::Metrics>& best) {
   std::vector<std::vector<std::string>> rows{{"rank", "host", "device", "samples", "samples/s", "waiting for data", "forward",
-                                              "backward", "waiting for ranks", "optimiser", "memory"}};
+                                              "backward", "waiting for ranks", "optimizer", "memory"}};
   for (std::size_t at = 0; at < ranks.size() && at < most_rows_shown; ++at) {
     const write::RankRow& row = ranks[at];
     rows.push_back({std::to_string(row.rank), row.host, row.device, std::to_string(row.items),
@@ -64,7 +64,7 @@ std::string training_bottleneck(const std::vector<write::RankRow>& ranks) {
        "more cores, --loaders, or a --cache that holds the data would help"},
       {mean([](const auto& row) { return row.reduce_wait_s; }), "waiting for other ranks",
        "larger batches or --accumulate would help"},
-      {mean([](const auto& row) { return row.update_s; }), "the optimiser", "larger batches or --shard-optimizer would help"},
+      {mean([](const auto& row) { return row.update_s; }), "the optimizer", "larger batches or --shard-optimizer would help"},
   }};
   const Part& most =
       *std::max_element(parts.begin(), parts.end(), [](const Part& a, const Part& b) { return a.share < b.share; });

@@ -3,8 +3,8 @@
 #include <map>
 #include <ostream>
 
-#include "mgpu/bundle_job.hpp"
 #include "common/support/text.hpp"
+#include "mgpu/bundle_job.hpp"
 
 namespace mgpu {
 

@@ -59,8 +59,9 @@ void TrainingJob::check(const Config& config) const {
     if (config.get<std::int64_t>(option) < 1) throw usage_error(fmt::format("--{} 0: there would be nothing to train", option));
   if (config.get<bool>("cuda-graph") && config.get<std::string>("loss") == "ctc")
     throw usage_error("--cuda-graph: --loss ctc cannot be recorded: it needs the lengths of its rows on the host");
-  if (config.get<bool>("cuda-graph") && config.get<bool>("find-unused"))
-    throw usage_error("--cuda-graph: a recorded step uses the same parameters every time; it does not go with --find-unused");
+  if (config.get<bool>("cuda-graph") && config.get<bool>("find-unused-parameters"))
+    throw usage_error(
+        "--cuda-graph: a recorded step uses the same parameters every time; it does not go with --find-unused-parameters");
   if (config.get<double>("reduce-timeout") <= 0) throw usage_error("--reduce-timeout 0: every wait has an end; give seconds");
   if (config.get<std::string>("ship") == "bytes")
     throw usage_error("--ship bytes: a training reads its files again every epoch; put them where every rank finds them");

@@ -11,8 +11,8 @@
 #include <string_view>
 #include <thread>
 
-#include "mgpu/error.hpp"
 #include "common/support/text.hpp"
+#include "mgpu/error.hpp"
 
 namespace mgpu {
 

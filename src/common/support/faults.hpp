@@ -1,5 +1,5 @@
 #pragma once
-// Faults on purpose, for tests and for users who rehearse: --fault 'segv:item=9; kill:rank=2,batch=17; oom:batch=3; nan:step=5'.
+// Fault injection, for tests and for users: --fault 'segv:item=9; kill:rank=2,batch=17; oom:batch=3; nan:step=5'.
 #include <cstdint>
 #include <optional>
 #include <string>

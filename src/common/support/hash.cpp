@@ -11,8 +11,8 @@
 #include <memory>
 #include <vector>
 
-#include "mgpu/error.hpp"
 #include "common/support/text.hpp"
+#include "mgpu/error.hpp"
 
 namespace mgpu {
 

@@ -9,7 +9,7 @@ struct StageRequest {
   std::uint64_t items = 0;       ///< of the training set
   double subset = 1;             ///< share of them that takes part
   std::int64_t batch_size = 1;   ///< a rank's
-  std::int64_t global_batch = 0; ///< samples of an optimiser step; 0: ranks × batch × accumulate
+  std::int64_t global_batch = 0; ///< samples of an optimizer step; 0: ranks × batch × accumulate
   std::int64_t accumulate = 1;
   std::int64_t ranks = 1;
   std::uint64_t epochs = 1;

@@ -9,8 +9,8 @@
 #include <cstring>
 #include <filesystem>
 
-#include "mgpu/error.hpp"
 #include "common/support/text.hpp"
+#include "mgpu/error.hpp"
 
 namespace mgpu {
 

@@ -8,9 +8,9 @@
 #include <string_view>
 #include <vector>
 
+#include "common/wire/bytes.hpp"
 #include "mgpu/columns.hpp"
 #include "mgpu/error.hpp"
-#include "common/wire/bytes.hpp"
 
 namespace mgpu::wire {
 

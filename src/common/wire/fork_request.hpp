@@ -9,7 +9,7 @@ namespace mgpu::wire {
 
 /// Numbers under which a worker finds what it inherits, beside the standard streams.
 struct WorkerDescriptors {
-  static constexpr int socket = 3, ring = 4, flight = 5, forks = 6;
+  static constexpr int socket = 3, ring = 4, activity = 5, forks = 6;
   static constexpr int last = forks;
 };
 
@@ -19,7 +19,7 @@ constexpr char fork_server_ready = 'r';
 /// Asks for a worker. Descriptors of a request that was received belong to who received it.
 struct ForkRequest {
   /// In this order: where the worker writes its process id, and waits for a byte that says it is wanted (without, it ends); socket;
-  /// ring; flight board; standard error.
+  /// ring; activity table; standard error.
   std::array<int, 5> descriptors{-1, -1, -1, -1, -1};
   std::string temporary_folder; ///< its TMPDIR
   int agent = 0;                ///< process id: the worker ends when that process does

@@ -30,7 +30,7 @@ void let_go_of_the_first_worker() {
   const int nowhere = open("/dev/null", O_RDWR | O_CLOEXEC);
   if (nowhere < 0) _exit(1);
   // The numbers stay taken, so that the descriptors of a request never have them.
-  for (const int each : {WorkerDescriptors::socket, WorkerDescriptors::ring, WorkerDescriptors::flight, STDERR_FILENO})
+  for (const int each : {WorkerDescriptors::socket, WorkerDescriptors::ring, WorkerDescriptors::activity, STDERR_FILENO})
     if (dup2(nowhere, each) < 0) _exit(1);
   setpgid(0, 0); // what is sent to the worker's group is not meant
   prctl(PR_SET_NAME, "mgpu_forks");
@@ -43,11 +43,11 @@ void become_worker(const ForkRequest& request, pid_t maker) {
   if (getppid() != request.agent) _exit(1); // it has ended
   prctl(PR_SET_NAME, "mgpu_worker");
   setpgid(0, 0);
-  const auto& [conversation, socket, ring, flight, errors] = request.descriptors;
+  const auto& [conversation, socket, ring, activity_table, errors] = request.descriptors;
   // The request's descriptors are above these numbers: they were open when it came.
   const std::pair<int, int> places[] = {{socket, WorkerDescriptors::socket},
                                         {ring, WorkerDescriptors::ring},
-                                        {flight, WorkerDescriptors::flight},
+                                        {activity_table, WorkerDescriptors::activity},
                                         {errors, STDERR_FILENO}};
   for (const auto& [from, to] : places) {
     if (dup2(from, to) < 0) _exit(1);

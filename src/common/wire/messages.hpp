@@ -5,9 +5,9 @@
 #include <string>
 #include <vector>
 
+#include "common/wire/bytes.hpp"
 #include "mgpu/columns.hpp"
 #include "mgpu/item.hpp"
-#include "common/wire/bytes.hpp"
 
 namespace mgpu::wire {
 
@@ -22,7 +22,7 @@ enum class Type : std::uint32_t {
   trace,     ///< Chrome trace events, JSON text without the enclosing brackets
   failure,   ///< Failure: the rank cannot go on
   died,      ///< Died: the worker is dead; from its agent, which starts another
-  steps,     ///< Steps: optimiser steps done; from rank 0's worker
+  steps,     ///< Steps: optimizer steps done; from rank 0's worker
   metrics,   ///< Metrics: one validation; from rank 0's worker
   skipped,   ///< Skipped: samples that could not be prepared
   saved,     ///< Saved: the rank's part of a checkpoint is on its disk
@@ -235,7 +235,7 @@ struct Reduce {
   std::string memory;       ///< token of the shared memory: Connect's, and what the workers added to it
 };
 
-/// One optimiser step over the global batch.
+/// One optimizer step over the global batch.
 struct Step {
   std::uint64_t step = 0;                 ///< counted from 1 over the whole training
   std::uint32_t epoch = 0;                ///< counted from 1

@@ -6,9 +6,9 @@
 #include <string>
 #include <vector>
 
+#include "common/wire/messages.hpp"
 #include "mgpu/error.hpp"
 #include "mgpu/work.hpp"
-#include "common/wire/messages.hpp"
 
 namespace mgpu {
 

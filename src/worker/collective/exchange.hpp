@@ -19,7 +19,7 @@ struct Slice {
   bool operator==(const Slice&) const = default;
 };
 
-/// How the numbers of a network lie one after another: parameters, gradients and optimiser state have the same places.
+/// How the numbers of a network lie one after another: parameters, gradients and optimizer state have the same places.
 struct FlatLayout {
   std::size_t elements = 0;     ///< float32 numbers, padding included
   std::vector<Slice> buckets;   ///< reduced as one, in the order in which backward finishes them; together they are all elements
@@ -28,17 +28,17 @@ struct FlatLayout {
 
 enum class OptimizerKind : std::uint8_t { sgd, adamw };
 
-/// What an optimiser step multiplies with. Formulas are PyTorch's: torch.optim.SGD, torch.optim.AdamW.
+/// What an optimizer step multiplies with. Formulas are PyTorch's: torch.optim.SGD, torch.optim.AdamW.
 struct Hyper {
   OptimizerKind kind = OptimizerKind::sgd;
   double lr = 0, weight_decay = 0;
   double momentum = 0;                           ///< SGD
   bool nesterov = false;                         ///< SGD
   double beta1 = 0.9, beta2 = 0.999, eps = 1e-8; ///< AdamW
-  std::uint64_t step = 1; ///< optimiser steps done including this one: AdamW's bias correction; SGD's momentum begins at 1
+  std::uint64_t step = 1; ///< optimizer steps done including this one: AdamW's bias correction; SGD's momentum begins at 1
 };
 
-/// State numbers the optimiser keeps for each parameter: SGD 1 with momentum, else 0; AdamW 2.
+/// State numbers the optimizer keeps for each parameter: SGD 1 with momentum, else 0; AdamW 2.
 int states_of(const Hyper& hyper);
 
 /// What follows from the facts all ranks have shared.
@@ -61,7 +61,7 @@ struct StepResult {
   bool updated = false;
   double grad_norm = std::numeric_limits<double>::quiet_NaN(); ///< global, scaled, before clipping; NaN: was not needed
   double wait_s = 0;                                           ///< waiting for other ranks and their sums: exposed communication
-  double update_s = 0;                                         ///< the optimiser
+  double update_s = 0;                                         ///< the optimizer
 };
 
 /// One rank's end. Every call that waits has an end: it throws Error naming the ranks that are missing and the operation. Calls are
@@ -86,10 +86,10 @@ class Exchange {
   /// step; buckets not announced by ready() count as ready now. Gradients may be overwritten afterwards.
   virtual StepResult step(const StepRequest& request) = 0;
 
-  /// The parts of the flat buffers whose optimiser state this rank keeps (its checkpoint part). Sorted, disjoint; all ranks
+  /// The parts of the flat buffers whose optimizer state this rank keeps (its checkpoint part). Sorted, disjoint; all ranks
   /// together cover all elements (several times where state is not sharded).
   virtual std::vector<Slice> shard() const = 0;
-  /// Host copies of the shard: parameters (state -1) or an optimiser state, the parts one after another.
+  /// Host copies of the shard: parameters (state -1) or an optimizer state, the parts one after another.
   virtual void read_shard(int state, std::span<float> out) = 0;
   virtual void write_shard(int state, std::span<const float> in) = 0;
 

@@ -1,5 +1,5 @@
 #pragma once
-// The arithmetic of an optimiser step over float32 arrays: element by element, so that the bits are the same whatever the processor
+// The arithmetic of an optimizer step over float32 arrays: element by element, so that the bits are the same whatever the processor
 // and however an array is cut into pieces. No product is fused with a sum.
 #include <cstddef>
 

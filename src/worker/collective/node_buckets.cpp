@@ -3,8 +3,8 @@
 #include <algorithm>
 #include <string_view>
 
-#include "worker/collective/kernels.hpp"
 #include "mgpu/error.hpp"
+#include "worker/collective/kernels.hpp"
 
 namespace mgpu::collective {
 
@@ -14,8 +14,8 @@ constexpr std::string_view operation = "reducing gradients";
 
 } // namespace
 
-NodeBuckets::NodeBuckets(SharedNode& node, std::vector<Slice> buckets, std::vector<Slice> shares, Uplink* uplink)
-    : node_(node), buckets_(std::move(buckets)), shares_(std::move(shares)), uplink_(uplink), is_ready_(buckets_.size()) {
+NodeBuckets::NodeBuckets(SharedNode& node, std::vector<Slice> buckets, std::vector<Slice> shares, InterNodeReducer* reducer)
+    : node_(node), buckets_(std::move(buckets)), shares_(std::move(shares)), reducer_(reducer), is_ready_(buckets_.size()) {
   for (int local = 0; local < node_.local_size(); ++local) gradients_.push_back(node_.gradients(local));
   thread_ = std::thread([this] { run(); });
 }
@@ -49,10 +49,10 @@ void NodeBuckets::all_ready() {
 }
 
 void NodeBuckets::wait(std::size_t bucket) {
-  if (uplink_ != nullptr) {
+  if (reducer_ != nullptr) {
     node_.await(Count::summed, count_of(bucket), operation); // so that the sum over the nodes has begun, or the reason is known
     try {
-      uplink_->wait(count_of(bucket), node_.timeout_s(), operation);
+      reducer_->wait(count_of(bucket), node_.timeout_s(), operation);
     } catch (const Error& error) {
       node_.abort(error.what()); // the node's other ranks wait for this one
       throw;
@@ -80,10 +80,10 @@ void NodeBuckets::run() {
       node_.await(Count::ready, done + 1, operation);
       sum_over_node(done % buckets_.size());
       node_.advance(Count::summed, done + 1);
-      if (uplink_ == nullptr) continue;
+      if (reducer_ == nullptr) continue;
       node_.await(Count::summed, done + 1, operation);
       const Slice& bucket = buckets_[done % buckets_.size()];
-      uplink_->begin({done + 1, Stream::gradients, node_.offset_of(sums() + bucket.begin), bucket.size(), NumberType::float32});
+      reducer_->begin({done + 1, Stream::gradients, node_.offset_of(sums() + bucket.begin), bucket.size(), NumberType::float32});
     }
   } catch (const Error& error) {
     node_.abort(error.what()); // thrown to the caller by its next wait

@@ -6,15 +6,15 @@
 #include <thread>
 #include <vector>
 
+#include "worker/collective/inter_node_reducer.hpp"
 #include "worker/collective/shared_node.hpp"
-#include "worker/collective/uplink.hpp"
 
 namespace mgpu::collective {
 
 class NodeBuckets {
  public:
-  /// `shares`: by bucket, what this rank sums. `uplink`: on the node's first rank, else nullptr. `node` and `uplink` must outlive this.
-  NodeBuckets(SharedNode& node, std::vector<Slice> buckets, std::vector<Slice> shares, Uplink* uplink);
+  /// `shares`: by bucket, what this rank sums. `reducer`: on the node's first rank, else nullptr. `node` and `reducer` must outlive this.
+  NodeBuckets(SharedNode& node, std::vector<Slice> buckets, std::vector<Slice> shares, InterNodeReducer* reducer);
   ~NodeBuckets();
   NodeBuckets(const NodeBuckets&) = delete;
   NodeBuckets& operator=(const NodeBuckets&) = delete;
@@ -35,7 +35,7 @@ class NodeBuckets {
 
   SharedNode& node_;
   std::vector<Slice> buckets_, shares_;
-  Uplink* uplink_;
+  InterNodeReducer* reducer_;
   std::vector<const float*> gradients_; ///< of the node's ranks
   std::uint64_t steps_ = 0;             ///< finished; of the calling thread
   std::mutex mutex_;

@@ -1,5 +1,5 @@
 #pragma once
-// Optimiser steps on a CPU: one pass sums the ranks' gradients, updates the state and writes the parameters.
+// Optimizer steps on a CPU: one pass sums the ranks' gradients, updates the state and writes the parameters.
 #include <span>
 #include <vector>
 

@@ -6,12 +6,12 @@
 #include <cmath>
 #include <utility>
 
+#include "common/support/clock.hpp"
+#include "mgpu/error.hpp"
 #include "worker/collective/kernels.hpp"
 #include "worker/collective/node_buckets.hpp"
 #include "worker/collective/optimizer.hpp"
 #include "worker/collective/small_sums.hpp"
-#include "mgpu/error.hpp"
-#include "common/support/clock.hpp"
 
 namespace mgpu::collective {
 
@@ -51,9 +51,9 @@ class SharedExchange final : public Exchange {
       : rank_(spec.rank),
         node_of_(spec.node_of),
         layout_(std::move(layout)),
-        uplink_(spec.uplink),
+        reducer_(spec.reducer),
         node_(node_spec(spec), layout_),
-        sums_(node_, node_of_, uplink_.get()),
+        sums_(node_, node_of_, reducer_.get()),
         optimizer_(layout_.undecayed) {
     for (const Slice& bucket : layout_.buckets) {
       shares_.push_back(share_of(bucket, node_.local_rank(), node_.local_size()));
@@ -64,7 +64,7 @@ class SharedExchange final : public Exchange {
       states_.push_back(wire::NodeMemory::anonymous(std::max<std::size_t>(share_elements_, 1) * sizeof(float)));
     for (int local = 0; local < node_.local_size(); ++local) gradients_.push_back(node_.gradients(local));
     if (node_.local_size() < size())
-      buckets_ = std::make_unique<NodeBuckets>(node_, layout_.buckets, shares_, uplink_.get());
+      buckets_ = std::make_unique<NodeBuckets>(node_, layout_.buckets, shares_, reducer_.get());
     else
       node_.unlink(); // everybody is here; with several nodes the agents come by name
   }
@@ -78,7 +78,7 @@ class SharedExchange final : public Exchange {
     node_.barrier(what);
     if (!buckets_) return;
     // Sums with zeros: exact.
-    if (uplink_ && rank_ > 0) std::fill_n(parameters(), layout_.elements, 0.0F);
+    if (reducer_ && rank_ > 0) std::fill_n(parameters(), layout_.elements, 0.0F);
     sums_.over_nodes(parameters(), layout_.elements, NumberType::float32, what);
   }
 
@@ -119,7 +119,7 @@ class SharedExchange final : public Exchange {
 
   void abort(std::string_view reason) override {
     node_.abort(reason);
-    if (uplink_) uplink_->abort(reason);
+    if (reducer_) reducer_->abort(reason);
   }
 
  private:
@@ -135,7 +135,7 @@ class SharedExchange final : public Exchange {
     if (buckets_ && (looks || !decision.update)) timed(result.wait_s, [&] { wait_for_buckets(); });
     if (!decision.update) return result;
     if (states_of(decision.hyper) > static_cast<int>(states_.size()))
-      throw Error(fmt::format("rank {}: the optimiser needs {} states for each parameter, {} were opened", rank_,
+      throw Error(fmt::format("rank {}: the optimizer needs {} states for each parameter, {} were opened", rank_,
                               states_of(decision.hyper), states_.size()));
 
     double scale = decision.gradient_scale;
@@ -221,7 +221,7 @@ class SharedExchange final : public Exchange {
   int rank_;
   std::vector<int> node_of_;
   FlatLayout layout_;
-  std::shared_ptr<Uplink> uplink_;
+  std::shared_ptr<InterNodeReducer> reducer_;
   SharedNode node_;
   SmallSums sums_;
   Optimizer optimizer_;

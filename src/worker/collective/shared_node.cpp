@@ -12,8 +12,8 @@
 #include <cstring>
 #include <thread>
 
-#include "mgpu/error.hpp"
 #include "common/support/clock.hpp"
+#include "mgpu/error.hpp"
 
 namespace mgpu::collective {
 

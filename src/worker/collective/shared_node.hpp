@@ -7,8 +7,8 @@
 #include <string_view>
 #include <vector>
 
-#include "worker/collective/exchange.hpp"
 #include "common/wire/node_memory.hpp"
+#include "worker/collective/exchange.hpp"
 
 namespace mgpu::collective {
 

@@ -20,17 +20,17 @@ std::size_t SmallSums::area_numbers(const std::vector<int>& node_of) {
   return count_nodes(node_of) == 1 ? 0 : std::max(SharedNode::slot_numbers, least_room * node_of.size());
 }
 
-SmallSums::SmallSums(SharedNode& node, const std::vector<int>& node_of, Uplink* uplink)
-    : node_(node), uplink_(uplink), world_size_(static_cast<int>(node_of.size())), nodes_(count_nodes(node_of)) {
+SmallSums::SmallSums(SharedNode& node, const std::vector<int>& node_of, InterNodeReducer* reducer)
+    : node_(node), reducer_(reducer), world_size_(static_cast<int>(node_of.size())), nodes_(count_nodes(node_of)) {
   room_ = alone() ? SharedNode::slot_numbers : area_numbers(node_of) / node_of.size();
 }
 
 void SmallSums::over_nodes(void* place, std::size_t count, NumberType type, std::string_view what) {
-  if (uplink_ != nullptr) {
+  if (reducer_ != nullptr) {
     try {
-      const UplinkSum sum{++sums_ | std::uint64_t{1} << 63, Stream::numbers, node_.offset_of(place), count, type};
-      uplink_->begin(sum);
-      uplink_->wait(sum.id, node_.timeout_s(), what);
+      const InterNodeSum sum{++sums_ | std::uint64_t{1} << 63, Stream::numbers, node_.offset_of(place), count, type};
+      reducer_->begin(sum);
+      reducer_->wait(sum.id, node_.timeout_s(), what);
     } catch (const Error& error) {
       node_.abort(error.what()); // the node's other ranks wait for this one
       throw;
@@ -47,7 +47,7 @@ void SmallSums::show(std::span<const double> values, std::string_view what) {
   if (alone()) return;
   // Every node gives zeros for the ranks of other nodes, so the sum over the nodes is exact and each rank can add in order of rank.
   const std::size_t numbers = values.size() * static_cast<std::size_t>(world_size_);
-  if (uplink_ != nullptr) {
+  if (reducer_ != nullptr) {
     std::fill_n(node_.area(), std::max<std::size_t>(numbers, 1), 0.0);
     for (int local = 0; local < node_.local_size(); ++local)
       std::copy_n(node_.slot(local, turn_), values.size(),
@@ -87,7 +87,7 @@ void SmallSums::mean(std::span<float> values, std::string_view what) {
     std::copy(part.begin(), part.end(), node_.slot(node_.local_rank(), turn_));
     node_.barrier(what);
     const double* total = node_.area();
-    if (alone() || uplink_ != nullptr) {
+    if (alone() || reducer_ != nullptr) {
       sums.assign(part.size(), 0.0);
       for (int local = 0; local < node_.local_size(); ++local)
         for (std::size_t i = 0; i < part.size(); ++i) sums[i] += node_.slot(local, turn_)[i];
@@ -95,7 +95,7 @@ void SmallSums::mean(std::span<float> values, std::string_view what) {
     }
     if (!alone()) {
       // Only the node's sum travels: buffers are too many for a row a rank.
-      if (uplink_ != nullptr) std::copy(sums.begin(), sums.end(), node_.area());
+      if (reducer_ != nullptr) std::copy(sums.begin(), sums.end(), node_.area());
       over_nodes(node_.area(), part.size(), NumberType::float64, what);
     }
     for (std::size_t i = 0; i < part.size(); ++i) part[i] = static_cast<float>(total[i] / world_size_);

@@ -5,15 +5,15 @@
 #include <string_view>
 #include <vector>
 
+#include "worker/collective/inter_node_reducer.hpp"
 #include "worker/collective/shared_node.hpp"
-#include "worker/collective/uplink.hpp"
 
 namespace mgpu::collective {
 
 class SmallSums {
  public:
-  /// `node_of`: [world size]. `uplink`: of the node's first rank when there are several nodes, else nullptr. All must outlive this.
-  SmallSums(SharedNode& node, const std::vector<int>& node_of, Uplink* uplink);
+  /// `node_of`: [world size]. `reducer`: of the node's first rank when there are several nodes, else nullptr. All must outlive this.
+  SmallSums(SharedNode& node, const std::vector<int>& node_of, InterNodeReducer* reducer);
   /// NodeSpec::area_numbers that a world needs.
   static std::size_t area_numbers(const std::vector<int>& node_of);
 
@@ -31,7 +31,7 @@ class SmallSums {
   const double* shown(int rank, std::size_t count) const;
 
   SharedNode& node_;
-  Uplink* uplink_;
+  InterNodeReducer* reducer_;
   int world_size_, nodes_;
   std::size_t room_; ///< numbers that can be shown at once
   bool turn_ = false;

@@ -51,7 +51,7 @@ DeviceOptimizer::DeviceOptimizer(const torch::Tensor& parameters, const torch::T
 void DeviceOptimizer::update(const Hyper& hyper, double scale) {
   if (states_of(hyper) > static_cast<int>(states_.size()))
     throw Error(
-        fmt::format("the optimiser needs {} states for each parameter, {} were opened", states_of(hyper), states_.size()));
+        fmt::format("the optimizer needs {} states for each parameter, {} were opened", states_of(hyper), states_.size()));
   const torch::NoGradGuard no_grad;
   if (hyper.step == 1)
     for (torch::Tensor& state : states_) state.zero_();

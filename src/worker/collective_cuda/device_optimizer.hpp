@@ -1,5 +1,5 @@
 #pragma once
-// Optimiser steps on a device: PyTorch's fused kernels over views of flat arrays.
+// Optimizer steps on a device: PyTorch's fused kernels over views of flat arrays.
 #include <torch/torch.h>
 
 #include <array>

@@ -7,8 +7,8 @@
 #include <chrono>
 #include <cstring>
 
-#include "mgpu/error.hpp"
 #include "common/support/clock.hpp"
+#include "mgpu/error.hpp"
 
 namespace mgpu::collective {
 

@@ -12,9 +12,9 @@
 #include <mutex>
 #include <optional>
 
+#include "common/support/clock.hpp"
 #include "worker/collective_cuda/device_optimizer.hpp"
 #include "worker/collective_cuda/nccl_comm.hpp"
-#include "common/support/clock.hpp"
 #endif
 
 namespace mgpu::collective {

@@ -17,7 +17,7 @@ struct NcclSpec {
   std::vector<std::string> hosts; ///< [size], for messages; may be empty
   int device = 0;                 ///< CUDA index
   double timeout_s = 300;         ///< of joining and of every collective
-  bool shard = false;    ///< each rank keeps the optimiser's state for its part only; buckets must be multiples of `size`
+  bool shard = false;    ///< each rank keeps the optimizer's state for its part only; buckets must be multiples of `size`
   bool compress = false; ///< gradients travel as bfloat16
 };
 

@@ -9,8 +9,8 @@
 
 #include <fstream>
 
-#include "mgpu/version.hpp"
 #include "common/support/cpu_list.hpp"
+#include "mgpu/version.hpp"
 
 extern "C" {
 #include <libavutil/avutil.h>

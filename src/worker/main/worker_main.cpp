@@ -13,22 +13,22 @@
 #include <string>
 #include <string_view>
 
-#include "worker/device/reason.hpp"
-#include "worker/run/crash_notes.hpp"
-#include "worker/main/job_list.hpp"
-#include "worker/run/session.hpp"
-#include "worker/run/worker.hpp"
 #include "common/support/inherited.hpp"
 #include "common/support/say.hpp"
 #include "common/support/temporary_folder.hpp"
-#include "worker/train/train_session.hpp"
 #include "common/wire/fork_server.hpp"
+#include "worker/device/reason.hpp"
+#include "worker/main/job_list.hpp"
+#include "worker/run/crash_notes.hpp"
+#include "worker/run/session.hpp"
+#include "worker/run/worker.hpp"
+#include "worker/train/train_session.hpp"
 
 namespace {
 
 using namespace mgpu;
 
-/// `--socket FD --ring FD --flight FD [--forks FD]`: descriptors inherited from the agent.
+/// `--socket FD --ring FD --activity FD [--forks FD]`: descriptors inherited from the agent.
 std::map<std::string_view, int> parse_descriptors(int argc, char** argv) {
   std::map<std::string_view, int> descriptors;
   for (int i = 1; i + 1 < argc; i += 2) {
@@ -37,9 +37,9 @@ std::map<std::string_view, int> parse_descriptors(int argc, char** argv) {
     const auto [end, problem] = std::from_chars(value.data(), value.data() + value.size(), descriptor);
     if (problem == std::errc() && end == value.data() + value.size()) descriptors[argv[i]] = descriptor;
   }
-  for (const char* needed : {"--socket", "--ring", "--flight"})
+  for (const char* needed : {"--socket", "--ring", "--activity"})
     if (!descriptors.contains(needed))
-      throw usage_error("mgpu_worker is started by mgpu_run; usage: mgpu_worker --socket FD --ring FD --flight FD");
+      throw usage_error("mgpu_worker is started by mgpu_run; usage: mgpu_worker --socket FD --ring FD --activity FD");
   return descriptors;
 }
 
@@ -61,11 +61,11 @@ std::unique_ptr<WorkerSession> make_session(SessionParts parts) {
 
 int run_worker(const std::map<std::string_view, int>& descriptors) {
   // A program that a job starts must not keep them open: by its socket the agent sees that the worker has ended.
-  for (const char* each : {"--socket", "--ring", "--flight"}) fcntl(descriptors.at(each), F_SETFD, FD_CLOEXEC);
+  for (const char* each : {"--socket", "--ring", "--activity"}) fcntl(descriptors.at(each), F_SETFD, FD_CLOEXEC);
   wire::Channel channel(descriptors.at("--socket"));
   wire::SharedMemory ring = wire::SharedMemory::map(descriptors.at("--ring"));
-  wire::SharedMemory flight = wire::SharedMemory::map(descriptors.at("--flight"));
-  wire::FlightBoard& board = wire::FlightBoard::in(flight);
+  wire::SharedMemory activity_table = wire::SharedMemory::map(descriptors.at("--activity"));
+  wire::ActivityTable& board = wire::ActivityTable::in(activity_table);
   note_crashes(board);
   // Without its agent a worker is of no use: end at once, whatever its threads are doing.
   Worker worker(channel, ring, board, make_session, [] { _exit(static_cast<int>(ExitCode::failed)); });

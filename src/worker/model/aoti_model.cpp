@@ -9,10 +9,10 @@
 #include <sstream>
 
 #include "mgpu/error.hpp"
-#include "worker/model/flatten.hpp"
 #include "worker/device/gpu_facts.hpp"
-#include "worker/model/package.hpp"
 #include "worker/device/reason.hpp"
+#include "worker/model/flatten.hpp"
+#include "worker/model/package.hpp"
 
 namespace mgpu {
 

@@ -20,16 +20,16 @@ bool is_lengths(const ModelOutput& output) {
 Network::Network(const RankContext& context) : bundle_(Bundle::open(context.model_path, context.config)) {
   if (bundle_.model.empty())
     throw usage_error(fmt::format("{}/bundle.json: model: the name of the model file is expected", bundle_.folder));
-  feeder_ = std::make_unique<Feeder>(bundle_, context);
+  preprocessor_ = std::make_unique<Preprocessor>(bundle_, context);
   model_ = Model::open(bundle_.model, context);
   if (model_->inputs() > 2)
     throw usage_error(
         fmt::format("{}: the network takes {} tensors; a batch and its lengths can be given", bundle_.model, model_->inputs()));
-  if (!feeder_->row_spec()) probe_lengths(context);
+  if (!preprocessor_->row_spec()) probe_lengths(context);
 }
 
 std::vector<ModelOutput> Network::call(const Batch& batch) {
-  const torch::Tensor input = feeder_->model_input(batch.input);
+  const torch::Tensor input = preprocessor_->model_input(batch.input);
   if (model_->inputs() < 2) return model_->call({input});
   const torch::Tensor lengths =
       batch.lengths.defined() ? batch.lengths
@@ -43,7 +43,7 @@ void Network::probe_lengths(const RankContext& context) {
   std::vector<std::vector<ModelOutput>> results;
   try {
     for (int variant = 0; variant < 2; ++variant) {
-      const torch::Tensor row = feeder_->trial_row(variant).to(context.device);
+      const torch::Tensor row = preprocessor_->trial_row(variant).to(context.device);
       auto shape = row.sizes().vec();
       shape.insert(shape.begin(), context.batch_size);
       Batch batch;

@@ -6,8 +6,8 @@
 #include <torch/csrc/jit/runtime/graph_executor.h>
 
 #include "mgpu/error.hpp"
-#include "worker/model/flatten.hpp"
 #include "worker/device/reason.hpp"
+#include "worker/model/flatten.hpp"
 
 namespace mgpu {
 

@@ -1,8 +1,8 @@
 #pragma once
 #include <torch/torch.h>
 
-#include "worker/load/image/geometry.hpp"
 #include "mgpu/bundle.hpp"
+#include "worker/load/image/geometry.hpp"
 
 namespace mgpu {
 

@@ -13,9 +13,9 @@
 #include <mutex>
 #include <vector>
 
+#include "worker/device/reason.hpp"
 #include "worker/load/file_bytes.hpp"
 #include "worker/load/image/jpeg_facts.hpp"
-#include "worker/device/reason.hpp"
 #include "worker/preprocess/fit_picture.hpp"
 #include "worker/preprocess/nvjpeg_library.hpp"
 #endif

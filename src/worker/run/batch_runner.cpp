@@ -25,7 +25,7 @@ void fail_rows(LoadedBatch& batch, std::size_t begin, std::size_t end, const std
 Error BatchRunner::trial_error(std::int64_t rows, const std::exception& error) {
   const std::string reason = reason_of(error);
   const std::string text = fmt::format("a trial batch of {} row{} failed: {}", rows, rows == 1 ? "" : "s", reason);
-  if (lane_.works() || reason.find("device-side assert") != std::string::npos) return usage_error(text);
+  if (streams_.works() || reason.find("device-side assert") != std::string::npos) return usage_error(text);
   Error sick(text);
   sick.cause = Cause::device;
   return sick;
@@ -42,7 +42,7 @@ void BatchRunner::trial(const std::optional<RowSpec>& row_spec, std::int64_t bat
         fits = true;
       } catch (const std::exception& error) {
         if (!is_out_of_memory(error) || rows <= 1) throw trial_error(rows, error);
-        lane_.free_cache();
+        streams_.free_cache();
         note_memory_ran_out(static_cast<std::size_t>(rows));
       }
     }
@@ -52,15 +52,15 @@ void BatchRunner::trial(const std::optional<RowSpec>& row_spec, std::int64_t bat
 void BatchRunner::run_trial(const torch::Tensor& row, bool with_lengths, std::int64_t batch_size) {
   auto shape = row.sizes().vec();
   shape.insert(shape.begin(), batch_size);
-  torch::Tensor input = lane_.host_tensor(shape, row.scalar_type());
+  torch::Tensor input = streams_.host_tensor(shape, row.scalar_type());
   input.copy_(row.unsqueeze(0).expand(shape));
   const torch::Tensor lengths = with_lengths ? torch::full({batch_size}, row.size(-1), torch::kInt64) : torch::Tensor();
 
   const Item nothing;
   const std::any no_extra;
   const auto rows = static_cast<std::size_t>(batch_size);
-  const Uploaded uploaded = lane_.upload(input, lengths, {});
-  lane_.await(uploaded);
+  const Uploaded uploaded = streams_.upload(input, lengths, {});
+  streams_.await(uploaded);
   Batch batch;
   batch.input = uploaded.input;
   batch.lengths = uploaded.lengths;
@@ -77,7 +77,7 @@ void BatchRunner::run_trial(const torch::Tensor& row, bool with_lengths, std::in
     known_ = true;
   }
   to_host(outputs, 0, rows);
-  lane_.finish(lane_.mark());
+  streams_.finish(streams_.record());
 }
 
 // --- batches -----------------------------------------------------------------------------------------------------------------
@@ -87,7 +87,7 @@ RanBatch BatchRunner::run(std::unique_ptr<LoadedBatch> batch, Uploaded uploaded)
   ran.begin = std::chrono::steady_clock::now();
   ran.batch = std::move(batch);
   ran.uploaded = std::move(uploaded);
-  lane_.await(ran.uploaded);
+  streams_.await(ran.uploaded);
   const std::size_t rows = ran.batch->rows(), piece = static_cast<std::size_t>(micro_.rows());
   ran_out_ = false;
   for (std::size_t begin = 0; begin < rows; begin += piece) run_rows(ran, begin, std::min(rows, begin + piece));
@@ -95,7 +95,7 @@ RanBatch BatchRunner::run(std::unique_ptr<LoadedBatch> batch, Uploaded uploaded)
     note_memory_ran_out(piece);
   else
     micro_.note_good_step();
-  ran.mark = lane_.mark();
+  ran.done = streams_.record();
   return ran;
 }
 
@@ -124,12 +124,12 @@ void BatchRunner::run_rows(RanBatch& ran, std::size_t begin, std::size_t end) {
     return;
   } catch (const std::exception& error) {
     const wire::DeviceTrouble trouble = device_trouble(error);
-    if (trouble == wire::DeviceTrouble::hardware || (trouble == wire::DeviceTrouble::context && !lane_.works())) throw;
+    if (trouble == wire::DeviceTrouble::hardware || (trouble == wire::DeviceTrouble::context && !streams_.works())) throw;
     reason = reason_of(error);
     cause = cause_of(error);
     if (is_out_of_memory(error)) {
       reason = "does not fit into memory even alone: " + reason;
-      lane_.free_cache();
+      streams_.free_cache();
       ran_out_ = true;
     }
   } catch (...) {
@@ -254,12 +254,12 @@ void keep_wanted(RanBatch& ran) {
 
 std::vector<torch::Tensor> BatchRunner::rows_to_host(const std::vector<torch::Tensor>& rows) {
   std::vector<torch::Tensor> host;
-  if (!lane_.overlaps() || rows.empty()) {
-    for (const torch::Tensor& row : rows) host.push_back(lane_.fetch(row));
+  if (!streams_.overlaps() || rows.empty()) {
+    for (const torch::Tensor& row : rows) host.push_back(streams_.fetch(row));
     return host;
   }
   // One copy instead of one a row.
-  const torch::Tensor whole = lane_.fetch(torch::cat(rows));
+  const torch::Tensor whole = streams_.fetch(torch::cat(rows));
   std::int64_t begin = 0;
   for (const torch::Tensor& row : rows) {
     host.push_back(whole.narrow(0, begin, row.size(0)));
@@ -273,7 +273,7 @@ Piece BatchRunner::to_host(Outputs& outputs, std::size_t begin, std::size_t end)
   for (const std::size_t place : match(columns_, outputs, static_cast<std::int64_t>(end - begin))) {
     Outputs::Column& column = outputs.columns[place];
     Piece::Column host;
-    if (column.fixed.defined()) host.fixed = lane_.fetch(column.fixed);
+    if (column.fixed.defined()) host.fixed = streams_.fetch(column.fixed);
     host.ragged = rows_to_host(column.ragged);
     host.text = std::move(column.text);
     piece.columns.push_back(std::move(host));

@@ -6,13 +6,13 @@
 #include <string>
 #include <vector>
 
-#include "worker/batch/loaded_batch.hpp"
-#include "worker/batch/micro_batch.hpp"
+#include "common/support/faults.hpp"
+#include "common/wire/activity_table.hpp"
 #include "mgpu/columns.hpp"
 #include "mgpu/work.hpp"
-#include "worker/device/lane.hpp"
-#include "common/support/faults.hpp"
-#include "common/wire/flight.hpp"
+#include "worker/batch/loaded_batch.hpp"
+#include "worker/batch/micro_batch.hpp"
+#include "worker/device/device_streams.hpp"
 
 namespace mgpu {
 
@@ -32,8 +32,8 @@ struct RanBatch {
   std::unique_ptr<LoadedBatch> batch;
   Uploaded uploaded;
   std::vector<Piece> pieces;          ///< usually one; several after halving; rows in none of them have failed
-  Mark mark;                          ///< when it is finished, the pieces can be read
-  wire::FlightSlot* flight = nullptr; ///< where it is noted as running
+  DeviceEvent done;                   ///< when it is finished, the pieces can be read
+  wire::ActivitySlot* slot = nullptr; ///< where it is noted as running
   std::chrono::steady_clock::time_point begin;
 };
 
@@ -49,8 +49,8 @@ class BatchRunner {
  public:
   /// `warn` gets a line when batches must be made smaller.
   using Warn = std::function<void(const std::string&)>;
-  BatchRunner(Work& work, Lane& lane, std::int64_t batch_size, Faults faults, Warn warn)
-      : work_(work), lane_(lane), faults_(std::move(faults)), warn_(std::move(warn)), micro_(batch_size) {}
+  BatchRunner(Work& work, DeviceStreams& streams, std::int64_t batch_size, Faults faults, Warn warn)
+      : work_(work), streams_(streams), faults_(std::move(faults)), warn_(std::move(warn)), micro_(batch_size) {}
 
   /// The columns, once known: from announce() or the first batch that ran.
   const std::vector<ColumnSpec>& columns() const { return columns_; }
@@ -75,7 +75,7 @@ class BatchRunner {
   Piece to_host(Outputs& outputs, std::size_t begin, std::size_t end);
 
   Work& work_;
-  Lane& lane_;
+  DeviceStreams& streams_;
   Faults faults_;
   Warn warn_;
   MicroBatch micro_;

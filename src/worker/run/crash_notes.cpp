@@ -14,7 +14,7 @@ namespace mgpu {
 namespace {
 
 constexpr std::array<int, 5> crashes{SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT};
-wire::FlightBoard* noted_on = nullptr;
+wire::ActivityTable* noted_on = nullptr;
 std::array<struct sigaction, 65> before;
 
 /// Only what is safe in a signal handler: atomics in shared memory, sigaction, raise.
@@ -43,7 +43,7 @@ std::terminate_handler terminate_before = nullptr;
 
 } // namespace
 
-void note_crashes(wire::FlightBoard& board) {
+void note_crashes(wire::ActivityTable& board) {
   noted_on = &board;
   terminate_before = std::set_terminate(end_in_words);
   struct sigaction action {};

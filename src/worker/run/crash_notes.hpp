@@ -1,5 +1,5 @@
 #pragma once
-#include "common/wire/flight.hpp"
+#include "common/wire/activity_table.hpp"
 
 namespace mgpu {
 
@@ -7,6 +7,6 @@ namespace mgpu {
 /// by it as it would have.
 /// Likewise an error of the GPU that a destructor throws, as LibTorch's tensors do once the process's CUDA context has failed: it is noted as the
 /// worker's final words, and the process ends with exit code 1.
-void note_crashes(wire::FlightBoard& board);
+void note_crashes(wire::ActivityTable& board);
 
 } // namespace mgpu

@@ -5,8 +5,8 @@
 #include <memory>
 #include <numeric>
 
-#include "worker/run/fill.hpp"
 #include "common/wire/row_crc.hpp"
+#include "worker/run/fill.hpp"
 
 namespace mgpu {
 

@@ -4,10 +4,10 @@
 #include <string>
 #include <vector>
 
-#include "worker/run/batch_runner.hpp"
 #include "common/wire/batch_result.hpp"
 #include "common/wire/channel.hpp"
 #include "common/wire/ring.hpp"
+#include "worker/run/batch_runner.hpp"
 
 namespace mgpu {
 
@@ -20,7 +20,7 @@ class ResultSender {
   ResultSender(wire::Channel& channel, wire::SharedMemory& ring, std::size_t largest_block = 1ull << 30)
       : channel_(channel), ring_(ring), allocator_(ring.size()), largest_block_(largest_block) {}
 
-  /// Takes the result of `ran`, whose mark is finished; `run_s` is shared among its rows. Call flush() to announce it.
+  /// Takes the result of `ran`, which the device has finished; `run_s` is shared among its rows. Call flush() to announce it.
   void add(const RanBatch& ran, const std::vector<ColumnSpec>& columns, double run_s);
   /// Announces what was added; waits while the socket is full.
   void flush();

@@ -6,10 +6,10 @@
 
 #include <deque>
 
-#include "worker/device/devices.hpp"
-#include "worker/run/setup.hpp"
 #include "common/support/clock.hpp"
 #include "common/support/rank_logs.hpp"
+#include "worker/device/devices.hpp"
+#include "worker/run/setup.hpp"
 
 namespace mgpu {
 
@@ -32,7 +32,7 @@ Session::Session(SessionParts parts, MakeWork make_work)
     : configure_(std::move(parts.configure)),
       make_work_(std::move(make_work)),
       channel_(parts.channel),
-      flight_(parts.flight),
+      activity_table_(parts.activity_table),
       ended_(std::move(parts.ended)),
       trace_(configure_.trace != 0, configure_.rank,
              [this](std::string_view piece) { channel_.send(wire::Type::trace, std::as_bytes(std::span(piece))); }),
@@ -45,7 +45,7 @@ Session::~Session() {
   {
     const std::lock_guard lock(mutex_);
     abandoned_ = true;
-    if (prefetch_ != nullptr) prefetch_->stop();
+    if (prefetcher_ != nullptr) prefetcher_->stop();
   }
   thread_.join();
 }
@@ -64,8 +64,8 @@ void Session::handle(wire::Type type, wire::View payload) {
 void Session::add(wire::Grant grant) {
   const std::lock_guard lock(mutex_);
   for (wire::BatchRange& range : grant.batches) {
-    if (prefetch_ != nullptr)
-      prefetch_->add(std::move(range));
+    if (prefetcher_ != nullptr)
+      prefetcher_->add(std::move(range));
     else
       early_.push_back(std::move(range));
   }
@@ -74,7 +74,7 @@ void Session::add(wire::Grant grant) {
 void Session::finish() {
   const std::lock_guard lock(mutex_);
   finished_ = true;
-  if (prefetch_ != nullptr) prefetch_->close();
+  if (prefetcher_ != nullptr) prefetcher_->close();
 }
 
 // --- the run thread ----------------------------------------------------------------------------------------------------------
@@ -99,12 +99,12 @@ void Session::open() {
   context_ = make_context(configure_, channel_);
   trace_.name_thread(run_thread, "run");
   set_math(context_);
-  lane_ = Lane::open(context_.device);
+  streams_ = DeviceStreams::open(context_.device);
   work_ = make_work_(configure_.job);
   work_->open(context_);
   context_.progress("trial run", 0.95);
   if (context_.config.has("fault")) faults_ = Faults(context_.config.get<std::string>("fault"), context_.rank);
-  runner_ = std::make_unique<BatchRunner>(*work_, *lane_, context_.batch_size, faults_, [this](const std::string& line) {
+  runner_ = std::make_unique<BatchRunner>(*work_, *streams_, context_.batch_size, faults_, [this](const std::string& line) {
     channel_.send(wire::Type::log, wire::Log{log_warning, line});
   });
   runner_->trial(work_->row_spec(), context_.batch_size);
@@ -124,32 +124,32 @@ void Session::announce(double seconds) {
 }
 
 bool Session::wait_for_loaders() {
-  Prefetch::Settings settings;
+  Prefetcher::Settings settings;
   settings.threads = context_.loaders;
   settings.batch_size = context_.batch_size;
-  settings.buffers = static_cast<std::size_t>(std::max(configure_.batches_in_flight, 1)) + (lane_->overlaps() ? 2 : 1);
+  settings.buffers = static_cast<std::size_t>(std::max(configure_.batches_in_flight, 1)) + (streams_->overlaps() ? 2 : 1);
   settings.row_spec = work_->row_spec();
-  settings.flight = &flight_;
+  settings.activity_table = &activity_table_;
   if (context_.config.has("prefetch-bytes"))
     settings.bytes = static_cast<std::int64_t>(context_.config.get<double>("prefetch-bytes"));
-  settings.allocate = [this](at::IntArrayRef shape, torch::ScalarType type) { return lane_->host_tensor(shape, type); };
+  settings.allocate = [this](at::IntArrayRef shape, torch::ScalarType type) { return streams_->host_tensor(shape, type); };
   const auto prepare = [this](const wire::BatchRange& range, std::size_t row, Sample& sample) {
     faults_.before_item(range.items[row].index, range.attempt);
     work_->prepare(range.items[row], sample);
   };
-  auto prefetch = std::make_unique<Prefetch>(prepare, std::move(settings), trace_);
+  auto prefetcher = std::make_unique<Prefetcher>(prepare, std::move(settings), trace_);
   const std::lock_guard lock(mutex_);
-  prefetch_ = std::move(prefetch);
-  for (wire::BatchRange& range : early_) prefetch_->add(std::move(range));
+  prefetcher_ = std::move(prefetcher);
+  for (wire::BatchRange& range : early_) prefetcher_->add(std::move(range));
   early_.clear();
-  if (finished_) prefetch_->close();
+  if (finished_) prefetcher_->close();
   return !abandoned_;
 }
 
 Uploaded Session::upload(const LoadedBatch& batch) {
   const auto begin = Clock::now();
-  Uploaded uploaded = lane_->upload(batch.input, batch.lengths, {});
-  if (lane_->overlaps()) trace_.span("upload", run_thread, batch.range.batch, begin, Clock::now());
+  Uploaded uploaded = streams_->upload(batch.input, batch.lengths, {});
+  if (streams_->overlaps()) trace_.span("upload", run_thread, batch.range.batch, begin, Clock::now());
   return uploaded;
 }
 
@@ -165,7 +165,7 @@ void Session::run_batches() {
     while (running.size() > but) {
       settle(std::move(running.front()));
       running.pop_front();
-      if (!running.empty()) note_running(*running.front().flight, running.front().batch->range); // only now has it the device
+      if (!running.empty()) note_running(*running.front().slot, running.front().batch->range); // only now has it the device
     }
   };
   const auto stage = [&](std::unique_ptr<LoadedBatch> batch) {
@@ -174,28 +174,28 @@ void Session::run_batches() {
     next = Next{std::move(batch), std::move(uploaded)};
   };
   for (;;) {
-    if (!next) stage(prefetch_->try_take());
+    if (!next) stage(prefetcher_->try_take());
     if (!next) { // nothing is ready: first bring home what is under way
       settle_all(0);
       sender_.flush();
-      stage(prefetch_->take());
+      stage(prefetcher_->take());
       if (!next) return;
     }
     Next current = std::move(*next);
     next.reset();
-    if (lane_->overlaps()) stage(prefetch_->try_take());
+    if (streams_->overlaps()) stage(prefetcher_->try_take());
     if (batches_++ == 0) first_grant_ = current.batch->granted;
     running.push_back(run(std::move(current.batch), std::move(current.uploaded)));
-    settle_all(lane_->overlaps() ? 1 : 0);
+    settle_all(streams_->overlaps() ? 1 : 0);
   }
 }
 
 RanBatch Session::run(std::unique_ptr<LoadedBatch> batch, Uploaded uploaded) {
-  wire::FlightSlot& slot = flight_.slot(batches_ % wire::FlightBoard::run_slots);
+  wire::ActivitySlot& slot = activity_table_.slot(batches_ % wire::ActivityTable::run_slots);
   note_running(slot, batch->range);
   faults_.before_batch(batch->range.batch, batch->range.attempt);
   RanBatch ran = runner_->run(std::move(batch), std::move(uploaded));
-  ran.flight = &slot;
+  ran.slot = &slot;
   return ran;
 }
 
@@ -205,25 +205,25 @@ void Session::note_typical(const RanBatch& ran, double run_s) {
   constexpr std::uint64_t quick_batches = 64;
   if (run_s < quick_s && batches_ % quick_batches != 0) return; // nobody waits for those
   typical_batch_.add(run_s);
-  flight_.note_typical(wire::Doing::running, typical_batch_.value());
+  activity_table_.note_typical(wire::Doing::running, typical_batch_.value());
   for (const float seconds : ran.batch->seconds) typical_item_.add(seconds);
-  flight_.note_typical(wire::Doing::preparing, typical_item_.value());
+  activity_table_.note_typical(wire::Doing::preparing, typical_item_.value());
 }
 
-void Session::note_running(wire::FlightSlot& slot, const wire::BatchRange& range) {
+void Session::note_running(wire::ActivitySlot& slot, const wire::BatchRange& range) {
   note_doing(wire::Doing::running, slot, range);
 }
 
-void Session::note_doing(wire::Doing doing, wire::FlightSlot& slot, const wire::BatchRange& range) {
+void Session::note_doing(wire::Doing doing, wire::ActivitySlot& slot, const wire::BatchRange& range) {
   const bool whole = range.wanted_rows == 0;
   slot.begin(doing, range.batch, range.first + range.wanted_begin,
              whole ? static_cast<std::uint32_t>(range.items.size()) : range.wanted_rows, now_s());
-  wire::FlightBoard::enter(&slot);
+  wire::ActivityTable::enter(&slot);
 }
 
 void Session::settle(RanBatch ran) {
-  lane_->finish(ran.mark);
-  note_doing(wire::Doing::encoding, *ran.flight, ran.batch->range);
+  streams_->finish(ran.done);
+  note_doing(wire::Doing::encoding, *ran.slot, ran.batch->range);
   keep_wanted(ran);
   const auto end = Clock::now();
   const auto begin = std::max(ran.begin, last_settled_); // batches queue up on a device: time is counted once
@@ -233,11 +233,11 @@ void Session::settle(RanBatch ran) {
   trace_.span("run", run_thread, ran.batch->range.batch, begin, end);
   if (!announced_ && runner_->columns_known()) announce(0);
   sender_.add(ran, runner_->columns(), run_s);
-  ran.flight->end();
+  ran.slot->end();
   note_typical(ran, run_s);
   if (run_s > quick_batch_s || sender_.pending() >= most_announced_together) sender_.flush();
   trace_.span("result", run_thread, ran.batch->range.batch, end, Clock::now());
-  prefetch_->recycle(std::move(ran.batch));
+  prefetcher_->recycle(std::move(ran.batch));
 }
 
 void Session::send_stats() {
@@ -248,10 +248,10 @@ void Session::send_stats() {
   stats.busy_s = busy_s_;
   stats.write_wait_s = sender_.wait_s();
   stats.memory_bytes = peak_resident_bytes();
-  if (prefetch_ != nullptr) {
-    stats.load_wait_s = prefetch_->waits().for_data_s;
-    stats.grant_wait_s = prefetch_->waits().for_grant_s;
-    stats.load_s = prefetch_->load_s();
+  if (prefetcher_ != nullptr) {
+    stats.load_wait_s = prefetcher_->waits().for_data_s;
+    stats.grant_wait_s = prefetcher_->waits().for_grant_s;
+    stats.load_s = prefetcher_->load_s();
   }
   if (batches_ > 0) stats.wall_s = seconds(last_settled_ - first_grant_);
   channel_.send(wire::Type::stats, stats);

@@ -7,17 +7,17 @@
 #include <optional>
 #include <thread>
 
-#include "worker/batch/prefetch.hpp"
-#include "worker/batch/trace_events.hpp"
-#include "mgpu/work.hpp"
-#include "worker/run/batch_runner.hpp"
-#include "worker/device/lane.hpp"
-#include "worker/run/recent_median.hpp"
-#include "worker/run/result_sender.hpp"
-#include "worker/run/worker_session.hpp"
 #include "common/wire/channel.hpp"
 #include "common/wire/messages.hpp"
 #include "common/wire/ring.hpp"
+#include "mgpu/work.hpp"
+#include "worker/batch/prefetcher.hpp"
+#include "worker/batch/trace_events.hpp"
+#include "worker/device/device_streams.hpp"
+#include "worker/run/batch_runner.hpp"
+#include "worker/run/recent_median.hpp"
+#include "worker/run/result_sender.hpp"
+#include "worker/run/worker_session.hpp"
 
 namespace mgpu {
 
@@ -47,8 +47,8 @@ class Session final : public WorkerSession {
   void run_batches();
   Uploaded upload(const LoadedBatch& batch);
   RanBatch run(std::unique_ptr<LoadedBatch> batch, Uploaded uploaded);
-  static void note_running(wire::FlightSlot& slot, const wire::BatchRange& range);
-  static void note_doing(wire::Doing doing, wire::FlightSlot& slot, const wire::BatchRange& range);
+  static void note_running(wire::ActivitySlot& slot, const wire::BatchRange& range);
+  static void note_doing(wire::Doing doing, wire::ActivitySlot& slot, const wire::BatchRange& range);
   void note_typical(const RanBatch& ran, double run_s);
   void settle(RanBatch ran);
   void send_stats();
@@ -56,18 +56,18 @@ class Session final : public WorkerSession {
   wire::Configure configure_;
   MakeWork make_work_;
   wire::Channel& channel_;
-  wire::FlightBoard& flight_;
+  wire::ActivityTable& activity_table_;
   std::function<void()> ended_;
   Faults faults_;
   TraceEvents trace_;
   ResultSender sender_;
   RankContext context_;
   std::unique_ptr<Work> work_;
-  std::unique_ptr<Lane> lane_;
+  std::unique_ptr<DeviceStreams> streams_;
   std::unique_ptr<BatchRunner> runner_;
 
-  std::mutex mutex_;                   ///< guards what grants meet while the model is still being opened
-  std::unique_ptr<Prefetch> prefetch_; ///< made when the model is open; not replaced afterwards
+  std::mutex mutex_;                       ///< guards what grants meet while the model is still being opened
+  std::unique_ptr<Prefetcher> prefetcher_; ///< made when the model is open; not replaced afterwards
   std::vector<wire::BatchRange> early_;
   bool finished_ = false, abandoned_ = false;
 

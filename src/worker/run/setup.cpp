@@ -7,10 +7,10 @@
 
 #include <algorithm>
 
-#include "mgpu/error.hpp"
-#include "worker/device/reason.hpp"
-#include "worker/device/devices.hpp"
 #include "common/support/hash.hpp"
+#include "mgpu/error.hpp"
+#include "worker/device/devices.hpp"
+#include "worker/device/reason.hpp"
 
 namespace mgpu {
 

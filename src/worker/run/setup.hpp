@@ -4,9 +4,9 @@
 #include <exception>
 #include <vector>
 
-#include "mgpu/work.hpp"
 #include "common/wire/channel.hpp"
 #include "common/wire/messages.hpp"
+#include "mgpu/work.hpp"
 
 namespace mgpu {
 

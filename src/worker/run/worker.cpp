@@ -17,11 +17,11 @@ namespace {
 constexpr int longest_sleep_ms = 500;
 } // namespace
 
-Worker::Worker(wire::Channel& channel, wire::SharedMemory& ring, wire::FlightBoard& flight, MakeSession make_session,
+Worker::Worker(wire::Channel& channel, wire::SharedMemory& ring, wire::ActivityTable& activity_table, MakeSession make_session,
                std::function<void()> agent_gone)
     : channel_(channel),
       ring_(ring),
-      flight_(flight),
+      activity_table_(activity_table),
       make_session_(std::move(make_session)),
       agent_gone_(std::move(agent_gone)),
       ended_fd_(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) {
@@ -52,7 +52,7 @@ int Worker::run() {
 }
 
 void Worker::wait() {
-  flight_.beat();
+  activity_table_.beat();
   pollfd waiters[] = {{channel_.fd(), POLLIN, 0}, {ended_fd_, POLLIN, 0}};
   poll(waiters, 2, longest_sleep_ms);
   ended_ = (waiters[1].revents & POLLIN) != 0;
@@ -61,7 +61,7 @@ void Worker::wait() {
 void Worker::handle(wire::Type type, wire::View payload) {
   if (type == wire::Type::configure) {
     if (session_ != nullptr) throw Error("the worker was configured twice");
-    session_ = make_session_({wire::decode<wire::Configure>(payload), channel_, ring_, flight_, [fd = ended_fd_] {
+    session_ = make_session_({wire::decode<wire::Configure>(payload), channel_, ring_, activity_table_, [fd = ended_fd_] {
                                 const std::uint64_t one = 1;
                                 [[maybe_unused]] const ssize_t written = write(fd, &one, sizeof one);
                               }});

@@ -2,9 +2,9 @@
 #include <functional>
 #include <memory>
 
-#include "worker/run/worker_session.hpp"
 #include "common/wire/channel.hpp"
 #include "common/wire/ring.hpp"
+#include "worker/run/worker_session.hpp"
 
 namespace mgpu {
 
@@ -14,7 +14,7 @@ class Worker {
  public:
   /// `agent_gone` is called as soon as the agent has closed its end, before anything is waited for.
   Worker(
-      wire::Channel& channel, wire::SharedMemory& ring, wire::FlightBoard& flight, MakeSession make_session,
+      wire::Channel& channel, wire::SharedMemory& ring, wire::ActivityTable& activity_table, MakeSession make_session,
       std::function<void()> agent_gone = [] {});
   ~Worker();
   Worker(const Worker&) = delete;
@@ -29,7 +29,7 @@ class Worker {
 
   wire::Channel& channel_;
   wire::SharedMemory& ring_;
-  wire::FlightBoard& flight_;
+  wire::ActivityTable& activity_table_;
   MakeSession make_session_;
   std::function<void()> agent_gone_;
   int ended_fd_;

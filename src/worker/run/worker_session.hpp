@@ -2,8 +2,8 @@
 #include <functional>
 #include <memory>
 
+#include "common/wire/activity_table.hpp"
 #include "common/wire/channel.hpp"
-#include "common/wire/flight.hpp"
 #include "common/wire/messages.hpp"
 #include "common/wire/ring.hpp"
 
@@ -26,7 +26,7 @@ struct SessionParts {
   wire::Configure configure;
   wire::Channel& channel;
   wire::SharedMemory& ring;
-  wire::FlightBoard& flight; ///< where its threads note what they are at
+  wire::ActivityTable& activity_table; ///< where its threads note what they are at
   std::function<void()> ended;
 };
 using MakeSession = std::function<std::unique_ptr<WorkerSession>(SessionParts)>;

@@ -28,7 +28,7 @@ std::unique_ptr<collective::Exchange> open_on_gpus(const wire::Connect& connect,
 }
 
 std::unique_ptr<collective::Exchange> open_on_cpus(const wire::Connect& connect, const RankContext& context,
-                                                   const Settings& settings, collective::ChannelUplinks& uplinks,
+                                                   const Settings& settings, collective::ChannelReducers& reducers,
                                                    const collective::FlatLayout& layout, std::size_t stage) {
   collective::SharedSpec spec;
   spec.token = fmt::format("{}-stage{}", connect.token, stage);
@@ -38,7 +38,7 @@ std::unique_ptr<collective::Exchange> open_on_cpus(const wire::Connect& connect,
   spec.timeout_s = settings.reduce_timeout_s;
   const auto first = std::find(spec.node_of.begin(), spec.node_of.end(), spec.node_of[static_cast<std::size_t>(spec.rank)]);
   const bool several_nodes = std::any_of(spec.node_of.begin(), spec.node_of.end(), [](int node) { return node > 0; });
-  if (several_nodes && first - spec.node_of.begin() == spec.rank) spec.uplink = uplinks.open(spec.token);
+  if (several_nodes && first - spec.node_of.begin() == spec.rank) spec.reducer = reducers.open(spec.token);
   return collective::open_shared_exchange(spec, layout, collective::states_of(settings.hyper));
 }
 
@@ -52,10 +52,10 @@ std::string meeting_points(const RankContext& context, std::size_t stages) {
 }
 
 OpenExchange exchange_maker(const wire::Connect& connect, const RankContext& context, const Settings& settings,
-                            collective::ChannelUplinks& uplinks) {
+                            collective::ChannelReducers& reducers) {
   return [&](const collective::FlatLayout& layout, std::size_t stage) {
     return context.device.is_cuda() ? open_on_gpus(connect, context, settings, layout, stage)
-                                    : open_on_cpus(connect, context, settings, uplinks, layout, stage);
+                                    : open_on_cpus(connect, context, settings, reducers, layout, stage);
   };
 }
 

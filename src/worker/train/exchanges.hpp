@@ -1,9 +1,9 @@
 #pragma once
 // Which exchange joins the ranks of a training: shared memory for CPUs, NCCL for GPUs.
-#include "worker/collective/channel_uplink.hpp"
+#include "common/wire/messages.hpp"
+#include "worker/collective/channel_inter_node_reducer.hpp"
 #include "worker/train/settings.hpp"
 #include "worker/train/trainer.hpp"
-#include "common/wire/messages.hpp"
 
 namespace mgpu::train {
 
@@ -12,6 +12,6 @@ std::string meeting_points(const RankContext& context, std::size_t stages);
 
 /// All but `layout` and `stage` must outlive what is returned.
 OpenExchange exchange_maker(const wire::Connect& connect, const RankContext& context, const Settings& settings,
-                            collective::ChannelUplinks& uplinks);
+                            collective::ChannelReducers& reducers);
 
 } // namespace mgpu::train

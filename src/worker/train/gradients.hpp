@@ -7,8 +7,8 @@
 #include <string>
 #include <vector>
 
-#include "worker/collective/exchange.hpp"
 #include "mgpu/training.hpp"
+#include "worker/collective/exchange.hpp"
 
 namespace mgpu::train {
 
@@ -46,7 +46,7 @@ class BackwardWatch {
   std::vector<NamedTensor> parameters_;
 };
 
-/// Gradients of one optimiser step: the first of a parameter is copied into its place, later ones are added, and what autograd made
+/// Gradients of one optimizer step: the first of a parameter is copied into its place, later ones are added, and what autograd made
 /// is freed at once, so that there is no second copy of the gradients.
 class Gradients {
  public:

@@ -138,7 +138,7 @@ std::int64_t largest_batch(Training& training, const std::vector<Item>& items, s
       break;
     }
   }
-  if (fits == 0) throw usage_error("not even 2 rows fit into this device's memory, beside gradients and the optimiser's states");
+  if (fits == 0) throw usage_error("not even 2 rows fit into this device's memory, beside gradients and the optimizer's states");
   return fits;
 }
 

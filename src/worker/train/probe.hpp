@@ -31,7 +31,7 @@ Probe probe(Training& training, const Batch& batch, const RankContext& context);
 void check_recording(Training& training, const Batch& batch, Recorder& recorder, const RankContext& context);
 
 /// The largest power of two of rows, up to `most`, for which a probe does not run out of memory while `kept_bytes` of it are taken: what the
-/// steps will hold beside the network, its gradients and the optimiser's states.
+/// steps will hold beside the network, its gradients and the optimizer's states.
 std::int64_t largest_batch(Training& training, const std::vector<Item>& items, std::int64_t most, const RankContext& context,
                            std::int64_t kept_bytes, const std::function<void(std::int64_t rows)>& before,
                            const std::function<void()>& free_cache);

@@ -3,9 +3,9 @@
 #include <algorithm>
 #include <cmath>
 
-#include "mgpu/error.hpp"
 #include "common/support/random.hpp"
 #include "common/support/stage_plan.hpp"
+#include "mgpu/error.hpp"
 
 namespace mgpu::train {
 

@@ -5,9 +5,9 @@
 #include <torch/csrc/jit/runtime/graph_executor.h>
 
 #include "mgpu/error.hpp"
+#include "worker/device/reason.hpp"
 #include "worker/model/flatten.hpp"
 #include "worker/model/package.hpp"
-#include "worker/device/reason.hpp"
 
 namespace mgpu {
 

@@ -107,13 +107,13 @@ Settings Settings::read(const Config& config) {
   settings.shuffle = !config.get<bool>("no-shuffle");
   settings.validate_every = parse_period(config.get<std::string>("validate-every"), "validate-every");
   settings.checkpoint_every = parse_period(config.get<std::string>("checkpoint-every"), "checkpoint-every");
-  settings.find_unused = config.get<bool>("find-unused");
+  settings.find_unused = config.get<bool>("find-unused-parameters");
   settings.shard_optimizer = config.get<bool>("shard-optimizer");
   settings.compress = config.get<std::string>("gradient-compression") == "bfloat16";
   settings.cuda_graph = config.get<bool>("cuda-graph");
   settings.max_nonfinite = config.get<std::uint32_t>("max-nonfinite");
   settings.reduce_timeout_s = config.get<double>("reduce-timeout");
-  settings.checkpoints = config.get<std::string>("checkpoints");
+  settings.checkpoints = config.get<std::string>("checkpoint-dir");
   settings.save = config.get<std::string>("save");
   settings.fault = config.get<std::string>("fault");
   return settings;

@@ -5,8 +5,8 @@
 #include <string>
 #include <vector>
 
-#include "worker/collective/exchange.hpp"
 #include "mgpu/config.hpp"
+#include "worker/collective/exchange.hpp"
 
 namespace mgpu::train {
 
@@ -71,7 +71,7 @@ std::vector<bool> frozen(const Stage& stage, const std::vector<std::string>& nam
 struct StagePlan {
   std::uint64_t items = 0;       ///< of the training set that take part
   std::int64_t batch_size = 1;   ///< rows a rank loads at once; the largest micro-batch
-  std::int64_t global_batch = 1; ///< samples of a full optimiser step
+  std::int64_t global_batch = 1; ///< samples of a full optimizer step
   std::uint64_t steps_an_epoch = 1;
   std::uint64_t first_step = 0; ///< of the whole training, counted from 0
   std::uint64_t steps = 1;

@@ -7,8 +7,8 @@
 #include <optional>
 #include <vector>
 
-#include "worker/collective/exchange.hpp"
 #include "mgpu/training.hpp"
+#include "worker/collective/exchange.hpp"
 #include "worker/train/gradients.hpp"
 #include "worker/train/recorder.hpp"
 
@@ -20,7 +20,7 @@ Batch device_only(const Batch& rows);
 
 /// A pass is recorded when rows of its shape have come a few times. Input, targets and the weight of the loss are then copied into
 /// fixed places and the recording is replayed. What stays outside: drawing the seed, sums over the ranks (begun while the replay runs,
-/// as its buckets become final), the optimiser.
+/// as its buckets become final), the optimizer.
 ///
 /// Of one shape there are up to four recordings: the first pass of a step writes gradients, later ones add to them; the last one has
 /// milestones at which buckets are final.

@@ -26,9 +26,9 @@ TrainSession::TrainSession(SessionParts parts, MakeTraining make_training)
     : configure_(std::move(parts.configure)),
       make_training_(std::move(make_training)),
       channel_(parts.channel),
-      flight_(parts.flight),
+      activity_table_(parts.activity_table),
       ended_(std::move(parts.ended)),
-      uplinks_(parts.channel),
+      reducers_(parts.channel),
       trace_(configure_.trace != 0, configure_.rank,
              [this](std::string_view piece) { channel_.send(wire::Type::trace, std::as_bytes(std::span(piece))); }) {
   use_cores(configure_.cores); // before any thread is made: they inherit it
@@ -53,7 +53,7 @@ void TrainSession::handle(wire::Type type, wire::View payload) {
       return;
     }
     case wire::Type::reduced:
-      return uplinks_.on_reduced(payload);
+      return reducers_.on_reduced(payload);
     case wire::Type::halt:
       return on_halt(wire::decode<wire::Halt>(payload));
     default:
@@ -110,8 +110,9 @@ void TrainSession::thread_main() {
       {
         const std::lock_guard lock(mutex_);
         settings_.attempt = connect_->attempt;
-        trainer_ = std::make_unique<Trainer>(settings_, context_, *training_, in_order_, data_, *lane_, trace_, flight_,
-                                             reports(), exchange_maker(*connect_, context_, settings_, uplinks_));
+        trainer_ =
+            std::make_unique<Trainer>(settings_, context_, *training_, in_order_, data_, *streams_, trace_, activity_table_,
+                                      reports(), exchange_maker(*connect_, context_, settings_, reducers_));
         if (stop_) trainer_->stop();
         if (given_up_) trainer_->abort(*given_up_);
       }
@@ -139,7 +140,7 @@ void TrainSession::open() {
   if (settings_.compress && context_.device.is_cpu() && context_.rank == 0)
     channel_.send(wire::Type::log,
                   wire::Log{2, "--gradient-compression is for GPUs: ranks on CPUs read each other's gradients in memory"});
-  lane_ = Lane::open(context_.device);
+  streams_ = DeviceStreams::open(context_.device);
   training_ = make_training_(configure_.job);
   training_->open(context_);
   check_cuda_graph();
@@ -153,20 +154,21 @@ void TrainSession::open() {
   if (find_batch)
     rows = largest_batch(
         *training_, data_.train, most_rows_tried, context_, kept_by_steps(),
-        [&](std::int64_t tried) { faults.before_rows_of_step(0, tried); }, [this] { lane_->free_cache(); });
+        [&](std::int64_t tried) { faults.before_rows_of_step(0, tried); }, [this] { streams_->free_cache(); });
   const std::int64_t trial_rows = std::min<std::int64_t>(std::max<std::int64_t>(rows, 2), 16);
   const TrialBatch trial(*training_, data_.train, trial_rows, context_.device);
   const Probe seen = probe(*training_, trial.batch, context_);
   if (!seen.unused.empty() && !settings_.find_unused)
-    throw usage_error(fmt::format("parameter {} takes no part in the loss ({} such in all); if that is meant, give --find-unused",
-                                  seen.unused.front(), seen.unused.size()));
+    throw usage_error(
+        fmt::format("parameter {} takes no part in the loss ({} such in all); if that is meant, give --find-unused-parameters",
+                    seen.unused.front(), seen.unused.size()));
   if (settings_.cuda_graph) check_recording(*training_, trial.batch, *Recorder::open(context_.device), context_);
   in_order_ = seen.in_order;
   trace_.span("open", 1, 0, begin, Clock::now());
   announce(seconds(Clock::now() - begin), seen, rows);
 }
 
-/// Bytes of the gradients and the optimiser's states of all parameters that are trained.
+/// Bytes of the gradients and the optimizer's states of all parameters that are trained.
 std::int64_t TrainSession::kept_by_steps() const {
   std::int64_t parameters = 0;
   for (const NamedTensor& each : training_->parameters())

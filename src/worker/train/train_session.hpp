@@ -7,7 +7,7 @@
 #include <optional>
 #include <thread>
 
-#include "worker/collective/channel_uplink.hpp"
+#include "worker/collective/channel_inter_node_reducer.hpp"
 #include "worker/run/worker_session.hpp"
 #include "worker/train/probe.hpp"
 #include "worker/train/trainer.hpp"
@@ -42,12 +42,12 @@ class TrainSession final : public WorkerSession {
   wire::Configure configure_;
   MakeTraining make_training_;
   wire::Channel& channel_;
-  wire::FlightBoard& flight_;
+  wire::ActivityTable& activity_table_;
   std::function<void()> ended_;
-  collective::ChannelUplinks uplinks_; ///< this node's way to the others
+  collective::ChannelReducers reducers_; ///< this node's way to the others
   TraceEvents trace_;
   RankContext context_;
-  std::unique_ptr<Lane> lane_;
+  std::unique_ptr<DeviceStreams> streams_;
   std::unique_ptr<Training> training_;
   std::vector<NamedTensor> in_order_;
   Settings settings_;

@@ -9,16 +9,16 @@
 namespace mgpu::train {
 
 Trainer::Trainer(const Settings& settings, const RankContext& context, Training& training, std::vector<NamedTensor> in_order,
-                 const DataSets& data, Lane& lane, TraceEvents& trace, wire::FlightBoard& flight, Reports reports,
-                 OpenExchange open_exchange)
+                 const DataSets& data, DeviceStreams& streams, TraceEvents& trace, wire::ActivityTable& activity_table,
+                 Reports reports, OpenExchange open_exchange)
     : settings_(settings),
       context_(context),
       training_(training),
       in_order_(std::move(in_order)),
       data_(data),
-      lane_(lane),
+      streams_(streams),
       trace_(trace),
-      flight_(flight),
+      activity_table_(activity_table),
       reports_(std::move(reports)),
       open_exchange_(std::move(open_exchange)),
       loss_scale_(context.dtype == torch::kFloat16),
@@ -146,16 +146,16 @@ void Trainer::prepare(wire::DataPart part, const Item& item, const Variation& va
   training_.prepare(item, variation, sample);
 }
 
-Prefetch::Settings Trainer::loader_settings(wire::DataPart part, std::int64_t batch_size) const {
-  Prefetch::Settings settings;
-  settings.flight = &flight_;
+Prefetcher::Settings Trainer::loader_settings(wire::DataPart part, std::int64_t batch_size) const {
+  Prefetcher::Settings settings;
+  settings.activity_table = &activity_table_;
   settings.doing = part == wire::DataPart::train ? wire::Doing::preparing : wire::Doing::preparing_validation;
   settings.threads = context_.loaders;
   settings.batch_size = batch_size;
   settings.buffers = 2 + static_cast<std::size_t>((context_.loaders + batch_size - 1) / batch_size);
   settings.row_spec = training_.row_spec();
   settings.inference = false;
-  settings.allocate = [this](at::IntArrayRef shape, torch::ScalarType type) { return lane_.host_tensor(shape, type); };
+  settings.allocate = [this](at::IntArrayRef shape, torch::ScalarType type) { return streams_.host_tensor(shape, type); };
   return settings;
 }
 

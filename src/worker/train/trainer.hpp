@@ -7,12 +7,13 @@
 #include <optional>
 #include <set>
 
+#include "common/support/faults.hpp"
+#include "common/wire/messages.hpp"
+#include "mgpu/training.hpp"
 #include "worker/batch/micro_batch.hpp"
 #include "worker/batch/trace_events.hpp"
 #include "worker/collective/exchange.hpp"
-#include "mgpu/training.hpp"
-#include "worker/device/lane.hpp"
-#include "common/support/faults.hpp"
+#include "worker/device/device_streams.hpp"
 #include "worker/train/checkpoint/checkpoint.hpp"
 #include "worker/train/gradients.hpp"
 #include "worker/train/loss_scale.hpp"
@@ -21,7 +22,6 @@
 #include "worker/train/settings.hpp"
 #include "worker/train/step_graphs.hpp"
 #include "worker/train/unit_feed.hpp"
-#include "common/wire/messages.hpp"
 
 namespace mgpu::train {
 
@@ -51,7 +51,7 @@ using OpenExchange =
 class Trainer {
  public:
   Trainer(const Settings& settings, const RankContext& context, Training& training, std::vector<NamedTensor> in_order,
-          const DataSets& data, Lane& lane, TraceEvents& trace, wire::FlightBoard& flight, Reports reports,
+          const DataSets& data, DeviceStreams& streams, TraceEvents& trace, wire::ActivityTable& activity_table, Reports reports,
           OpenExchange open_exchange);
   ~Trainer();
 
@@ -101,7 +101,7 @@ class Trainer {
 
   bool next_unit(wire::BatchRange& range);
   void prepare(wire::DataPart part, const Item& item, const Variation& variation, Sample& sample) const;
-  Prefetch::Settings loader_settings(wire::DataPart part, std::int64_t batch_size) const;
+  Prefetcher::Settings loader_settings(wire::DataPart part, std::int64_t batch_size) const;
 
   const Settings settings_;
   const RankContext& context_;
@@ -109,14 +109,14 @@ class Trainer {
   std::vector<NamedTensor> in_order_;    ///< all parameters
   std::set<std::string> frozen_in_file_; ///< parameters that came without requires_grad: no stage trains them
   const DataSets& data_;
-  Lane& lane_;
+  DeviceStreams& streams_;
   TraceEvents& trace_;
-  wire::FlightBoard& flight_;
+  wire::ActivityTable& activity_table_;
   Reports reports_;
   OpenExchange open_exchange_;
 
   std::optional<Plan> plan_;
-  std::uint64_t step_ = 0;    ///< optimiser steps done
+  std::uint64_t step_ = 0;    ///< optimizer steps done
   std::uint64_t updates_ = 0; ///< of this stage that changed the parameters
   std::size_t stage_ = 0;
   MicroBatch micro_;

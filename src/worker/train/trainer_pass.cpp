@@ -70,7 +70,7 @@ void Trainer::run_rows(const Batch& batch, std::int64_t begin, std::int64_t end,
     done = gradients_->finished();
   }
   if (graphs_ != nullptr) graphs_->drop(); // their memory may be what is missing
-  lane_.free_cache();
+  streams_.free_cache();
   micro_.halve(rows);
   ++sums.out_of_memory;
   reports_.log(2, fmt::format("out of memory with {} rows at step {}: micro-batches of {} from now on, the global batch stays",

@@ -42,7 +42,7 @@ void Trainer::evaluate_share(Sums& sums) {
     return !range.items.empty();
   };
   UnitFeed feed(training_, prepare_row, loader_settings(wire::DataPart::validation, static_cast<std::int64_t>(rows)), trace_,
-                lane_, next_range);
+                streams_, next_range);
   while (std::optional<Unit> unit = feed.take()) {
     report_skipped(*unit->loaded, wire::DataPart::validation);
     if (unit->batch.size() > 0) training_.evaluate(unit->batch, sums);

@@ -1,4 +1,4 @@
-// One optimiser step over the global batch.
+// One optimizer step over the global batch.
 #include <fmt/format.h>
 
 #include <cmath>
@@ -30,12 +30,12 @@ std::string item_list(const std::vector<std::uint64_t>& items) {
 }
 
 /// One copy, not one a micro-batch: each waits for the device.
-std::vector<double> to_host(const std::vector<std::pair<torch::Tensor, std::int64_t>>& losses, Lane& lane) {
+std::vector<double> to_host(const std::vector<std::pair<torch::Tensor, std::int64_t>>& losses, DeviceStreams& streams) {
   if (losses.empty()) return {};
   std::vector<torch::Tensor> scalars;
   for (const auto& [loss, rows] : losses) scalars.push_back(loss.reshape({}));
-  const torch::Tensor fetched = lane.fetch(torch::stack(scalars));
-  lane.finish(lane.mark());
+  const torch::Tensor fetched = streams.fetch(torch::stack(scalars));
+  streams.finish(streams.record());
   const torch::Tensor values = fetched.to(torch::kFloat64);
   return {values.const_data_ptr<double>(), values.const_data_ptr<double>() + values.numel()};
 }
@@ -51,7 +51,7 @@ bool Trainer::do_step() {
       prepare(wire::DataPart::train, item, {visit_seed(settings_.seed, range.epoch, item.index), strength}, sample);
     };
     feed_ = std::make_unique<UnitFeed>(training_, prepare_row,
-                                       loader_settings(wire::DataPart::train, plan_->stages[stage_].batch_size), trace_, lane_,
+                                       loader_settings(wire::DataPart::train, plan_->stages[stage_].batch_size), trace_, streams_,
                                        [this](wire::BatchRange& range) { return next_unit(range); });
   }
   const Range mine =
@@ -75,7 +75,7 @@ bool Trainer::do_step() {
   std::vector<double> facts(first_flag + static_cast<std::size_t>(context_.world_size), 0.0);
   const auto waited = Clock::now();
   double& flag = facts[first_flag + static_cast<std::size_t>(context_.rank)]; // 0, or 1 + the first item of a bad batch
-  const std::vector<double> losses = to_host(sums.losses, lane_);
+  const std::vector<double> losses = to_host(sums.losses, streams_);
   for (std::size_t at = 0; at < losses.size(); ++at) {
     const double loss = losses[at];
     if (!std::isfinite(loss)) {
@@ -117,9 +117,9 @@ void Trainer::check_unused() {
   const std::vector<std::string> unused = gradients_->end_step();
   // A rank without samples in a small last batch has no gradients at all.
   if (settings_.find_unused || unused.empty() || unused.size() == gradients_->network().placed.size()) return;
-  throw Error(
-      fmt::format("parameter {} took no part in the loss of step {} ({} such in all); if that is meant, give --find-unused",
-                  unused.front(), step_ + 1, unused.size()));
+  throw Error(fmt::format(
+      "parameter {} took no part in the loss of step {} ({} such in all); if that is meant, give --find-unused-parameters",
+      unused.front(), step_ + 1, unused.size()));
 }
 
 collective::Decision Trainer::decide(std::span<const double> facts) const {

@@ -6,13 +6,13 @@
 
 namespace mgpu::train {
 
-UnitFeed::UnitFeed(const Training& training, Prefetch::Prepare prepare, Prefetch::Settings settings, TraceEvents& trace,
-                   Lane& lane, Next next)
+UnitFeed::UnitFeed(const Training& training, Prefetcher::Prepare prepare, Prefetcher::Settings settings, TraceEvents& trace,
+                   DeviceStreams& streams, Next next)
     : training_(training),
-      lane_(lane),
+      streams_(streams),
       next_(std::move(next)),
       ahead_(std::max<std::size_t>(settings.buffers, 2)),
-      prefetch_(std::move(prepare), std::move(settings), trace) {
+      prefetcher_(std::move(prepare), std::move(settings), trace) {
   top_up();
 }
 
@@ -20,32 +20,32 @@ void UnitFeed::top_up() {
   while (!ended_ && in_hand_ < ahead_) {
     wire::BatchRange range;
     if (next_(range)) {
-      prefetch_.add(std::move(range));
+      prefetcher_.add(std::move(range));
       ++in_hand_;
     } else {
       ended_ = true;
-      prefetch_.close();
+      prefetcher_.close();
     }
   }
 }
 
 std::optional<Unit> UnitFeed::take() {
   if (!staged_) {
-    auto loaded = prefetch_.take();
+    auto loaded = prefetcher_.take();
     if (loaded == nullptr) return std::nullopt;
     staged_ = stage(std::move(loaded));
   }
   Unit unit = std::move(*staged_);
   staged_.reset();
-  if (lane_.overlaps())
-    if (auto loaded = prefetch_.try_take()) staged_ = stage(std::move(loaded));
-  lane_.await(unit.uploaded);
+  if (streams_.overlaps())
+    if (auto loaded = prefetcher_.try_take()) staged_ = stage(std::move(loaded));
+  streams_.await(unit.uploaded);
   return unit;
 }
 
 void UnitFeed::done(Unit unit) {
-  lane_.finish(unit.uploaded.ready); // the host rows are read no more
-  prefetch_.recycle(std::move(unit.loaded));
+  streams_.finish(unit.uploaded.ready); // the host rows are read no more
+  prefetcher_.recycle(std::move(unit.loaded));
   --in_hand_;
   top_up();
 }
@@ -70,7 +70,7 @@ Unit UnitFeed::stage(std::unique_ptr<LoadedBatch> loaded) {
   unit.batch.input = input;
   unit.batch.lengths = unit.batch.host_lengths = lengths;
   if (!good.empty()) unit.batch.host_targets = targets_of(training_, unit.batch);
-  unit.uploaded = lane_.upload(input, lengths, unit.batch.host_targets);
+  unit.uploaded = streams_.upload(input, lengths, unit.batch.host_targets);
   unit.batch.input = unit.uploaded.input;
   unit.batch.lengths = unit.uploaded.lengths;
   unit.batch.targets = unit.uploaded.targets;

@@ -4,9 +4,9 @@
 #include <memory>
 #include <optional>
 
-#include "worker/batch/prefetch.hpp"
 #include "mgpu/training.hpp"
-#include "worker/device/lane.hpp"
+#include "worker/batch/prefetcher.hpp"
+#include "worker/device/device_streams.hpp"
 
 namespace mgpu::train {
 
@@ -23,28 +23,28 @@ class UnitFeed {
   using Next = std::function<bool(wire::BatchRange&)>;
 
   /// `training` makes the targets, on the thread that calls take().
-  UnitFeed(const Training& training, Prefetch::Prepare prepare, Prefetch::Settings settings, TraceEvents& trace, Lane& lane,
-           Next next);
+  UnitFeed(const Training& training, Prefetcher::Prepare prepare, Prefetcher::Settings settings, TraceEvents& trace,
+           DeviceStreams& streams, Next next);
 
   /// The next unit, waiting until it is loaded; while it is computed with, the one after it is on its way to the device. Call done() with
   /// it before the next take(). nullopt at the end.
   std::optional<Unit> take();
   void done(Unit unit);
 
-  double wait_s() const { return prefetch_.waits().for_data_s; }
-  double load_s() const { return prefetch_.load_s(); }
+  double wait_s() const { return prefetcher_.waits().for_data_s; }
+  double load_s() const { return prefetcher_.load_s(); }
 
  private:
   void top_up();
   Unit stage(std::unique_ptr<LoadedBatch> loaded);
 
   const Training& training_;
-  Lane& lane_;
+  DeviceStreams& streams_;
   Next next_;
   std::size_t ahead_, in_hand_ = 0;
   bool ended_ = false;
   std::optional<Unit> staged_;
-  Prefetch prefetch_; ///< last: its loaders end first
+  Prefetcher prefetcher_; ///< last: its loaders end first
 };
 
 /// What the job makes of rows on the host, checked. Throws Error.

@@ -10,8 +10,8 @@
 #include <vector>
 
 #include "agent/comm/environment.hpp"
-#include "mgpu/error.hpp"
 #include "common/support/clock.hpp"
+#include "mgpu/error.hpp"
 
 namespace {
 

@@ -18,7 +18,7 @@ Granted pump(Dispatcher& dispatcher, double now_s) {
   return granted;
 }
 
-/// As a course does: what cannot be read on the first try goes elsewhere. True when the lease's failure stands.
+/// As a workload does: what cannot be read on the first try goes elsewhere. True when the lease's failure stands.
 bool answer(Dispatcher& dispatcher, int rank, const Lease& lease, std::uint32_t unreadable, double now_s) {
   const auto held = dispatcher.complete(rank, lease.batch, lease.begin, now_s);
   EXPECT_TRUE(held);

@@ -6,8 +6,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "mgpu/error.hpp"
 #include "common/support/clock.hpp"
+#include "mgpu/error.hpp"
 
 namespace mgpu::launch {
 namespace {

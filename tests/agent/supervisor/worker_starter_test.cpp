@@ -125,7 +125,7 @@ TEST_F(WorkerStarterTest, AForkedOneHasNothingOfAnother) {
   const auto mine = descriptors(first_->pid()), its = descriptors(second.pid());
   std::ranges::set_intersection(mine, its, std::back_inserter(common));
   EXPECT_EQ(common, std::vector<std::string>{});
-  EXPECT_EQ(its.size(), 4u) << "socket, ring, flight board, standard error";
+  EXPECT_EQ(its.size(), 4u) << "socket, ring, activity table, standard error";
   EXPECT_EQ(mine.size(), 4u);
 }
 

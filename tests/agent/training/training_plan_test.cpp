@@ -102,11 +102,11 @@ TEST_F(TrainingPlanTest, MoreRanksThanItemsAreRefused) {
   EXPECT_THAT(refusal({}, 1001), HasSubstr("1000 item(s) for 1001 ranks"));
 }
 
-TEST_F(TrainingPlanTest, TheRateFollowsTheOptimiser) {
+TEST_F(TrainingPlanTest, TheRateFollowsTheOptimizer) {
   EXPECT_DOUBLE_EQ(setup({}).config.get<double>("lr"), 0.1);
   EXPECT_DOUBLE_EQ(setup({"--optimizer", "adamw"}).config.get<double>("lr"), 0.001);
   EXPECT_DOUBLE_EQ(setup({"--optimizer", "adamw", "--lr", "0.5"}).config.get<double>("lr"), 0.5);
-  EXPECT_TRUE(setup({"--output", "/tmp/x.h5"}).config.get<std::string>("checkpoints") == "/tmp/x.h5.checkpoints");
+  EXPECT_TRUE(setup({"--output", "/tmp/x.h5"}).config.get<std::string>("checkpoint-dir") == "/tmp/x.h5.checkpoints");
 }
 
 } // namespace

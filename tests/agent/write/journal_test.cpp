@@ -2,8 +2,8 @@
 
 #include <gtest/gtest.h>
 
-#include "common/support/crc32c.hpp"
 #include "agent/write/samples.hpp"
+#include "common/support/crc32c.hpp"
 
 namespace mgpu::write::test {
 namespace {

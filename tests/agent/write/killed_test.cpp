@@ -9,9 +9,9 @@
 #include <cstdlib>
 #include <functional>
 
-#include "common/support/clock.hpp"
-#include "agent/write/resume_rig.hpp"
 #include "agent/write/hdf5/writer.hpp"
+#include "agent/write/resume_rig.hpp"
+#include "common/support/clock.hpp"
 
 namespace mgpu::write::test {
 namespace {

@@ -7,8 +7,8 @@
 #include <random>
 #include <sstream>
 
-#include "agent/write/journal/journal.hpp"
 #include "agent/write/hdf5/result_file.hpp"
+#include "agent/write/journal/journal.hpp"
 #include "agent/write/samples.hpp"
 #include "agent/write/tools/tools.hpp"
 

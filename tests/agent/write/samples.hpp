@@ -10,9 +10,9 @@
 #include <vector>
 
 #include "agent/manifest/manifest.hpp"
-#include "common/wire/row_crc.hpp"
 #include "agent/write/hdf5/read_file.hpp"
 #include "agent/write/hdf5/result_file.hpp"
+#include "common/wire/row_crc.hpp"
 
 namespace mgpu::write::test {
 

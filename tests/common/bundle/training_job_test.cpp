@@ -68,7 +68,7 @@ TEST_F(TrainingJobTest, WhatNoTrainingCanHaveIsRefused) {
 TEST_F(TrainingJobTest, WhatCannotBeRecordedIsRefused) {
   EXPECT_EQ(refusal("cuda-graph", true), "");
   EXPECT_THAT(refusal({{"cuda-graph", true}, {"loss", "ctc"}}), HasSubstr("--cuda-graph: --loss ctc cannot be recorded"));
-  EXPECT_THAT(refusal({{"cuda-graph", true}, {"find-unused", true}}), HasSubstr("--find-unused"));
+  EXPECT_THAT(refusal({{"cuda-graph", true}, {"find-unused-parameters", true}}), HasSubstr("--find-unused-parameters"));
 }
 
 } // namespace

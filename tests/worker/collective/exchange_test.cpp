@@ -4,8 +4,8 @@
 #include <cmath>
 #include <cstring>
 
-#include "worker/collective/ranks.hpp"
 #include "mgpu/error.hpp"
+#include "worker/collective/ranks.hpp"
 
 namespace mgpu::collective {
 namespace {

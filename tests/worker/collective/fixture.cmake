@@ -1,4 +1,4 @@
-# The optimiser tests compare with torch.optim: a Python script writes what it makes of known gradients.
+# The optimizer tests compare with torch.optim: a Python script writes what it makes of known gradients.
 set(collective_references ${CMAKE_BINARY_DIR}/tests/worker/collective/references)
 add_test(NAME collective_references COMMAND ${MGPU_PYTHON} ${CMAKE_SOURCE_DIR}/tests/worker/collective/make_references.py ${collective_references})
 set_tests_properties(collective_references PROPERTIES FIXTURES_SETUP collective_references TIMEOUT 120 LABELS unit)

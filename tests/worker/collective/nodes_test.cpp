@@ -6,9 +6,9 @@
 #include <map>
 #include <mutex>
 
-#include "worker/collective/channel_uplink.hpp"
-#include "worker/collective/ranks.hpp"
 #include "common/support/clock.hpp"
+#include "worker/collective/channel_inter_node_reducer.hpp"
+#include "worker/collective/ranks.hpp"
 
 namespace mgpu::collective {
 namespace {
@@ -20,7 +20,7 @@ class FakeNetwork {
  public:
   explicit FakeNetwork(int nodes) : nodes_(nodes) {}
 
-  void begin(int node, std::byte* memory, const UplinkSum& sum) {
+  void begin(int node, std::byte* memory, const InterNodeSum& sum) {
     const std::lock_guard lock(mutex_);
     auto& waiting = begun_[{sum.stream, counts_[{sum.stream, node}]++}];
     waiting.push_back({node, memory, sum});
@@ -38,7 +38,7 @@ class FakeNetwork {
   struct Part {
     int node;
     std::byte* memory;
-    UplinkSum sum;
+    InterNodeSum sum;
   };
   template <typename T>
   static void add(const std::vector<Part>& parts) {
@@ -59,10 +59,10 @@ class FakeNetwork {
   std::map<std::pair<int, std::uint64_t>, bool> done_;
 };
 
-class FakeUplink final : public Uplink {
+class FakeReducer final : public InterNodeReducer {
  public:
-  FakeUplink(FakeNetwork& network, int node, std::byte* memory) : network_(network), node_(node), memory_(memory) {}
-  void begin(const UplinkSum& sum) override { network_.begin(node_, memory_, sum); }
+  FakeReducer(FakeNetwork& network, int node, std::byte* memory) : network_(network), node_(node), memory_(memory) {}
+  void begin(const InterNodeSum& sum) override { network_.begin(node_, memory_, sum); }
   void wait(std::uint64_t id, double timeout_s, std::string_view operation) override {
     if (!network_.wait(node_, id, timeout_s)) throw Error(fmt::format("{}: no sum over the nodes", operation));
   }
@@ -150,7 +150,7 @@ std::vector<std::vector<float>> train_threads(const std::vector<int>& node_of) {
       const int node = node_of[rank];
       spec.memory = memories[static_cast<std::size_t>(node)];
       const bool first = rank == 0 || node_of[rank - 1] != node;
-      if (first && nodes > 1) spec.uplink = std::make_shared<FakeUplink>(network, node, spec.memory->data());
+      if (first && nodes > 1) spec.reducer = std::make_shared<FakeReducer>(network, node, spec.memory->data());
       try {
         results[rank] = train(*open_shared_exchange(spec, layout(), 1));
       } catch (const Error& error) {
@@ -180,7 +180,7 @@ TEST(Nodes, ANodeThatDoesNotAnswerIsAnErrorOfAllItsRanks) {
       SharedSpec spec = spec_of(rank, {0, 0, 1});
       spec.memory = memory;
       spec.timeout_s = 0.5;
-      if (rank == 0) spec.uplink = std::make_shared<FakeUplink>(network, 0, memory->data());
+      if (rank == 0) spec.reducer = std::make_shared<FakeReducer>(network, 0, memory->data());
       const auto exchange = open_shared_exchange(spec, layout(), 0);
       const std::string error = error_of([&] { exchange->barrier("lunch"); });
       EXPECT_THAT(error,
@@ -189,12 +189,12 @@ TEST(Nodes, ANodeThatDoesNotAnswerIsAnErrorOfAllItsRanks) {
   for (auto& thread : threads) thread.join();
 }
 
-TEST(ChannelUplinks, FramesGoOutAndAnswersWake) {
+TEST(ChannelReducers, FramesGoOutAndAnswersWake) {
   const auto [worker_fd, agent_fd] = wire::Channel::make_pair();
   wire::Channel worker(worker_fd), agent(agent_fd);
-  ChannelUplinks uplinks(worker);
-  const auto uplink = uplinks.open("token-a");
-  uplink->begin({7, Stream::numbers, 4096, 100, NumberType::float64});
+  ChannelReducers reducers(worker);
+  const auto reducer = reducers.open("token-a");
+  reducer->begin({7, Stream::numbers, 4096, 100, NumberType::float64});
   agent.wait(std::chrono::seconds(5));
   wire::Buffer answer;
   agent.receive([&](wire::Type type, wire::View payload) {
@@ -207,13 +207,13 @@ TEST(ChannelUplinks, FramesGoOutAndAnswersWake) {
     EXPECT_EQ(frame.memory, "token-a");
     answer.assign(payload.begin(), payload.end());
   });
-  std::thread reader([&] { uplinks.on_reduced(answer); });
-  EXPECT_THAT(error_of([&] { uplinks.open("token-b")->wait(7, 0.1, "sum"); }), HasSubstr("sum: after 0.1 s"));
-  uplink->wait(7, 5, "sum");
+  std::thread reader([&] { reducers.on_reduced(answer); });
+  EXPECT_THAT(error_of([&] { reducers.open("token-b")->wait(7, 0.1, "sum"); }), HasSubstr("sum: after 0.1 s"));
+  reducer->wait(7, 5, "sum");
   reader.join();
-  EXPECT_THAT(error_of([&] { uplink->wait(8, 0.1, "sum"); }), HasSubstr("sum: after 0.1 s"));
-  uplink->abort("the worker ends");
-  EXPECT_EQ(error_of([&] { uplink->wait(8, 10, "sum"); }), "the worker ends");
+  EXPECT_THAT(error_of([&] { reducer->wait(8, 0.1, "sum"); }), HasSubstr("sum: after 0.1 s"));
+  reducer->abort("the worker ends");
+  EXPECT_EQ(error_of([&] { reducer->wait(8, 10, "sum"); }), "the worker ends");
 }
 
 } // namespace

@@ -1,4 +1,4 @@
-// Optimiser steps against torch.optim, and the fast kernels against the portable ones.
+// Optimizer steps against torch.optim, and the fast kernels against the portable ones.
 #include "worker/collective/optimizer.hpp"
 
 #include <gtest/gtest.h>

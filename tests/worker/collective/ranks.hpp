@@ -11,8 +11,8 @@
 #include <thread>
 #include <vector>
 
-#include "worker/collective/shared_exchange.hpp"
 #include "mgpu/error.hpp"
+#include "worker/collective/shared_exchange.hpp"
 
 namespace mgpu::collective {
 

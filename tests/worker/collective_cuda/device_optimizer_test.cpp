@@ -1,10 +1,10 @@
-// PyTorch's fused kernels over flat views, on the CPU, against the optimiser of ranks on CPUs.
+// PyTorch's fused kernels over flat views, on the CPU, against the optimizer of ranks on CPUs.
 #include "worker/collective_cuda/device_optimizer.hpp"
 
 #include <gmock/gmock.h>
 
-#include "worker/collective/optimizer.hpp"
 #include "mgpu/error.hpp"
+#include "worker/collective/optimizer.hpp"
 
 namespace mgpu::collective {
 namespace {

@@ -4,9 +4,9 @@
 #include <cmath>
 #include <thread>
 
-#include "worker/load/references.hpp"
-#include "worker/load/audio/sinc_resampler.hpp"
 #include "mgpu/load.hpp"
+#include "worker/load/audio/sinc_resampler.hpp"
+#include "worker/load/references.hpp"
 
 namespace mgpu::test {
 namespace {

@@ -7,8 +7,8 @@
 #include <map>
 #include <set>
 
-#include "worker/load/references.hpp"
 #include "mgpu/load.hpp"
+#include "worker/load/references.hpp"
 
 namespace mgpu::load {
 namespace {

@@ -5,9 +5,9 @@
 
 #include <filesystem>
 
-#include "worker/load/references.hpp"
 #include "mgpu/error.hpp"
 #include "mgpu/load.hpp"
+#include "worker/load/references.hpp"
 
 namespace mgpu::test {
 namespace {

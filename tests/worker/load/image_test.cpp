@@ -5,8 +5,8 @@
 #include <map>
 #include <thread>
 
-#include "worker/load/references.hpp"
 #include "mgpu/load.hpp"
+#include "worker/load/references.hpp"
 
 namespace mgpu::test {
 namespace {

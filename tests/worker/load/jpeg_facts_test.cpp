@@ -9,9 +9,9 @@
 // jpeglib.h needs size_t and FILE from above.
 #include <jpeglib.h>
 
-#include "worker/load/references.hpp"
 #include "mgpu/error.hpp"
 #include "mgpu/load.hpp"
+#include "worker/load/references.hpp"
 
 namespace mgpu::test {
 namespace {

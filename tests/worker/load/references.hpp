@@ -14,7 +14,7 @@
 
 namespace mgpu::test {
 
-/// Folder that the room's make_references.py filled.
+/// Folder that the module's make_references.py filled.
 inline std::string references() {
   const char* folder = std::getenv("MGPU_REFERENCES");
   return folder != nullptr ? std::string(folder) + "/" : std::string(MGPU_REFERENCES "/");

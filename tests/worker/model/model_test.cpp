@@ -7,9 +7,9 @@
 #include <filesystem>
 #include <fstream>
 
+#include "worker/device/reason.hpp"
 #include "worker/model/models_folder.hpp"
 #include "worker/model/package.hpp"
-#include "worker/device/reason.hpp"
 
 namespace mgpu {
 namespace {

@@ -78,14 +78,14 @@ class NetworkTest : public testing::Test {
 
 TEST_F(NetworkTest, OutputsThatFollowTheLengthAreCutToEachRow) {
   Network network(context({{"model", "frames.pt"}, {"audio", {{"sample_rate", 8000}}}, {"outputs", {"frames", "valid"}}}, 3));
-  EXPECT_FALSE(network.feeder().row_spec());
+  EXPECT_FALSE(network.preprocessor().row_spec());
   std::vector<Sample> samples(3);
   std::vector<std::string> errors(3);
   const std::uint32_t lengths[] = {800, 400, 82};
   for (std::size_t row = 0; row < 3; ++row) {
     const std::string path = folder_ / (std::to_string(row) + ".wav");
     write_wav(path, lengths[row], 8000);
-    network.feeder().prepare(item(path), samples[row]);
+    network.preprocessor().prepare(item(path), samples[row]);
   }
   const auto collated =
       collate(samples, errors, [](at::IntArrayRef shape, torch::ScalarType type) { return torch::empty(shape, type); });
@@ -112,12 +112,12 @@ TEST_F(NetworkTest, PicturesBecomeTheModelsInputAndDictKeysBecomeNames) {
       2));
   const std::string path = folder_ / "grey.bmp";
   write_bmp(path, 3, 2, 255);
-  ASSERT_TRUE(network.feeder().row_spec());
-  EXPECT_EQ(network.feeder().row_spec()->shape, (std::vector<std::int64_t>{1, 2, 3}));
+  ASSERT_TRUE(network.preprocessor().row_spec());
+  EXPECT_EQ(network.preprocessor().row_spec()->shape, (std::vector<std::int64_t>{1, 2, 3}));
   torch::Tensor input = torch::empty({2, 1, 2, 3});
   for (std::int64_t row = 0; row < 2; ++row) {
     Sample sample{input[row], {}};
-    network.feeder().prepare(item(path), sample);
+    network.preprocessor().prepare(item(path), sample);
   }
   EXPECT_TRUE(torch::allclose(input, torch::ones({2, 1, 2, 3}), 1e-3, 1e-2)) << "white is (1 - 0.5) / 0.5";
   const Item any;
@@ -131,13 +131,13 @@ TEST_F(NetworkTest, PicturesBecomeTheModelsInputAndDictKeysBecomeNames) {
 
 TEST_F(NetworkTest, FixedSecondsMakeRowsOfOneShape) {
   const Network network(context({{"model", "frames.pt"}, {"audio", {{"sample_rate", 8000}, {"seconds", 0.5}}}}, 2));
-  ASSERT_TRUE(network.feeder().row_spec());
-  EXPECT_EQ(network.feeder().row_spec()->shape, (std::vector<std::int64_t>{1, 4000}));
+  ASSERT_TRUE(network.preprocessor().row_spec());
+  EXPECT_EQ(network.preprocessor().row_spec()->shape, (std::vector<std::int64_t>{1, 4000}));
   const std::string path = folder_ / "short.wav";
   write_wav(path, 1000, 8000);
   torch::Tensor row = torch::full({1, 4000}, -1.0);
   Sample sample{row, {}};
-  network.feeder().prepare(item(path), sample);
+  network.preprocessor().prepare(item(path), sample);
   EXPECT_NEAR(row[0][999].item<float>(), 0.25f, 1e-3);
   EXPECT_EQ(row[0][1000].item<float>(), 0.0f);
   EXPECT_EQ(row[0][3999].item<float>(), 0.0f);

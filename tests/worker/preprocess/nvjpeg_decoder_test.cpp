@@ -38,7 +38,7 @@ TEST(NvjpegOption, WithoutAGpuItIsAUsageErrorThatSaysSo) {
   RankContext context;
   context.config = decode("nvjpeg");
   try {
-    const Feeder feeder(bundle, context);
+    const Preprocessor preprocessor(bundle, context);
     FAIL() << "accepted";
   } catch (const Error& error) {
     EXPECT_EQ(error.code(), ExitCode::usage);
@@ -49,7 +49,7 @@ TEST(NvjpegOption, WithoutAGpuItIsAUsageErrorThatSaysSo) {
 TEST(NvjpegOption, NothingIsRemarkedWhereItIsNotUsed) {
   Bundle bundle;
   bundle.image.emplace();
-  EXPECT_TRUE(Feeder(bundle, RankContext{}).remarks().empty());
+  EXPECT_TRUE(Preprocessor(bundle, RankContext{}).remarks().empty());
 }
 
 #ifdef MGPU_HAS_NVJPEG

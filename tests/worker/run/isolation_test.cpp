@@ -49,14 +49,14 @@ TEST(Worker, NotesWhatItIsAt) {
   rig.configure(rig.configuration(2, 1));
   rig.grant(3, 6, {"good", "very slow"});
   EXPECT_TRUE(rig.receive_until([&] {
-    const auto activities = rig.flight().read();
+    const auto activities = rig.activity_table().read();
     return activities.size() == 1 && activities[0].doing == wire::Doing::preparing && activities[0].batch == 3 &&
            activities[0].first == 7 && activities[0].rows == 1;
   }));
-  EXPECT_GT(rig.flight().pulse(), 0u);
+  EXPECT_GT(rig.activity_table().pulse(), 0u);
   rig.finish();
   rig.receive_all();
-  EXPECT_TRUE(rig.flight().read().empty());
+  EXPECT_TRUE(rig.activity_table().read().empty());
 }
 
 TEST(Worker, OutOfMemoryHalvesToo) {

@@ -7,9 +7,9 @@
 #include <map>
 #include <thread>
 
+#include "common/wire/batch_result.hpp"
 #include "worker/run/session.hpp"
 #include "worker/run/worker.hpp"
-#include "common/wire/batch_result.hpp"
 
 namespace mgpu {
 
@@ -39,11 +39,11 @@ class Rig {
   explicit Rig(std::function<std::unique_ptr<Work>()> make_work, std::size_t ring_bytes = 1 << 20)
       : ends_(wire::Channel::make_pair()),
         ring_(wire::SharedMemory::create(ring_bytes)),
-        flight_(wire::SharedMemory::create(wire::FlightBoard::size_bytes())),
+        activity_table_(wire::SharedMemory::create(wire::ActivityTable::size_bytes())),
         agent_(std::make_unique<wire::Channel>(ends_.first)) {
     worker_thread_ = std::thread([this, make_work] {
       wire::Channel channel(ends_.second);
-      Worker worker(channel, ring_, wire::FlightBoard::in(flight_), [make_work](SessionParts parts) {
+      Worker worker(channel, ring_, wire::ActivityTable::in(activity_table_), [make_work](SessionParts parts) {
         return std::make_unique<Session>(std::move(parts), [make_work](const std::string&) { return make_work(); });
       });
       exit_code = worker.run();
@@ -83,7 +83,7 @@ class Rig {
   }
   void finish() { agent_->send(wire::Type::finish); }
   void hang_up() { agent_.reset(); }
-  wire::FlightBoard& flight() { return wire::FlightBoard::in(flight_); }
+  wire::ActivityTable& activity_table() { return wire::ActivityTable::in(activity_table_); }
   wire::Channel& agent() { return *agent_; }
 
   /// Receives until `done` or the worker is gone; false after 20 s.
@@ -135,7 +135,7 @@ class Rig {
   }
 
   std::pair<int, int> ends_;
-  wire::SharedMemory ring_, flight_;
+  wire::SharedMemory ring_, activity_table_;
   std::unique_ptr<wire::Channel> agent_;
   std::thread worker_thread_;
 };

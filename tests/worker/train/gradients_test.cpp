@@ -159,7 +159,7 @@ TEST(Faults, AreReadAndHappenOnce) {
   EXPECT_TRUE(faults.spoils_step(5));
   EXPECT_FALSE(faults.spoils_step(6));
   EXPECT_FALSE(Faults("oom:rank=1", 0).any("oom"));
-  for (const char* text : {"fire:step=1", "oom:step", "oom:step=x", "oom:room=1"}) EXPECT_THROW(Faults(text, 0), Error) << text;
+  for (const char* text : {"fire:step=1", "oom:step", "oom:step=x", "oom:place=1"}) EXPECT_THROW(Faults(text, 0), Error) << text;
 }
 
 } // namespace

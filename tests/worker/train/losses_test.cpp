@@ -6,8 +6,8 @@
 
 #include <map>
 
-#include "worker/load/references.hpp"
 #include "mgpu/ctc.hpp"
+#include "worker/load/references.hpp"
 
 namespace mgpu {
 namespace {

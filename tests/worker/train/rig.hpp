@@ -9,7 +9,7 @@
 #include <thread>
 
 #include "worker/collective/shared_exchange.hpp"
-#include "worker/device/lane.hpp"
+#include "worker/device/device_streams.hpp"
 #include "worker/train/probe.hpp"
 #include "worker/train/trainer.hpp"
 
@@ -177,7 +177,7 @@ struct Rig {
     training.dropout = dropout;
     training.network.first->weight.requires_grad_(!frozen_in_file);
     training.spoilt_evaluations = nan_validation ? 1 : 0;
-    const auto lane = Lane::open(torch::kCPU);
+    const auto streams = DeviceStreams::open(torch::kCPU);
     TraceEvents trace(false, rank, [](std::string_view) {});
     Reports reports;
     Trainer* self = nullptr;
@@ -213,8 +213,8 @@ struct Rig {
       return collective::open_shared_exchange(spec, layout, collective::states_of(settings.hyper));
     };
     const Probe seen = probe(training, TrialBatch(training, data.train, 4, torch::kCPU).batch, context);
-    wire::SharedMemory board = wire::SharedMemory::create(wire::FlightBoard::size_bytes());
-    Trainer trainer(settings, context, training, seen.in_order, data, *lane, trace, wire::FlightBoard::in(board), reports,
+    wire::SharedMemory board = wire::SharedMemory::create(wire::ActivityTable::size_bytes());
+    Trainer trainer(settings, context, training, seen.in_order, data, *streams, trace, wire::ActivityTable::in(board), reports,
                     open_exchange);
     self = &trainer;
     try {

@@ -4,8 +4,8 @@
 
 #include <cmath>
 
-#include "worker/batch/micro_batch.hpp"
 #include "mgpu/error.hpp"
+#include "worker/batch/micro_batch.hpp"
 #include "worker/train/loss_scale.hpp"
 
 namespace mgpu::train {

@@ -1,6 +1,6 @@
 #pragma once
-#include "mgpu/columns.hpp"
 #include "common/wire/bytes.hpp"
+#include "mgpu/columns.hpp"
 
 namespace mgpu::write {
 

@@ -3,9 +3,9 @@
 #include <cstdint>
 #include <vector>
 
-#include "mgpu/columns.hpp"
 #include "agent/write/hdf5/h5.hpp"
 #include "agent/write/hdf5/raw_file.hpp"
+#include "mgpu/columns.hpp"
 
 namespace mgpu::write {
 

@@ -6,11 +6,11 @@
 #include <string_view>
 #include <vector>
 
-#include "mgpu/columns.hpp"
-#include "mgpu/job.hpp"
-#include "common/wire/bytes.hpp"
 #include "agent/write/hdf5/h5.hpp"
 #include "agent/write/hdf5/result_file.hpp"
+#include "common/wire/bytes.hpp"
+#include "mgpu/columns.hpp"
+#include "mgpu/job.hpp"
 
 namespace mgpu::write {
 

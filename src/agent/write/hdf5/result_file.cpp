@@ -10,8 +10,8 @@
 #include <cstring>
 
 #include "agent/manifest/text.hpp"
-#include "agent/write/journal/read_journal.hpp"
 #include "agent/write/hdf5/running_file.hpp"
+#include "agent/write/journal/read_journal.hpp"
 
 namespace mgpu::write {
 

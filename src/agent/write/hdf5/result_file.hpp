@@ -7,12 +7,12 @@
 #include <vector>
 
 #include "agent/manifest/manifest.hpp"
-#include "mgpu/columns.hpp"
-#include "common/support/reading.hpp"
-#include "common/wire/batch_result.hpp"
+#include "agent/write/hdf5/series.hpp"
 #include "agent/write/journal/identity.hpp"
 #include "agent/write/journal/output_lock.hpp"
-#include "agent/write/hdf5/series.hpp"
+#include "common/support/reading.hpp"
+#include "common/wire/batch_result.hpp"
+#include "mgpu/columns.hpp"
 
 namespace mgpu::write {
 

@@ -6,8 +6,8 @@
 
 #include "agent/manifest/text.hpp"
 #include "agent/write/hdf5/read_file.hpp"
-#include "agent/write/journal/row_block.hpp"
 #include "agent/write/hdf5/running_file.hpp"
+#include "agent/write/journal/row_block.hpp"
 
 namespace mgpu::write {
 

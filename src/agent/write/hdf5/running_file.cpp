@@ -12,10 +12,10 @@
 #include <set>
 
 #include "agent/manifest/text.hpp"
-#include "common/wire/messages.hpp"
-#include "common/wire/row_crc.hpp"
 #include "agent/write/hdf5/h5.hpp"
 #include "agent/write/hdf5/strings.hpp"
+#include "common/wire/messages.hpp"
+#include "common/wire/row_crc.hpp"
 
 namespace mgpu::write {
 

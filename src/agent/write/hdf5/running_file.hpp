@@ -8,9 +8,9 @@
 
 #include "agent/write/hdf5/assemble.hpp"
 #include "agent/write/hdf5/item_table.hpp"
-#include "agent/write/journal/journal.hpp"
 #include "agent/write/hdf5/raw_file.hpp"
 #include "agent/write/hdf5/result_file.hpp"
+#include "agent/write/journal/journal.hpp"
 
 namespace mgpu::write {
 

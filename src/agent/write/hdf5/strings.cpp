@@ -2,8 +2,8 @@
 
 #include <algorithm>
 
-#include "mgpu/error.hpp"
 #include "common/wire/row_crc.hpp"
+#include "mgpu/error.hpp"
 
 namespace mgpu::write {
 

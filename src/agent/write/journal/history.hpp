@@ -5,9 +5,9 @@
 #include <string>
 #include <vector>
 
-#include "common/wire/messages.hpp"
 #include "agent/write/hdf5/raw_file.hpp"
 #include "agent/write/hdf5/series.hpp"
+#include "common/wire/messages.hpp"
 
 namespace mgpu::write {
 

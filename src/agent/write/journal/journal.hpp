@@ -7,8 +7,8 @@
 #include <string>
 #include <vector>
 
-#include "common/wire/batch_result.hpp"
 #include "agent/write/hdf5/raw_file.hpp"
+#include "common/wire/batch_result.hpp"
 
 namespace mgpu::write {
 

@@ -7,11 +7,11 @@
 #include <cstdio>
 
 #include "agent/manifest/text.hpp"
+#include "agent/write/hdf5/h5.hpp"
+#include "agent/write/hdf5/running_file.hpp"
+#include "agent/write/journal/read_journal.hpp"
 #include "common/wire/messages.hpp"
 #include "common/wire/row_crc.hpp"
-#include "agent/write/hdf5/h5.hpp"
-#include "agent/write/journal/read_journal.hpp"
-#include "agent/write/hdf5/running_file.hpp"
 
 namespace mgpu::write {
 

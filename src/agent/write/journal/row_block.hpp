@@ -3,8 +3,8 @@
 #include <cstdint>
 #include <vector>
 
-#include "common/wire/batch_result.hpp"
 #include "agent/write/hdf5/read_file.hpp"
+#include "common/wire/batch_result.hpp"
 
 namespace mgpu::write {
 

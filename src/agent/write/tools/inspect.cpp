@@ -9,11 +9,11 @@
 #include <ostream>
 
 #include "agent/manifest/text.hpp"
-#include "common/support/text.hpp"
 #include "agent/write/hdf5/ranks.hpp"
 #include "agent/write/hdf5/raw_file.hpp"
 #include "agent/write/hdf5/read_file.hpp"
 #include "agent/write/tools/tools.hpp"
+#include "common/support/text.hpp"
 
 namespace mgpu::write {
 

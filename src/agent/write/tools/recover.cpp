@@ -10,10 +10,10 @@
 #include <utility>
 
 #include "agent/manifest/text.hpp"
-#include "common/support/clock.hpp"
 #include "agent/write/hdf5/read_file.hpp"
 #include "agent/write/journal/read_journal.hpp"
 #include "agent/write/tools/tools.hpp"
+#include "common/support/clock.hpp"
 
 namespace mgpu::write {
 

@@ -6,14 +6,14 @@
 #include <ostream>
 
 #include "agent/manifest/text.hpp"
+#include "agent/write/hdf5/fill.hpp"
+#include "agent/write/hdf5/read_file.hpp"
+#include "agent/write/journal/identity.hpp"
+#include "agent/write/journal/row_block.hpp"
+#include "agent/write/tools/tools.hpp"
 #include "common/support/hash.hpp"
 #include "common/support/text.hpp"
 #include "common/wire/row_crc.hpp"
-#include "agent/write/hdf5/fill.hpp"
-#include "agent/write/journal/identity.hpp"
-#include "agent/write/hdf5/read_file.hpp"
-#include "agent/write/journal/row_block.hpp"
-#include "agent/write/tools/tools.hpp"
 
 namespace mgpu::write {
 

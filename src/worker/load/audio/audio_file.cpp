@@ -15,8 +15,8 @@ extern "C" {
 #include <string>
 #include <vector>
 
-#include "worker/load/file_bytes.hpp"
 #include "mgpu/error.hpp"
+#include "worker/load/file_bytes.hpp"
 
 namespace mgpu::load {
 namespace {

@@ -4,10 +4,10 @@
 #include <cmath>
 #include <memory>
 
-#include "worker/load/audio/audio_file.hpp"
-#include "worker/load/audio/sinc_resampler.hpp"
 #include "mgpu/error.hpp"
 #include "mgpu/load.hpp"
+#include "worker/load/audio/audio_file.hpp"
+#include "worker/load/audio/sinc_resampler.hpp"
 
 namespace mgpu {
 namespace load {

@@ -6,9 +6,9 @@
 #include <utility>
 #include <vector>
 
-#include "worker/load/audio/fft.hpp"
 #include "mgpu/error.hpp"
 #include "mgpu/load.hpp"
+#include "worker/load/audio/fft.hpp"
 
 namespace mgpu {
 namespace load {

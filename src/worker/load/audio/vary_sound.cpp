@@ -1,8 +1,8 @@
 #include <algorithm>
 #include <cmath>
 
-#include "worker/load/augment.hpp"
 #include "common/support/random.hpp"
+#include "worker/load/augment.hpp"
 
 namespace mgpu::load {
 

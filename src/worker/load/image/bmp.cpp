@@ -5,8 +5,8 @@
 #include <bit>
 #include <vector>
 
-#include "worker/load/image/picture_decoder.hpp"
 #include "mgpu/error.hpp"
+#include "worker/load/image/picture_decoder.hpp"
 
 namespace mgpu::load {
 namespace {

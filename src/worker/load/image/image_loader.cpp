@@ -6,6 +6,8 @@
 #include <utility>
 #include <vector>
 
+#include "mgpu/error.hpp"
+#include "mgpu/load.hpp"
 #include "worker/load/file_bytes.hpp"
 #include "worker/load/image/geometry.hpp"
 #include "worker/load/image/kernels.hpp"
@@ -13,8 +15,6 @@
 #include "worker/load/image/orient.hpp"
 #include "worker/load/image/picture_decoder.hpp"
 #include "worker/load/image/resample.hpp"
-#include "mgpu/error.hpp"
-#include "mgpu/load.hpp"
 
 namespace mgpu {
 namespace load {

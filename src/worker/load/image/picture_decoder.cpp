@@ -5,8 +5,8 @@
 #include <cstring>
 #include <string_view>
 
-#include "worker/load/file_bytes.hpp"
 #include "mgpu/error.hpp"
+#include "worker/load/file_bytes.hpp"
 
 namespace mgpu::load {
 

@@ -6,9 +6,9 @@
 #include <string_view>
 #include <vector>
 
+#include "mgpu/error.hpp"
 #include "worker/load/image/exif.hpp"
 #include "worker/load/image/picture_decoder.hpp"
-#include "mgpu/error.hpp"
 
 namespace mgpu::load {
 namespace {

@@ -9,8 +9,8 @@
 #include <string>
 #include <vector>
 
-#include "worker/load/image/picture_decoder.hpp"
 #include "mgpu/error.hpp"
+#include "worker/load/image/picture_decoder.hpp"
 
 namespace mgpu::load {
 namespace {

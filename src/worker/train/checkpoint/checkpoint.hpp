@@ -4,8 +4,8 @@
 #include <string>
 #include <thread>
 
-#include "worker/train/checkpoint/part_file.hpp"
 #include "common/wire/messages.hpp"
+#include "worker/train/checkpoint/part_file.hpp"
 
 namespace mgpu::train {
 

@@ -1,20 +1,20 @@
 #pragma once
-// One rank's part of a checkpoint: its share of the parameters and of the optimiser's state, and what is not sharded.
+// One rank's part of a checkpoint: its share of the parameters and of the optimizer's state, and what is not sharded.
 // A file is a 64-byte head (magic, version, sizes, checksum), a JSON description, and the numbers.
 #include <cstdint>
 #include <nlohmann/json.hpp>
 #include <string>
 #include <vector>
 
-#include "worker/collective/exchange.hpp"
 #include "mgpu/training.hpp"
+#include "worker/collective/exchange.hpp"
 
 namespace mgpu::train {
 
 inline constexpr std::uint32_t part_version = 1;
 
 struct Part {
-  std::uint64_t step = 0; ///< optimiser steps done
+  std::uint64_t step = 0; ///< optimizer steps done
   int rank = 0, world_size = 1;
   std::size_t elements = 0;               ///< of the whole flat buffer
   std::vector<collective::Slice> slices;  ///< of it that this part has

@@ -1,0 +1,355 @@
+#include "agent/coordinator/coordinator.hpp"
+
+#include <fmt/format.h>
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "agent/coordinator/report.hpp"
+#include "agent/coordinator/signals.hpp"
+#include "agent/coordinator/staging.hpp"
+#include "agent/supervisor/stuck_agent.hpp"
+#include "common/support/clock.hpp"
+#include "common/support/say.hpp"
+
+namespace mgpu::agent {
+
+using wire::Type;
+
+Coordinator::Coordinator(const RunSetup& setup, comm::Messenger& messenger, WorkerLink& worker, MakeWorkload make_workload,
+                         std::function<void()> on_beat, std::function<void()> on_leave)
+    : setup_(setup),
+      messenger_(messenger),
+      worker_(worker),
+      make_workload_(std::move(make_workload)),
+      on_beat_(std::move(on_beat)),
+      on_leave_(std::move(on_leave)),
+      rank_table_(messenger.size()),
+      staged_paths_(static_cast<std::size_t>(messenger.size()), setup.model) {}
+
+Coordinator::~Coordinator() = default;
+
+Outcome Coordinator::run(const wire::Join& own_join) {
+  const double now = beat_s_ = watched_s_ = now_s();
+  phase_deadline_s_ = now + setup_.start_timeout_s;
+  for (int rank = 0; rank < rank_table_.size(); ++rank) rank_table_.at(rank).heard_s = now;
+  rank_table_.at(0).join = own_join;
+  workload_ = make_workload_(*this);
+  if (!setup_.trace.empty()) trace_ = std::make_shared<TraceFile>(setup_.trace);
+  if (!setup_.log_dir.empty()) logs_ = std::make_shared<RankLogs>(setup_.log_dir);
+  try {
+    serve(0, [this] { return phase_ == Phase::done; });
+  } catch (...) {
+    call_off_ = true;
+    if (planning_.valid()) planning_.wait();
+    workload_->discard_unused();
+    throw;
+  }
+  if (!outcome_.error.empty()) throw Error(outcome_.error, outcome_.code);
+  return outcome_;
+}
+
+void Coordinator::serve(double limit_s, const std::function<bool()>& until) {
+  Backoff backoff;
+  const double begin = now_s();
+  while (!until() && (limit_s <= 0 || now_s() - begin < limit_s)) {
+    const bool busy = step();
+    if (const auto pause = backoff.next(busy); pause.count() > 0) worker_.wait(pause);
+  }
+}
+
+bool Coordinator::step() {
+  bool busy = messenger_.poll([this](int rank, Type type, wire::View payload, const std::shared_ptr<void>& owner) {
+    on_frame(rank, type, payload, owner);
+  });
+  busy |= worker_.poll(
+      [this](Type type, wire::View payload, const std::shared_ptr<void>& owner) { on_frame(0, type, payload, owner); });
+  for (const int rank : messenger_.take_dead()) lose_agent(rank, "its agent died");
+  on_signal(stop_request());
+  const double now = now_s();
+  watch(now);
+  messenger_.flush();
+  worker_.flush();
+  return busy;
+}
+
+void Coordinator::post(int rank, Type type, wire::View payload) {
+  if (phase_ == Phase::finishing) return; // another thread's: nobody listens any more
+  if (rank == 0)
+    worker_.post(type, payload);
+  else
+    messenger_.post(rank, type, payload);
+}
+
+void Coordinator::post_all(Type type, wire::View payload) {
+  for (int rank = 0; rank < rank_table_.size(); ++rank)
+    if (rank_table_.at(rank).lost.empty()) post(rank, type, payload);
+}
+
+void Coordinator::say(std::string_view line) {
+  if (progress_) progress_->say(line);
+}
+
+void Coordinator::log(int rank, int level, std::string_view text) {
+  if (!logs_) return;
+  const bool kept =
+      disk_.post([logs = logs_, rank, level, line = std::string(text)] { logs->write(rank, level, line); }, text.size());
+  if (!kept && !std::exchange(told_slow_disk_, true))
+    print_warning("--log-dir, --trace: their folder does not keep up; lines are left out");
+}
+
+void Coordinator::give_up(int rank, const std::string& reason) {
+  if (rank == 0) worker_.kill();
+  drop_rank(rank, reason, ExitCode::failed);
+}
+
+/// What one rank says may be damaged: that costs the rank, not the run.
+void Coordinator::on_frame(int rank, Type type, wire::View payload, const std::shared_ptr<void>& owner) {
+  try {
+    hear(rank, type, payload, owner);
+  } catch (const wire::Malformed& error) {
+    give_up(rank, fmt::format("it sent what cannot be read: {}", error.what()));
+  }
+}
+
+void Coordinator::hear(int rank, Type type, wire::View payload, const std::shared_ptr<void>& owner) {
+  RankState& state = rank_table_.at(rank);
+  state.heard_s = now_s();
+  if (type == Type::bye) {
+    state.left = true;
+    return;
+  }
+  if (type == Type::signal) return on_signal(wire::decode<wire::Signal>(payload));
+  // Late words: of a rank that was given up, or of a run that has ended (a second rank that could not open the model either).
+  if (!state.lost.empty() || over()) return;
+  switch (type) {
+    case Type::join:
+      state.join = wire::decode<wire::Join>(payload);
+      break;
+    case Type::hello:
+      state.hello = wire::decode<wire::Hello>(payload);
+      if (phase_ == Phase::running && !state.configured) configure_ready(); // in the place of one that died
+      break;
+    case Type::staged:
+      return on_staged(rank, wire::decode<wire::Staged>(payload));
+    case Type::progress:
+      state.progress = wire::decode<wire::Progress>(payload);
+      return;
+    case Type::opened:
+      return on_opened(rank, wire::decode<wire::Opened>(payload));
+    case Type::log: {
+      const auto line = wire::decode<wire::Log>(payload);
+      log(rank, line.level, line.text);
+      if (line.level >= log_warning) say(fmt::format("rank {}: {}", rank, line.text));
+      return;
+    }
+    case Type::stats:
+      state.stats = wire::decode<wire::Stats>(payload);
+      log(rank, log_info,
+          fmt::format("its worker ends: {} items, {} failed, {} batches, busy for {}", state.stats->items, state.stats->failed,
+                      state.stats->batches, human_duration(state.stats->busy_s)));
+      return;
+    case Type::trace:
+      if (trace_)
+        disk_.post([trace = trace_, events = std::string(reinterpret_cast<const char*>(payload.data()),
+                                                         payload.size())] { trace->append(events); },
+                   payload.size());
+      return;
+    case Type::failure:
+      return on_failure(rank, wire::decode<wire::Failure>(payload));
+    case Type::died:
+      return on_died(rank, wire::decode<wire::Died>(payload));
+    case Type::heartbeat:
+      return;
+    default:
+      if (!starting()) workload_->on_frame(rank, type, payload, owner);
+      return;
+  }
+  if (phase_ == Phase::gathering && rank_table_.all([](const RankState& each) { return each.ready(); })) begin();
+}
+
+void Coordinator::on_failure(int rank, const wire::Failure& failure) {
+  const std::string host = rank_table_.at(rank).join ? rank_table_.at(rank).join->host : "unknown host";
+  // Bad usage, a model that cannot be used: every rank's. Anything else, also while it opens the model, may be this one's device or memory.
+  const bool usage = failure.exit_code == static_cast<int>(ExitCode::usage);
+  if (starting() || (usage && !rank_table_.at(rank).opened)) {
+    throw Error(usage ? failure.text : fmt::format("rank {} on {}: {}", rank, host, failure.text),
+                usage ? ExitCode::usage : ExitCode::failed);
+  }
+  drop_rank(rank, failure.text, static_cast<ExitCode>(failure.exit_code));
+}
+
+void Coordinator::on_died(int rank, const wire::Died& died) {
+  RankState& state = rank_table_.at(rank);
+  state.opened.reset();
+  state.hello.reset();
+  state.configured = false;
+  ++state.deaths;
+  log(rank, log_error, fmt::format("the worker died: {}", died.reason));
+  workload_->worker_died(rank, died);
+  if (died.retired != 0)
+    drop_rank(rank, fmt::format("its worker died {} times, the last time: {}", state.deaths, died.reason), ExitCode::failed);
+}
+
+void Coordinator::drop_rank(int rank, const std::string& reason, ExitCode code) {
+  RankState& state = rank_table_.at(rank);
+  if (!state.lost.empty()) return;
+  state.lost = reason;
+  if (starting())
+    throw Error(fmt::format("rank {} on {}: {}", rank, state.join ? state.join->host : "unknown host", reason), code);
+  workload_->lost(rank, reason, code, phase_ == Phase::draining);
+  if (phase_ != Phase::running) return;
+  restage(rank);
+  configure_ready(); // who waited for it to open its model
+}
+
+/// The rank is lost with its agent: no word can reach it. Nothing is wrong with the job, so a run that ends by this may be resumed.
+void Coordinator::lose_agent(int rank, const std::string& reason) {
+  if (std::exchange(rank_table_.at(rank).gone, true) || over()) return;
+  drop_rank(rank, reason, ExitCode::stopped);
+}
+
+/// By whoever is on its node. A whole node that is silent is mpirun's to notice.
+void Coordinator::end_silent_agent(int rank) {
+  const wire::Join& silent = *rank_table_.at(rank).join;
+  for (int other = 0; other < rank_table_.size(); ++other) {
+    const RankState& state = rank_table_.at(other);
+    if (other == rank || state.gone || !state.join || state.join->node != silent.node) continue;
+    if (other == 0)
+      end_stuck_agent(silent.pid);
+    else
+      messenger_.post_message(other, Type::end_agent, wire::EndAgent{silent.pid});
+    return;
+  }
+}
+
+void Coordinator::on_signal(const wire::Signal& told) {
+  if (asked_.number == 0) asked_ = told;
+  if (told.at_once != 0) leave_at_once();
+}
+
+/// The second interrupt: what is on the disk stays, nothing more is written.
+void Coordinator::leave_at_once() {
+  for (int rank = 1; rank < rank_table_.size(); ++rank) messenger_.post_message(rank, Type::bye, wire::Bye{0, 1});
+  for (int rank = 1; rank < rank_table_.size(); ++rank) messenger_.post_message(rank, Type::bye, wire::Bye{0, 1});
+  messenger_.flush();
+  constexpr double limit_s = 0.2;
+  for (const double limit = now_s() + limit_s; !messenger_.idle() && now_s() < limit;) messenger_.poll([](auto&&...) {});
+  worker_.kill();
+  std::fputs("stopped at once; the same command with --resume goes on\n", stderr);
+  std::fflush(nullptr);
+  if (on_leave_) on_leave_(); // last: a worker that hangs in its driver takes a while to be given up
+  _exit(static_cast<int>(ExitCode::stopped));
+}
+
+void Coordinator::watch(double now) {
+  if (const auto end = worker_.ended(); end && !end->empty() && rank_table_.at(0).lost.empty() && !over())
+    on_failure(0, {static_cast<int>(ExitCode::failed), "its worker ended: " + *end});
+  beat(now);
+  if (starting() && asked_.number != 0)
+    throw Error(fmt::format("{} received before the work began", signal_name(asked_.number)), ExitCode::stopped);
+  if (phase_ == Phase::gathering && now > phase_deadline_s_) {
+    const int missing = rank_table_.first_without([](const RankState& state) { return state.ready(); });
+    throw Error(fmt::format(
+        "rank {} did not {} within {:.0f} s; raise --start-timeout, or see whether its host can start mgpu_run and mgpu_worker",
+        missing, rank_table_.at(missing).join ? "bring up its worker" : "join", setup_.start_timeout_s));
+  }
+  if (phase_ == Phase::planning) watch_planning(now);
+  if (phase_ == Phase::finishing) watch_finishing();
+  if (phase_ == Phase::draining) watch_draining(now);
+  if (phase_ == Phase::running) watch_running(now);
+}
+
+/// Once a second: a word to every rank, and a look at who has been silent.
+void Coordinator::beat(double now) {
+  constexpr double interval_s = 1;
+  // This process itself was stopped or starved: the others' words of that time are still to be read.
+  if (now - watched_s_ > interval_s)
+    for (int rank = 1; rank < rank_table_.size(); ++rank) rank_table_.at(rank).heard_s += now - watched_s_;
+  watched_s_ = now;
+  if (now - beat_s_ < interval_s) return;
+  beat_s_ = now;
+  if (on_beat_) on_beat_();
+  if (launcher_gone() && phase_ != Phase::done)
+    throw Error("the launcher of rank 0 has ended, and the other ranks with it", ExitCode::stopped);
+  wire::Buffer word;
+  wire::encode(wire::Heartbeat{setup_.rank_timeout_s, getpid(), rank_table_.at(0).join ? rank_table_.at(0).join->node : ""},
+               word);
+  for (int rank = 1; rank < rank_table_.size(); ++rank) {
+    const RankState& state = rank_table_.at(rank);
+    // One that is silent may only have been stopped for a while: it still gets its words, one at a time.
+    if (!state.gone || messenger_.idle(rank)) messenger_.post(rank, Type::heartbeat, wire::View(word));
+    if (phase_ == Phase::gathering || state.gone || now - state.heard_s <= setup_.rank_timeout_s) continue;
+    end_silent_agent(rank);
+    lose_agent(rank, fmt::format("nothing heard from it for {:.0f} s", now - state.heard_s));
+  }
+}
+
+void Coordinator::watch_running(double now) {
+  if (const auto staged = staging_.poll()) on_staged(0, *staged);
+  if (asked_.number != 0 && !stopping_) {
+    stopping_ = true;
+    workload_->stop(signal_name(asked_.number), now, asked_.from_launcher != 0 ? 0 : setup_.grace_s);
+  }
+  if (workload_->step(now)) return drain();
+  workload_->show(*progress_, now);
+}
+
+void Coordinator::watch_draining(double now) {
+  const bool all_in = rank_table_.all([](const RankState& state) { return !state.opened || state.stats.has_value(); });
+  if (!all_in && now < drain_s_ + workload_->drain_limit_s()) return;
+  workload_->show(*progress_, now);
+  progress_->close();
+  phase_ = Phase::finishing;
+  finishing_ = std::async(std::launch::async, [this] { return workload_->finish(); });
+}
+
+void Coordinator::watch_finishing() {
+  if (finishing_.wait_for(std::chrono::seconds(0)) != std::future_status::ready) return;
+  outcome_ = finishing_.get();
+  phase_ = Phase::done;
+}
+
+void Coordinator::drain() {
+  phase_ = Phase::draining;
+  drain_s_ = now_s();
+  post_all(Type::finish);
+}
+
+int Coordinator::lost_agents() const {
+  int count = 0;
+  for (int rank = 1; rank < rank_table_.size(); ++rank) count += rank_table_.at(rank).gone ? 1 : 0;
+  return count;
+}
+
+bool Coordinator::lost_machines() const {
+  if (asked_.number != 0) return asked_.from_launcher != 0;
+  return lost_agents() > 0 || launcher_gone();
+}
+
+bool Coordinator::dismiss(double limit_s) {
+  phase_ = Phase::done;
+  const auto say_bye = [this] {
+    const wire::Bye bye{0, static_cast<std::uint8_t>(lost_agents() > 0 ? 1 : 0)};
+    for (int rank = 1; rank < rank_table_.size(); ++rank) messenger_.post_message(rank, Type::bye, bye);
+    messenger_.flush();
+  };
+  const auto all = [this](const auto& fact) {
+    for (int rank = 1; rank < rank_table_.size(); ++rank)
+      if (!rank_table_.at(rank).gone && !fact(rank)) return false;
+    return true;
+  };
+  say_bye();
+  serve(limit_s, [&] { return all([this](int rank) { return rank_table_.at(rank).left && messenger_.idle(rank); }); });
+  if (lost_agents() == 0 && all([this](int rank) { return rank_table_.at(rank).left; })) return true;
+  constexpr double last_word_s = 1;
+  for (int rank = 1; rank < rank_table_.size(); ++rank)
+    if (!rank_table_.at(rank).left) rank_table_.at(rank).gone = true;
+  say_bye();
+  serve(last_word_s, [&] { return all([this](int rank) { return messenger_.idle(rank); }); });
+  return false;
+}
+
+} // namespace mgpu::agent

@@ -1,0 +1,127 @@
+#pragma once
+// Rank 0's side of a run: brings the ranks up, lets a workload work with them, brings them down. One thread; every phase has a
+// deadline, and a rank that falls silent is dropped, not waited for.
+#include <atomic>
+#include <functional>
+#include <future>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <vector>
+
+#include "agent/comm/messenger.hpp"
+#include "agent/coordinator/rank_table.hpp"
+#include "agent/coordinator/router.hpp"
+#include "agent/coordinator/staging.hpp"
+#include "agent/coordinator/workload.hpp"
+#include "agent/setup/run_setup.hpp"
+#include "agent/supervisor/worker_link.hpp"
+#include "common/support/background.hpp"
+#include "common/support/progress.hpp"
+#include "common/support/rank_logs.hpp"
+#include "common/support/trace.hpp"
+
+namespace mgpu::agent {
+
+class Coordinator final : private RunControl {
+ public:
+  /// `on_beat`: called about once a second while the loop is alive. `on_leave`: called when a second INT ends this process on the spot,
+  /// to end the worker.
+  Coordinator(const RunSetup& setup, comm::Messenger& messenger, WorkerLink& worker, MakeWorkload make_workload,
+              std::function<void()> on_beat = {}, std::function<void()> on_leave = {});
+  ~Coordinator() override;
+  Coordinator(const Coordinator&) = delete;
+  Coordinator& operator=(const Coordinator&) = delete;
+
+  /// Runs to the end. Throws Error when the run cannot start or cannot go on (exit 1 or 2); what was finished is kept.
+  /// dismiss() must follow either way.
+  Outcome run(const wire::Join& own_join);
+  /// Sends every rank home with an exit code of 0 (rank 0 carries the run's) and waits for their byes, at most `limit_s`. False
+  /// if some rank is lost or did not answer: MPI must then be left without MPI_Finalize, and at once, as the others do.
+  bool dismiss(double limit_s = 10);
+  /// Whether agents or the launcher were lost (mpirun ends a job by TERM when it has lost a node), and nobody asked for the end.
+  bool lost_machines() const;
+
+  const RankTable& rank_table() const override { return rank_table_; }
+
+ private:
+  enum class Phase : std::uint8_t { gathering, planning, running, draining, finishing, done };
+
+  const RunSetup& setup() const override { return setup_; }
+  void post(int rank, wire::Type type, wire::View payload = {}) override;
+  bool idle(int rank) const override { return rank == 0 || messenger_.idle(rank); }
+  void post_all(wire::Type type, wire::View payload = {}) override;
+  void say(std::string_view line) override;
+  void log(int rank, int level, std::string_view text) override;
+  void give_up(int rank, const std::string& reason) override;
+  void configure_waiting() override { configure_ready(); }
+  void reading(std::string_view what, std::uint64_t done, std::uint64_t total) override;
+
+  bool step();
+  void serve(double limit_s, const std::function<bool()>& until);
+  void on_frame(int rank, wire::Type type, wire::View payload, const std::shared_ptr<void>& owner);
+  void hear(int rank, wire::Type type, wire::View payload, const std::shared_ptr<void>& owner);
+  void on_opened(int rank, wire::Opened opened);
+  void on_failure(int rank, const wire::Failure& failure);
+  void on_died(int rank, const wire::Died& died);
+  void drop_rank(int rank, const std::string& reason, ExitCode code);
+  int lost_agents() const;
+  void lose_agent(int rank, const std::string& reason);
+  void end_silent_agent(int rank);
+  void on_signal(const wire::Signal& told);
+  [[noreturn]] void leave_at_once();
+  bool starting() const { return phase_ == Phase::gathering || phase_ == Phase::planning; }
+  bool over() const { return phase_ == Phase::finishing || phase_ == Phase::done; }
+  void watch(double now);
+  void beat(double now);
+  void watch_running(double now);
+  void watch_draining(double now);
+  void watch_finishing();
+
+  void begin(); ///< all ranks are here: bind, plan
+  void watch_planning(double now);
+  void start();
+  void stage_or_configure();
+  void stage_on(int rank);
+  void restage(int lost);
+  void on_staged(int rank, const wire::Staged& staged);
+  void configure_ready(); ///< all that may open now: all at once, or a rank a node when staggered
+  void configure(int rank);
+  void drain();
+
+  const RunSetup& setup_;
+  comm::Messenger& messenger_;
+  WorkerLink& worker_;
+  MakeWorkload make_workload_;
+  std::function<void()> on_beat_, on_leave_;
+  RankTable rank_table_;
+  std::unique_ptr<Workload> workload_;
+  std::mutex reading_mutex_;
+  struct Reading {
+    std::string what;
+    std::uint64_t done = 0, total = 0;
+  } reading_; ///< guarded by reading_mutex_
+  double reading_shown_s_ = 0;
+  std::atomic<bool> call_off_{false}; ///< what is being planned shall not begin
+  /// A long journal or a large model takes its time, and the ranks must not think that rank 0 is lost.
+  std::future<void> planning_;
+  Phase phase_ = Phase::gathering;
+  double beat_s_ = 0, watched_s_ = 0, phase_deadline_s_ = 0, drain_s_ = 0;
+  bool stopping_ = false;
+  wire::Signal asked_; ///< by whichever rank was told first
+
+  std::vector<comm::Binding> bindings_;
+  std::map<std::string, int> staging_nodes_; ///< nodes whose model is being staged, and the rank that does it
+  std::vector<std::string> staged_paths_;    ///< by rank: what it opens
+  Staging staging_;                          ///< on this rank
+  std::unique_ptr<Progress> progress_;
+  std::shared_ptr<TraceFile> trace_;
+  std::shared_ptr<RankLogs> logs_;
+  Background disk_; ///< writes both: their folder may stall, this loop must not
+  bool told_slow_disk_ = false;
+  std::future<Outcome> finishing_; ///< as planning_, for a large file
+  Outcome outcome_;
+};
+
+} // namespace mgpu::agent

@@ -1,0 +1,379 @@
+#include "agent/items/item_workload.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <map>
+#include <utility>
+
+#include "agent/coordinator/report.hpp"
+#include "agent/setup/run_identity.hpp"
+#include "agent/write/hdf5/read_file.hpp"
+#include "common/support/clock.hpp"
+#include "common/support/hash.hpp"
+#include "common/support/rank_logs.hpp"
+#include "common/support/say.hpp"
+#include "common/support/text.hpp"
+#include "mgpu/version.hpp"
+
+namespace mgpu::agent {
+
+using wire::Type;
+
+namespace {
+
+/// Items a batch when the user leaves it to us; by kind of device only, so that the same device gives the same batches.
+constexpr std::uint32_t gpu_batch = 64;
+constexpr std::uint32_t cpu_batch = 16;
+constexpr std::uint32_t audio_batch = 8;
+
+std::uint32_t choose_batch_size(const RunSetup& setup, bool gpu) {
+  if (setup.batch_size > 0) return setup.batch_size;
+  if (setup.job->media(setup.config) == Media::audio) return audio_batch;
+  return gpu ? gpu_batch : cpu_batch;
+}
+
+/// How long an agent may take to notice that a worker is late, at least, and to end it.
+constexpr double least_notice_s = 10, late_agent_s = 5;
+constexpr std::size_t longest_last_words = 200;
+/// Rows of a batch that are tried elsewhere go in at most so many leases, each of which names all items of the batch.
+constexpr std::size_t most_parts = 8;
+/// --ship bytes: files read and not answered for. Each lies in memory up to three times on its way.
+constexpr std::uint64_t shipped_bytes = 64u << 20;
+
+/// The last line that says something.
+std::string last_line(std::string_view text) {
+  while (!text.empty() && (text.back() == '\n' || text.back() == ' ')) text.remove_suffix(1);
+  const std::size_t begin = text.rfind('\n');
+  return std::string(text.substr(begin == std::string_view::npos ? 0 : begin + 1).substr(0, longest_last_words));
+}
+
+/// Batches a worker may hold: enough to keep its loaders busy while one runs and one is being sent. A GPU holds two more: one queued
+/// behind the running one, one being copied to it.
+std::int32_t batches_in_flight(std::uint32_t batch_size, const comm::Binding& binding) {
+  const auto loading = (static_cast<std::uint32_t>(binding.loaders) + batch_size - 1) / batch_size;
+  return static_cast<std::int32_t>((binding.device >= 0 ? 4 : 2) + loading);
+}
+
+} // namespace
+
+ItemWorkload::ItemWorkload(RunControl& control)
+    : control_(control),
+      setup_(control.setup()),
+      output_(setup_),
+      counts_(static_cast<std::size_t>(control.rank_table().size())),
+      unreadable_(counts_.size()),
+      stalls_(counts_.size()),
+      grants_(counts_.size()),
+      began_s_(now_s()) {}
+
+void ItemWorkload::plan(const std::vector<comm::Binding>& bindings) {
+  plan_.emplace(setup_.manifest, choose_batch_size(setup_, bindings[0].device >= 0), setup_.schedule,
+                control_.rank_table().size());
+  for (const comm::Binding& binding : bindings) in_flight_.push_back(batches_in_flight(plan_->batch_size(), binding));
+  dispatch::DispatcherOptions options;
+  options.least_credit = static_cast<std::uint32_t>(in_flight_[0]);
+  options.retries = static_cast<std::uint32_t>(setup_.retries);
+  // Its agent ends a worker that is late; an agent that does not is given up.
+  // Where rank 0 reads the files itself its own time would count.
+  if (setup_.item_timeout_s > 0 && !setup_.ship_bytes)
+    options.batch_timeout_s = std::max(2 * setup_.item_timeout_s * plan_->batch_size(), least_notice_s) + late_agent_s;
+  options.node_of = nodes();
+  gatherer_.emplace(plan_->items(), plan_->batch_size());
+  identify(bindings[0].device >= 0);
+  dispatcher_.emplace(*plan_, options, setup_.resume && !setup_.dry_run ? go_on() : std::vector<bool>());
+  if (setup_.ship_bytes && !setup_.dry_run) shipper_.emplace(control_.rank_table().size(), setup_.max_file_bytes, shipped_bytes);
+  for (const std::string& name : setup_.item_columns) item_columns_.push_back(setup_.manifest.column(name).value());
+  print_plan(setup_, *plan_, control_.rank_table(), bindings);
+}
+
+std::vector<int> ItemWorkload::nodes() const {
+  std::map<std::string, int> numbers;
+  std::vector<int> node_of;
+  for (int rank = 0; rank < control_.rank_table().size(); ++rank)
+    node_of.push_back(numbers.emplace(control_.rank_table().at(rank).join->node, static_cast<int>(numbers.size())).first->second);
+  return node_of;
+}
+
+void ItemWorkload::identify(bool gpu) {
+  identity_ = identity_of(setup_);
+  identity_.device_kind = gpu ? "cuda" : "cpu";
+  identity_.batch_size = plan_->batch_size();
+}
+
+/// What earlier runs have done, by batch.
+std::vector<bool> ItemWorkload::go_on() {
+  const std::optional<write::Earlier> earlier = output_.resume(
+      control_.rank_table().size(), identity_,
+      [this](std::string_view what, std::uint64_t done, std::uint64_t total) { control_.reading(what, done, total); });
+  if (!earlier) return {};
+  earlier_ = earlier->done;
+  gatherer_->begin_with(earlier->done, earlier->failed, earlier->flagged);
+  std::string text = fmt::format("{}: {} of {} items are done already", setup_.retry_failed ? "--retry-failed" : "--resume",
+                                 earlier->done, plan_->items());
+  if (earlier->failed > 0) text += fmt::format(", {} of them failed", earlier->failed);
+  if (earlier->mistrusted > 0)
+    text += fmt::format("; {} are done again, as their rows are not what the journal says", earlier->mistrusted);
+  if (earlier->damaged_bytes > 0)
+    text += fmt::format("; {} of the journal are damaged", human_bytes(static_cast<double>(earlier->damaged_bytes)));
+  print_notice(text);
+  return earlier->batches;
+}
+
+void ItemWorkload::describe(int rank, wire::Configure& configure) const {
+  configure.config_json = setup_.config.json().dump();
+  configure.batch_size = plan_->batch_size();
+  configure.batches_in_flight = in_flight_[static_cast<std::size_t>(rank)];
+  configure.item_timeout_s = setup_.item_timeout_s;
+  configure.stall_timeout_s = setup_.stall_timeout_s;
+  configure.max_restarts = setup_.max_restarts;
+}
+
+void ItemWorkload::opened(int rank, bool again) {
+  const wire::Opened& opened = *control_.rank_table().at(rank).opened;
+  if (!opened.columns.empty()) {
+    output_.set_columns(opened.columns);
+    gatherer_->set_columns(opened.columns);
+  }
+  if (!again) dispatcher_->add_rank(rank);
+}
+
+void ItemWorkload::on_frame(int rank, Type type, wire::View payload, const std::shared_ptr<void>& owner) {
+  if (type == Type::results) on_results(rank, payload, owner);
+}
+
+void ItemWorkload::worker_died(int rank, const wire::Died& died) {
+  const RankState& state = control_.rank_table().at(rank);
+  dispatch::Death death;
+  death.certain = died.certain != 0;
+  if (died.device != 0) death.gpu_of = rank;
+  const bool blameless = died.stalled != 0 && input_is_away();
+  if (died.stalled != 0 && !blameless) ++stalls_[static_cast<std::size_t>(rank)];
+  for (const wire::Suspect& suspect : died.suspects)
+    if (!blameless) death.suspects.push_back({suspect.batch, row_in_batch(suspect.batch, suspect.first), suspect.rows});
+  control_.say(fmt::format("rank {} on {}: its worker died: {}{}", rank, state.join->host, died.reason,
+                           blameless           ? "; no rank gets anything read: no item is charged"
+                           : died.retired != 0 ? ""
+                                               : "; another takes its place"));
+  if (shipper_) shipper_->forget(rank);
+  dispatcher_->release(rank, death, [&](const dispatch::Lease& row) {
+    const std::string words = last_line(died.last_words);
+    fail_row(rank, row,
+             fmt::format("{} worker(s) died over it; the last on rank {} ({}): {}{}", row.attempt - 1, rank, state.join->host,
+                         died.reason, words.empty() ? "" : "; it said: " + words));
+  });
+}
+
+void ItemWorkload::lost(int rank, const std::string& reason, ExitCode /*code*/, bool over) {
+  if (over) return; // its results are here; only its statistics are missing
+  if (shipper_) shipper_->forget(rank);
+  const std::string& host = control_.rank_table().at(rank).join->host;
+  dispatcher_->lose_rank(rank, [&](const dispatch::Lease& row) {
+    fail_row(rank, row, fmt::format("it ended {} workers; the last with rank {} ({}): {}", row.attempt - 1, rank, host, reason));
+  });
+  control_.say(fmt::format("rank {} on {} is out of the run: {}; others do its work", rank, host, reason));
+  if (control_.rank_table().living() == 0)
+    throw Error(fmt::format("no rank is left; the last, rank {} on {}: {}", rank, host, reason));
+}
+
+bool ItemWorkload::step(double now) {
+  output_.check();
+  watch_input(now);
+  give_up_stalled_ranks();
+  put_aside_sick_ranks();
+  constexpr double pause_s = 1;
+  if (stepped_s_ > 0 && now - stepped_s_ > pause_s) {
+    dispatcher_->postpone(now - stepped_s_);
+    lively_s_ = now;
+  }
+  stepped_s_ = now;
+  for (const int rank : dispatcher_->overdue(now))
+    control_.give_up(rank, fmt::format("its batch took longer than --item-timeout allows ({:.0f} s)", setup_.item_timeout_s));
+  if (stop_reason_.empty() && dispatcher_->finished()) return true;
+  if (!stop_reason_.empty() && (dispatcher_->finished() || now - stop_s_ >= grace_s_)) {
+    stopped_s_ = now;
+    return true;
+  }
+  hand_out(now);
+  return false;
+}
+
+void ItemWorkload::stop(const std::string& reason, double now, double grace_s) {
+  if (!stop_reason_.empty()) return;
+  stop_reason_ = reason;
+  stop_s_ = now;
+  grace_s_ = grace_s;
+  dispatcher_->stop();
+  control_.say(fmt::format("stopping: {} received; batches in hand are finished first ({:.0f} s at most)", reason, grace_s));
+}
+
+void ItemWorkload::show(Progress& progress, double now) const {
+  progress.begin_with(earlier_);
+  progress.update(gatherer_->done(), gatherer_->failed(), now, opening_line(control_.rank_table()));
+}
+
+double ItemWorkload::drain_limit_s() const {
+  constexpr double limit_s = 30, last_words_s = 1;
+  if (stop_reason_.empty()) return limit_s;
+  return std::max(stop_s_ + grace_s_ - stopped_s_, std::min(grace_s_, last_words_s));
+}
+
+void ItemWorkload::hand_out(double now) {
+  bool any = false;
+  if (shipper_)
+    for (Shipper::Ready& ready : shipper_->take()) {
+      any = true;
+      grants_[static_cast<std::size_t>(ready.rank)].batches.push_back(std::move(ready.range));
+    }
+  if (!output_.full()) // else the disk is slower than the ranks: they wait, memory does not grow
+    dispatcher_->pump(now, [&](int rank, const dispatch::Lease& lease) {
+      wire::BatchRange range = range_of(lease);
+      if (shipper_) return shipper_->add(rank, std::move(range));
+      any = true;
+      grants_[static_cast<std::size_t>(rank)].batches.push_back(std::move(range));
+    });
+  if (!any) return;
+  if (first_grant_s_ == 0) first_grant_s_ = now;
+  for (int rank = 0; rank < control_.rank_table().size(); ++rank) {
+    wire::Grant& grant = grants_[static_cast<std::size_t>(rank)];
+    if (grant.batches.empty()) continue;
+    wire::Buffer bytes;
+    wire::encode(grant, bytes);
+    control_.post(rank, Type::grant, wire::View(bytes));
+    grant.batches.clear();
+  }
+}
+
+wire::BatchRange ItemWorkload::range_of(const dispatch::Lease& lease) const {
+  const dispatch::BatchSpan span = plan_->span(lease.batch);
+  wire::BatchRange range;
+  range.batch = lease.batch;
+  range.first = span.first;
+  range.attempt = lease.attempt + (lease.second_try() ? 1 : 0);
+  if (lease.rows < span.count) {
+    range.wanted_begin = lease.begin;
+    range.wanted_rows = lease.rows;
+  }
+  range.items.reserve(span.count);
+  for (std::uint64_t index = span.first; index < span.first + span.count; ++index) {
+    Item& item = range.items.emplace_back();
+    item.index = index;
+    item.path = setup_.manifest.path(index);
+    for (std::size_t at = 0; at < item_columns_.size(); ++at)
+      item.columns.emplace_back(setup_.item_columns[at], setup_.manifest.value(item_columns_[at], index));
+  }
+  return range;
+}
+
+std::uint32_t ItemWorkload::row_in_batch(std::uint64_t batch, std::uint64_t item) const {
+  return static_cast<std::uint32_t>(item - plan_->span(batch).first);
+}
+
+/// A result in the worker's place.
+void ItemWorkload::fail_row(int rank, const dispatch::Lease& lease, const std::string& reason) {
+  const std::uint8_t status = static_cast<std::uint8_t>(Status::failed), flags = flag_none;
+  const float seconds = 0;
+  wire::BatchResult result;
+  result.batch = lease.batch;
+  result.first = plan_->span(lease.batch).first + lease.begin;
+  result.attempt = lease.attempt - 1;
+  result.status = {&status, 1};
+  result.flags = {&flags, 1};
+  result.seconds = {&seconds, 1};
+  result.errors.emplace_back(0, reason);
+  const wire::Block block = wire::make_block(result);
+  accept(rank, gatherer_->open(block.bytes), block.bytes, block.owner);
+}
+
+void ItemWorkload::on_results(int rank, wire::View block, const std::shared_ptr<void>& owner) {
+  const wire::BatchResult result = gatherer_->open(block);
+  const std::uint32_t begin = row_in_batch(result.batch, result.first);
+  // A late or second answer: the first one counts.
+  const std::uint32_t leased = dispatcher_->rows_of(rank, result.batch, begin);
+  if (leased == 0) return;
+  if (result.rows() > leased)
+    throw wire::Malformed(fmt::format("a result of {} rows of batch {}, {} were asked for", result.rows(), result.batch, leased));
+  // A large batch comes in parts.
+  const dispatch::Lease lease =
+      dispatcher_->complete(rank, result.batch, begin, now_s(), static_cast<std::uint32_t>(result.rows())).value();
+  if (shipper_ && !dispatcher_->leases().holds(rank, result.batch)) shipper_->answered(rank, result.batch);
+  const std::vector<gather::Unreadable> unreadable = gather::unreadable_rows(result, most_parts);
+  std::uint32_t failed = 0;
+  for (const gather::Unreadable& rows : unreadable) failed += rows.failed;
+  settled_ |= lease.second_try();
+  if (!dispatcher_->note_rows(rank, lease, failed)) return accept(rank, result, block, owner);
+  try_elsewhere(rank, lease, result, unreadable);
+}
+
+void ItemWorkload::accept(int rank, const wire::BatchResult& result, wire::View block, const std::shared_ptr<void>& owner) {
+  last_result_s_ = now_s();
+  const gather::Accepted accepted =
+      gatherer_->count(result, [&](const gather::FailedItem& failed) { tell_failure(rank, failed); });
+  Count& count = counts_[static_cast<std::size_t>(rank)];
+  count.items += accepted.rows;
+  count.failed += accepted.failed;
+  ++count.batches;
+  stalls_[static_cast<std::size_t>(rank)] = 0;
+  output_.put({rank, block, owner});
+  warn_if_all_fail();
+  if (gatherer_->failed() > setup_.max_failures && stop_reason_.empty()) {
+    stop_reason_ = fmt::format("{} items failed, --max-failures allows {}", gatherer_->failed(), setup_.max_failures);
+    stop_s_ = now_s();
+    dispatcher_->stop();
+  }
+}
+
+/// A wrong folder or model fails everything: said while there is time to stop.
+void ItemWorkload::warn_if_all_fail() {
+  constexpr std::uint64_t enough = 100;
+  if (told_all_fail_ || earlier_ > 0 || gatherer_->done() < enough) return;
+  told_all_fail_ = true;
+  if (failed_alike_ < gatherer_->done()) return;
+  const bool missing = first_reason_.find("o such file") != std::string::npos; // ours, and the system's
+  control_.say(
+      fmt::format("the first {} items all failed, for one reason: {}{}", gatherer_->done(), printable(first_reason_),
+                  missing ? ". Are the paths right? Those of a list or table are relative to its folder, and every host must see "
+                            "the files (else --ship bytes)"
+                          : ""));
+}
+
+void ItemWorkload::tell_failure(int rank, const gather::FailedItem& failed) {
+  if (first_reason_.empty()) first_reason_ = failed.reason;
+  failed_alike_ += failed.reason == first_reason_ ? 1 : 0;
+  const std::string text =
+      fmt::format("item {} {}: {}", failed.item, show_path(setup_.manifest.path(failed.item)), failed.reason);
+  control_.log(rank, log_error, text);
+  if (gatherer_->failed() < max_reasons_shown) control_.say(fmt::format("rank {}: {}", rank, text));
+}
+
+Outcome ItemWorkload::finish() {
+  Outcome outcome;
+  outcome.done = gatherer_->done();
+  outcome.earlier = earlier_;
+  outcome.failed = gatherer_->failed();
+  outcome.flagged = gatherer_->flagged();
+  outcome.stopped = stop_reason_;
+  outcome.run_s = first_grant_s_ > 0 ? std::max(last_result_s_ - first_grant_s_, 0.0) : 0;
+  outcome.open_s = (first_grant_s_ > 0 ? first_grant_s_ : now_s()) - began_s_;
+  outcome.writer_busy = output_.busy_fraction();
+  const write::Footer footer = output_.finish(dispatcher_->all_done(), control_.rank_table(), {}, [this](write::RankRow& row) {
+    const Count& count = counts_[static_cast<std::size_t>(row.rank)];
+    row.items = count.items;
+    row.failed = count.failed;
+    row.batches = count.batches;
+  });
+  if (!footer.complete)
+    outcome.code = ExitCode::stopped;
+  else if (outcome.failed > 0)
+    outcome.code = ExitCode::items_failed;
+  print_table(setup_, outcome, footer.ranks);
+  if (footer.complete) finish_job(*setup_.job, setup_.config, write::ReadFile(setup_.output));
+  write_summary(setup_, outcome, footer);
+  return outcome;
+}
+
+void ItemWorkload::discard_unused() noexcept {
+  if (!gatherer_ || gatherer_->done() == 0) output_.discard();
+}
+
+} // namespace mgpu::agent
