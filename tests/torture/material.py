@@ -9,7 +9,7 @@ import soundfile
 import torch
 from PIL import Image
 
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "model"))
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "worker/model"))
 from make_models import Spelling  # noqa: E402
 
 COMMON = ("--batch-size", "8", "--threads", "1", "--item-timeout", "2", "--stall-timeout", "15", "--rank-timeout", "8", "--start-timeout", "30", "--progress", "none")
