@@ -175,7 +175,11 @@ def long_run(tmp_path, bundle, pictures):
 
 def test_a_killed_worker_is_replaced(long_run):
     process, output = long_run
-    workers = workers_of(process)
+    for _ in range(200):  # a worker is one once it has been told its job
+        workers = workers_of(process)
+        if len(workers) == 2 or process.poll() is not None:
+            break
+        time.sleep(0.05)
     assert len(workers) == 2
     os.kill(workers[1], signal.SIGKILL)
     text, _ = process.communicate(timeout=150)
