@@ -27,7 +27,7 @@ def parse():
     parser.add_argument("--out", default="build/gpu")
     parser.add_argument("--jobs", type=int, default=4, help="checks at once")
     parser.add_argument("--list", action="store_true", help="names of the checks")
-    return parser.parse_args()
+    return parser.parse_intermixed_args()  # "--out FOLDER correct", too
 
 
 def use_pack(pack, torch):
