@@ -2,6 +2,7 @@
 // What is done with the ranks once they are there. The coordinator brings them up and down and hears them; a workload decides what they
 // do in between, and what is written.
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 #include <string_view>
