@@ -4,6 +4,7 @@ import os
 import pathlib
 import shutil
 import subprocess
+import sys
 
 import h5py
 import numpy as np
@@ -11,6 +12,9 @@ import pytest
 import torch
 from PIL import Image
 from sklearn.datasets import load_sample_images
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "torture"))
+from processes import sweep_session_folders  # noqa: E402
 
 BIN = pathlib.Path(os.environ["MGPU_BIN"])
 RUN_LIMIT_S = 120
@@ -81,6 +85,12 @@ def pictures(tmp_path_factory, photographs):
         place.mkdir(exist_ok=True)
         crop.save(place / f"crop{index:03d}.{kind}")
     return folder
+
+
+@pytest.fixture(autouse=True)
+def no_traces_of_killed_runs():
+    yield
+    sweep_session_folders()
 
 
 def arrays(path):

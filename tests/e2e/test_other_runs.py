@@ -3,17 +3,15 @@
 import pathlib
 import shutil
 import subprocess
-import sys
 import time
 
 import h5py
 import pytest
 
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "torture"))
-import material  # noqa: E402
-from conftest import BIN, arrays, mgpu_run  # noqa: E402
-from processes import Run  # noqa: E402
-from training import train, write_table  # noqa: E402
+import material
+from conftest import BIN, arrays, mgpu_run
+from processes import Run
+from training import train, write_table
 
 CHAIN = ("--global-batch", 32, "--batch-size", 16, "--lr", "0.005", "--seed", 3, "--epochs", 100)
 

@@ -5,17 +5,15 @@ import pathlib
 import random
 import shutil
 import signal
-import sys
 import time
 
 import h5py
 import pytest
 
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "torture"))
-import material  # noqa: E402
-from conftest import BIN, arrays, mgpu_run  # noqa: E402
-from processes import Run  # noqa: E402
-from results import Rows, compare_recovered, in_a_child  # noqa: E402
+import material
+from conftest import BIN, arrays, mgpu_run
+from processes import Run
+from results import Rows, compare_recovered, in_a_child
 
 class Case:
     def __init__(self, make, folder, items):

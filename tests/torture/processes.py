@@ -6,6 +6,7 @@ import resource
 import shutil
 import signal
 import subprocess
+import tempfile
 import time
 
 ENVIRONMENT = {**os.environ, "OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1", "CUDA_VISIBLE_DEVICES": "",
@@ -34,6 +35,15 @@ def send(pids, number):
             pass
 
 
+def sweep_session_folders(place=tempfile.gettempdir()):
+    """Removes what mpiruns that were killed left in a temporary folder: a later one that is given the same process id would not start
+    ("The PMIx server's listener thread failed to start", PMIx 5.0)."""
+    for folder in pathlib.Path(place).glob("ompi.*"):
+        number = folder.name.partition(".")[2]
+        if number.isdigit() and not pathlib.Path("/proc", number).exists():
+            shutil.rmtree(folder, ignore_errors=True)
+
+
 class Run:
     """`mpirun -np RANKS COMMAND…`; what it says goes to `log`. `more`: variables of its own; `closed`: the ranks begin without standard streams."""
 
@@ -42,7 +52,7 @@ class Run:
         self.log = pathlib.Path(log)
         self.began = time.monotonic()
         with open(log, "ab") as text:
-            # A killed mpirun leaves its folder behind, on which a later one with the same process id would fail.
+            sweep_session_folders(self.log.parent)
             environment = {**ENVIRONMENT, "TMPDIR": str(self.log.parent), **(more or {})}
             wrapper = ["sh", "-c", 'exec "$@" <&- >&- 2>&-', "sh"] if closed else []
             self.mpirun = subprocess.Popen([shutil.which("mpirun"), "-np", str(ranks), *options, *wrapper, *map(str, command)], env=environment, stdout=text, stderr=text,
