@@ -15,8 +15,8 @@ enum class ExitCode : int {
 };
 
 /// What a failure of an item is put down to. By `io` and `memory` the rank may be the reason, not the item: it is tried on another one.
-/// `device`: the GPU itself; its process ends.
-enum class Cause : std::uint8_t { item = 0, io = 1, memory = 2, device = 3 };
+/// `device`: the GPU itself; its process ends. `collective`: another rank of a training is missing, or the link to it is broken.
+enum class Cause : std::uint8_t { item = 0, io = 1, memory = 2, device = 3, collective = 4 };
 
 /// The one exception of the project. `what()` is one line a user can act on.
 class Error : public std::runtime_error {

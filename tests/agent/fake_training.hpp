@@ -93,8 +93,8 @@ class FakeTraining final : public WorkerLink {
     return any;
   }
   void wait(std::chrono::microseconds timeout) override { std::this_thread::sleep_for(timeout); }
-  std::optional<std::string> ended() override { return end_; }
-  void kill() override { end_ = "killed"; }
+  std::optional<WorkerEnd> ended() override { return end_; }
+  void kill() override { end_ = WorkerEnd{"killed", 9}; }
 
   std::uint64_t items(int part) const { return items_[part].size(); }
   const std::optional<wire::Connect>& connect() const { return connect_; }
@@ -141,12 +141,12 @@ class FakeTraining final : public WorkerLink {
     stats.backward_s = 0.4;
     stats.load_wait_s = 0.1;
     say(wire::Type::stats, stats);
-    end_ = "";
+    end_ = WorkerEnd{};
   }
   void one_step() {
     ++step_;
     if (step_ == behaviour_.dies_after) {
-      end_ = "killed by signal 9 (Killed)";
+      end_ = WorkerEnd{"killed by signal 9 (Killed)", 9};
       return;
     }
     const bool first = configure_.rank == 0;
@@ -190,7 +190,7 @@ class FakeTraining final : public WorkerLink {
   std::uint64_t step_ = 0;
   std::optional<Lockstep> lockstep_;
   bool halted_ = false, now_ = false, finishing_ = false;
-  std::optional<std::string> end_;
+  std::optional<WorkerEnd> end_;
 };
 
 } // namespace mgpu::agent

@@ -64,7 +64,7 @@ class FakeWorker final : public WorkerLink {
       stats.wall_s = busy_s_;
       wire::encode(stats, bytes);
       handle(wire::Type::stats, wire::View(bytes), nullptr);
-      end_ = "";
+      end_ = WorkerEnd{};
       any = true;
     }
     return any;
@@ -74,8 +74,8 @@ class FakeWorker final : public WorkerLink {
     if (due_s_ > 1) pause = std::min(pause, std::chrono::duration<double>(std::max(due_s_ - now_s(), 0.0)));
     std::this_thread::sleep_for(pause);
   }
-  std::optional<std::string> ended() override { return end_; }
-  void kill() override { end_ = "killed"; }
+  std::optional<WorkerEnd> ended() override { return end_; }
+  void kill() override { end_ = WorkerEnd{"killed", 9}; }
 
  private:
   template <typename Message>
@@ -94,9 +94,9 @@ class FakeWorker final : public WorkerLink {
     opened_ = true;
     if (behaviour_.kills_agent_after == 0) raise(SIGKILL);
     if (behaviour_.cannot_open) {
-      say(wire::Type::failure, wire::Failure{1, "CUDA error: uncorrectable ECC error encountered",
-                                             static_cast<std::uint8_t>(wire::DeviceTrouble::hardware)});
-      end_ = "exit code 1";
+      say(wire::Type::failure, wire::Failure{1, "CUDA error: uncorrectable ECC error encountered", wire::FailureCause::device,
+                                             wire::DeviceTrouble::hardware});
+      end_ = WorkerEnd{"exit code 1"};
       return;
     }
     wire::Opened opened;
@@ -119,7 +119,7 @@ class FakeWorker final : public WorkerLink {
       return false;
     }
     if (behaviour_.dies_after >= 0 && static_cast<std::int64_t>(batches_) >= behaviour_.dies_after) {
-      end_ = "killed by signal 9 (Killed)";
+      end_ = WorkerEnd{"killed by signal 9 (Killed)", 9};
       return false;
     }
     if (behaviour_.kills_agent_after > 0 && static_cast<std::int64_t>(batches_) >= behaviour_.kills_agent_after) raise(SIGKILL);
@@ -174,7 +174,7 @@ class FakeWorker final : public WorkerLink {
   bool configured_ = false, opened_ = false, finishing_ = false;
   std::uint64_t items_ = 0, batches_ = 0;
   double due_s_ = 0, began_s_ = 0, busy_s_ = 0;
-  std::optional<std::string> end_;
+  std::optional<WorkerEnd> end_;
 };
 
 } // namespace mgpu::agent

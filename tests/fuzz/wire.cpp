@@ -44,12 +44,12 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   if (size == 0) return 0;
   const wire::View bytes(reinterpret_cast<const std::byte*>(data + 1), size - 1);
   using Check = void (*)(wire::View);
-  constexpr Check checks[] = {check_result,           check<wire::Hello>,  check<wire::Progress>,    check<wire::Opened>,
-                              check<wire::Log>,       check<wire::Stats>,  check<wire::Failure>,     check<wire::Died>,
-                              check<wire::Configure>, check<wire::Grant>,  check<wire::SharedRange>, check<wire::Join>,
-                              check<wire::Stage>,     check<wire::Staged>, check<wire::Items>,       check<wire::Connect>,
-                              check<wire::Halt>,      check<wire::Reduce>, check<wire::Steps>,       check<wire::Metrics>,
-                              check<wire::Skipped>,   check<wire::Saved>};
+  constexpr Check checks[] = {check_result,           check<wire::Hello>,     check<wire::Progress>, check<wire::Opened>,
+                              check<wire::Log>,       check<wire::Stats>,     check<wire::Failure>,  check<wire::Died>,
+                              check<wire::Configure>, check<wire::Supervise>, check<wire::Grant>,    check<wire::SharedRange>,
+                              check<wire::Join>,      check<wire::Stage>,     check<wire::Staged>,   check<wire::Items>,
+                              check<wire::Connect>,   check<wire::Halt>,      check<wire::Reduce>,   check<wire::Steps>,
+                              check<wire::Metrics>,   check<wire::Skipped>,   check<wire::Saved>};
   fuzz::must_not_fall([&] { checks[data[0] % std::size(checks)](bytes); });
   return 0;
 }

@@ -32,7 +32,7 @@ Coordinator::Coordinator(const RunSetup& setup, comm::Messenger& messenger, Work
 Coordinator::~Coordinator() = default;
 
 Outcome Coordinator::run(const wire::Join& own_join) {
-  const double now = beat_s_ = watched_s_ = now_s();
+  const double now = beat_s_ = now_s();
   phase_deadline_s_ = now + setup_.start_timeout_s;
   for (int rank = 0; rank < rank_table_.size(); ++rank) rank_table_.at(rank).heard_s = now;
   rank_table_.at(0).join = own_join;
@@ -245,8 +245,8 @@ void Coordinator::leave_at_once() {
 }
 
 void Coordinator::watch(double now) {
-  if (const auto end = worker_.ended(); end && !end->empty() && rank_table_.at(0).lost.empty() && !over())
-    on_failure(0, {static_cast<int>(ExitCode::failed), "its worker ended: " + *end});
+  if (const auto end = worker_.ended(); end && !end->good() && rank_table_.at(0).lost.empty() && !over())
+    on_failure(0, {static_cast<int>(ExitCode::failed), "its worker ended: " + end->text});
   beat(now);
   if (starting() && asked_.number != 0)
     throw Error(fmt::format("{} received before the work began", signal_name(asked_.number)), ExitCode::stopped);
@@ -265,10 +265,9 @@ void Coordinator::watch(double now) {
 /// Once a second: a word to every rank, and a look at who has been silent.
 void Coordinator::beat(double now) {
   constexpr double interval_s = 1;
-  // This process itself was stopped or starved: the others' words of that time are still to be read.
-  if (now - watched_s_ > interval_s)
-    for (int rank = 1; rank < rank_table_.size(); ++rank) rank_table_.at(rank).heard_s += now - watched_s_;
-  watched_s_ = now;
+  // The others' messages of the time in which this process was suspended are still to be read.
+  if (const double away_s = suspension_.seconds(now); away_s > 0)
+    for (int rank = 1; rank < rank_table_.size(); ++rank) rank_table_.at(rank).heard_s += away_s;
   if (now - beat_s_ < interval_s) return;
   beat_s_ = now;
   if (on_beat_) on_beat_();

@@ -20,6 +20,7 @@
 #include "common/support/background.hpp"
 #include "common/support/progress.hpp"
 #include "common/support/rank_logs.hpp"
+#include "common/support/suspension.hpp"
 #include "common/support/trace.hpp"
 
 namespace mgpu::agent {
@@ -107,7 +108,8 @@ class Coordinator final : private RunControl {
   /// A long journal or a large model takes its time, and the ranks must not think that rank 0 is lost.
   std::future<void> planning_;
   Phase phase_ = Phase::gathering;
-  double beat_s_ = 0, watched_s_ = 0, phase_deadline_s_ = 0, drain_s_ = 0;
+  Suspension suspension_;
+  double beat_s_ = 0, phase_deadline_s_ = 0, drain_s_ = 0;
   bool stopping_ = false;
   wire::Signal asked_; ///< by whichever rank was told first
 

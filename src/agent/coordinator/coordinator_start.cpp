@@ -138,6 +138,9 @@ void Coordinator::configure(int rank) {
   message.trace = trace_ ? 1 : 0;
   workload_->describe(rank, message);
   wire::Buffer bytes;
+  wire::encode(workload_->supervise(), bytes);
+  post(rank, Type::supervise, wire::View(bytes));
+  bytes.clear();
   wire::encode(message, bytes);
   post(rank, Type::configure, wire::View(bytes));
   rank_table_.at(rank).configured = true;

@@ -33,7 +33,7 @@ Router::Router(comm::Messenger& messenger, WorkerLink& worker, const RouterOptio
 int Router::run(const wire::Join& join) {
   messenger_.post_message(0, Type::join, join);
   node_ = join.node;
-  heard_s_ = beat_s_ = stepped_s_ = now_s();
+  heard_s_ = beat_s_ = now_s();
   Backoff backoff;
   try {
     while (!exit_code_) {
@@ -99,6 +99,7 @@ void Router::pass_on_signals() {
 void Router::on_rank0(Type type, wire::View payload) {
   heard_s_ = now_s();
   switch (type) {
+    case Type::supervise:
     case Type::configure:
     case Type::grant:
     case Type::items:
@@ -144,14 +145,13 @@ void Router::watch_worker() {
   const auto end = worker_.ended();
   if (!end) return;
   reported_end_ = true;
-  if (!end->empty()) messenger_.post_message(0, Type::failure, wire::Failure{1, "its worker ended: " + *end});
+  if (!end->good()) messenger_.post_message(0, Type::failure, wire::Failure{1, "its worker ended: " + end->text});
 }
 
 void Router::watch_rank0() {
   const double now = now_s();
-  // This process itself was stopped or starved: the others' words of that time are still to be read.
-  if (now - stepped_s_ > options_.heartbeat_s) heard_s_ += now - stepped_s_;
-  stepped_s_ = now;
+  // Rank 0's messages of the time in which this process was suspended are still to be read.
+  heard_s_ += suspension_.seconds(now);
   const auto lost = [this](const std::string& how) {
     return Error(fmt::format("rank {}: {}", messenger_.rank(), how), ExitCode::stopped);
   };

@@ -8,6 +8,7 @@
 #include "agent/comm/messenger.hpp"
 #include "agent/coordinator/staging.hpp"
 #include "agent/supervisor/worker_link.hpp"
+#include "common/support/suspension.hpp"
 
 namespace mgpu::agent {
 
@@ -40,7 +41,8 @@ class Router {
   WorkerLink& worker_;
   RouterOptions options_;
   Staging staging_;
-  double heard_s_ = 0, beat_s_ = 0, stepped_s_ = 0;
+  double heard_s_ = 0, beat_s_ = 0;
+  Suspension suspension_;
   bool reported_end_ = false, rank0_dead_ = false, without_finalize_ = false;
   bool released_ = false; ///< all who live have said bye
   wire::Signal told_;     ///< what rank 0 knows of signals here

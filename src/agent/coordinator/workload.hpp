@@ -63,6 +63,8 @@ class Workload {
   virtual void start() = 0;
   /// Adds to a rank's Configure what depends on the workload: the batch size, how many batches it holds, the options.
   virtual void describe(int rank, wire::Configure& configure) const = 0;
+  /// How the agents watch their workers.
+  virtual wire::Supervise supervise() const = 0;
   /// False while the rank must wait for its Configure: RunControl::configure_waiting() is called when that changes.
   virtual bool may_configure(int /*rank*/) const { return true; }
   /// The rank's Configure is on its way.

@@ -124,9 +124,16 @@ void ItemWorkload::describe(int rank, wire::Configure& configure) const {
   configure.config_json = setup_.config.json().dump();
   configure.batch_size = plan_->batch_size();
   configure.batches_in_flight = in_flight_[static_cast<std::size_t>(rank)];
-  configure.item_timeout_s = setup_.item_timeout_s;
-  configure.stall_timeout_s = setup_.stall_timeout_s;
-  configure.max_restarts = setup_.max_restarts;
+}
+
+wire::Supervise ItemWorkload::supervise() const {
+  wire::Supervise supervise;
+  supervise.item_timeout_s = setup_.item_timeout_s;
+  supervise.stall_timeout_s = setup_.stall_timeout_s;
+  supervise.batch_size = plan_->batch_size();
+  supervise.restarts = setup_.max_restarts > 0 ? 1 : 0;
+  supervise.max_restarts = setup_.max_restarts;
+  return supervise;
 }
 
 void ItemWorkload::opened(int rank, bool again) {
@@ -146,7 +153,7 @@ void ItemWorkload::worker_died(int rank, const wire::Died& died) {
   const RankState& state = control_.rank_table().at(rank);
   dispatch::Death death;
   death.certain = died.certain != 0;
-  if (died.device != 0) death.gpu_of = rank;
+  if (died.device != wire::DeviceTrouble::none) death.gpu_of = rank;
   const bool blameless = died.stalled != 0 && input_is_away();
   if (died.stalled != 0 && !blameless) ++stalls_[static_cast<std::size_t>(rank)];
   for (const wire::Suspect& suspect : died.suspects)
@@ -181,12 +188,10 @@ bool ItemWorkload::step(double now) {
   watch_input(now);
   give_up_stalled_ranks();
   put_aside_sick_ranks();
-  constexpr double pause_s = 1;
-  if (stepped_s_ > 0 && now - stepped_s_ > pause_s) {
-    dispatcher_->postpone(now - stepped_s_);
+  if (const double away_s = suspension_.seconds(now); away_s > 0) {
+    dispatcher_->postpone(away_s);
     lively_s_ = now;
   }
-  stepped_s_ = now;
   for (const int rank : dispatcher_->overdue(now))
     control_.give_up(rank, fmt::format("its batch took longer than --item-timeout allows ({:.0f} s)", setup_.item_timeout_s));
   if (stop_reason_.empty() && dispatcher_->finished()) return true;

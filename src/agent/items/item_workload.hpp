@@ -12,6 +12,7 @@
 #include "agent/items/input_probe.hpp"
 #include "agent/items/shipper.hpp"
 #include "agent/items/unreadable.hpp"
+#include "common/support/suspension.hpp"
 
 namespace mgpu::agent {
 
@@ -22,6 +23,7 @@ class ItemWorkload final : public Workload {
   void plan(const std::vector<comm::Binding>& bindings) override;
   void start() override { output_.start(control_.rank_table().size(), identity_, true); }
   void describe(int rank, wire::Configure& configure) const override;
+  wire::Supervise supervise() const override;
   void opened(int rank, bool again) override;
   void worker_died(int rank, const wire::Died& died) override;
   void on_frame(int rank, wire::Type type, wire::View payload, const std::shared_ptr<void>& owner) override;
@@ -83,7 +85,7 @@ class ItemWorkload final : public Workload {
   double began_s_, first_grant_s_ = 0, last_result_s_ = 0;
   std::string stop_reason_;
   double grace_s_ = setup_.grace_s;
-  double stepped_s_ = 0;
+  Suspension suspension_;
   double stop_s_ = 0, stopped_s_ = 0; ///< when a stop was asked for; when no more work was waited for
 };
 

@@ -21,7 +21,7 @@ void SummingWorker::post(Type type, wire::View payload) {
 bool SummingWorker::poll(const OnWorkerFrame& handle) {
   const auto fail = [&](const Error& error) {
     wire::Buffer bytes;
-    wire::encode(wire::Failure{static_cast<std::int32_t>(error.code()), error.what()}, bytes);
+    wire::encode(wire::Failure{static_cast<std::int32_t>(error.code()), error.what(), wire::FailureCause::collective}, bytes);
     handle(Type::failure, bytes, nullptr);
     reducer_ = nullptr; // said once
   };
@@ -61,7 +61,7 @@ void SummingWorker::begin(const wire::Reduce& request) {
   reducer_->begin(request, memory->second.data(), memory->second.size_bytes());
 }
 
-std::optional<std::string> SummingWorker::ended() {
+std::optional<WorkerEnd> SummingWorker::ended() {
   auto end = worker_.ended();
   if (end) forget();
   return end;

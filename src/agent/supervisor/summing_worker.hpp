@@ -22,7 +22,7 @@ class SummingWorker final : public WorkerLink {
   void flush() override { worker_.flush(); }
   bool poll(const OnWorkerFrame& handle) override;
   void wait(std::chrono::microseconds timeout) override { worker_.wait(timeout); }
-  std::optional<std::string> ended() override;
+  std::optional<WorkerEnd> ended() override;
   void kill() override { worker_.kill(); }
   /// Removes the names of shared memory that the workers left behind.
   void forget();

@@ -10,6 +10,9 @@
 #include "agent/supervisor/bad_devices.hpp"
 #include "agent/supervisor/watchdog.hpp"
 #include "agent/supervisor/worker_link.hpp"
+#include "agent/supervisor/worker_state.hpp"
+#include "common/support/clock.hpp"
+#include "common/support/suspension.hpp"
 #include "common/wire/activity_table.hpp"
 
 namespace mgpu::agent {
@@ -23,62 +26,74 @@ class LocalWorker : public WorkerLink {
   virtual std::string last_words() const = 0;
 };
 
-/// Between the event loop and the workers of a rank. What it may do it reads from Configure as that passes by: until then, and for
-/// workloads that do not ask for it, a worker's end is the end. Frames pass; a worker that dies while it works becomes the frame `died`,
-/// after all it had said, and the next worker's hello follows.
+/// Between the event loop and the workers of a rank. The frame Supervise tells what it may do: before it, or without restarts, a worker's
+/// end is the rank's. Other frames pass. A worker that dies while it works becomes the frame `died`, after all frames it had sent, and the
+/// next worker's hello follows.
 class Supervisor final : public WorkerLink {
  public:
   using MakeWorker = std::function<std::unique_ptr<LocalWorker>()>;
   /// Asks whether a GPU, by UUID, can still be used: "" or why not.
   using ProbeDevice = std::function<std::string(const std::string& uuid)>;
+  /// Seconds that only grow.
+  using Clock = std::function<double()>;
   /// Starts the first worker.
-  explicit Supervisor(MakeWorker make, ProbeDevice probe = probe_device, BadDevices bad = BadDevices());
+  explicit Supervisor(MakeWorker make, ProbeDevice probe = probe_device, BadDevices bad = BadDevices(), Clock clock = now_s);
 
   void post(wire::Type type, wire::View payload = {}) override;
   void flush() override { worker_->flush(); }
   bool poll(const OnWorkerFrame& handle) override;
   void wait(std::chrono::microseconds timeout) override { worker_->wait(timeout); }
-  std::optional<std::string> ended() override;
+  std::optional<WorkerEnd> ended() override;
   void kill() override;
   /// Ends the workers and lets them go. For those who leave by _exit.
   void end();
 
  private:
-  bool pass_frames(const OnWorkerFrame& handle);
-  void watch(double now);
-  bool watched() const;
-  void end_late(std::string reason, std::vector<wire::Activity> suspects, double now);
-  void warm_spare(double now);
-  bool replaceable() const;
-  bool replace_dead(const OnWorkerFrame& handle, double now);
-  void count(const wire::Died& died);
-  void notice_pause(double now);
-  wire::Died describe(const std::string& end) const;
+  /// What is known of the present worker; another begins with a new one.
+  struct Life {
+    WorkerState state = WorkerState::starting;
+    double entered_s = 0;                 ///< the state
+    bool opened = false;                  ///< its model
+    bool halted = false;                  ///< it was told to end: its death is not counted
+    std::optional<wire::Failure> failure; ///< that it reported
+    std::optional<Watchdog::Late> late;   ///< why it was killed
+    double late_s = 0;                    ///< when
+  };
 
-  void look_at_device(wire::Died& died, bool stuck);
+  void enter(WorkerEvent event);
+  bool pass_frames(const OnWorkerFrame& handle);
+  bool keep_failure(wire::View payload);
+  void watch();
+  void end_late(Watchdog::Late late);
+  void warm_standby();
+  bool replaceable() const;
+  bool is_stuck() const;
+  bool replace_dead(const OnWorkerFrame& handle);
+  bool start_next(wire::Died& died);
+  void count(const wire::Died& died);
+  wire::Failure reported() const;
+  wire::Died describe(const WorkerEnd& end) const;
+  bool cannot_use_device(wire::Died& died, bool stuck, bool retired);
 
   MakeWorker make_;
   ProbeDevice probe_;
   BadDevices bad_;
-  std::string uuid_;                            ///< of the GPU; "" on a CPU
-  std::unique_ptr<LocalWorker> worker_, spare_; ///< the spare has started but knows nothing yet
-  wire::Buffer spare_hello_;
-  Watchdog watch_;
-  std::int32_t max_restarts_ = 0; ///< that may die one after another; 0: a worker's end is the end
-  bool configured_ = false, opened_ = false, finishing_ = false, killed_ = false, retired_ = false;
-  bool worked_ = false;     ///< one of them has opened: what ends the next is not the model
-  std::int32_t deaths_ = 0; ///< since the last result or checkpoint, but those that were asked for or narrowed a suspicion
-  std::int32_t unborn_ = 0; ///< that ended before they could be configured, one after another
+  Clock clock_;
+  wire::Supervise limits_; ///< without restarts until the frame comes
+  Watchdog watchdog_;
+  Suspension suspension_;
+
+  std::unique_ptr<LocalWorker> worker_, standby_; ///< the standby worker has started and waits for its configuration
+  wire::Buffer standby_hello_;
+  double standby_due_s_ = 0; ///< when one may be started
+  Life life_;
+
+  std::string uuid_;         ///< of the GPU; "" on a CPU
+  bool model_opens_ = false; ///< one of them has opened it: what ends the next is not the model
+  std::int32_t deaths_ = 0;  ///< since the last result or checkpoint, without those that were asked for or narrowed a suspicion
+  std::int32_t unborn_ = 0;  ///< that ended before they were configured, one after another
   std::uint64_t suspected_rows_ = 0; ///< when the last one died; 0: since a result nobody did
-  double opened_s_ = 0, looked_s_ = 0;
-  double polled_s_ = 0;
-  double told_s_ = 0;        ///< when it was told to end at once; 0: it was not
-  wire::FinalWords failure_; ///< what the worker said it failed by
-  double failed_s_ = 0;
-  std::string late_; ///< why we killed it
-  std::vector<wire::Activity> late_suspects_;
-  bool stalled_ = false; ///< it was late because it waited for files
-  double late_s_ = 0;
+  double looked_s_ = 0;
 };
 
 } // namespace mgpu::agent

@@ -13,6 +13,13 @@ namespace mgpu::agent {
 /// A frame of the worker. `owner` keeps `payload` alive; letting it go gives shared memory back to the worker.
 using OnWorkerFrame = std::function<void(wire::Type, wire::View payload, const std::shared_ptr<void>& owner)>;
 
+/// How a worker ended.
+struct WorkerEnd {
+  std::string text; ///< "exit code 1", "killed by signal 9 (Killed)"; "": a good end
+  int signal = 0;   ///< that ended it; 0: it exited by itself
+  bool good() const { return text.empty(); }
+};
+
 class WorkerLink {
  public:
   virtual ~WorkerLink() = default;
@@ -23,8 +30,8 @@ class WorkerLink {
   virtual bool poll(const OnWorkerFrame& handle) = 0;
   /// Sleeps until the worker says something, at most `timeout`.
   virtual void wait(std::chrono::microseconds timeout) = 0;
-  /// How the worker ended ("exit code 1", "killed by signal 9 (Killed)"); nullopt while it lives. "" is a good end.
-  virtual std::optional<std::string> ended() = 0;
+  /// nullopt while it lives.
+  virtual std::optional<WorkerEnd> ended() = 0;
   virtual void kill() = 0;
 };
 

@@ -63,7 +63,7 @@ void WorkerProcess::end() {
   if (!end_) {
     kill();
     for (int waited_ms = 0; waited_ms < reap_limit_ms && waitpid(pid_, nullptr, WNOHANG) == 0; ++waited_ms) usleep(1000);
-    end_ = "ended by its agent";
+    end_ = {"ended by its agent", SIGKILL};
   }
   pass_on_errors();
   temporary_.remove();
@@ -136,17 +136,18 @@ void WorkerProcess::wait(std::chrono::microseconds timeout) {
     usleep(static_cast<useconds_t>(timeout.count()));
 }
 
-std::optional<std::string> WorkerProcess::ended() {
+std::optional<WorkerEnd> WorkerProcess::ended() {
   if (end_) return end_;
   int status = 0;
   // Its socket closes with it; asking the kernel each round would cost a system call for nothing.
   if (!shared_->channel.closed() || waitpid(pid_, &status, WNOHANG) != pid_) return std::nullopt;
   pass_on_errors();
   if (WIFSIGNALED(status))
-    end_ = fmt::format("killed by signal {} ({}{})", WTERMSIG(status), strsignal(WTERMSIG(status)),
-                       WTERMSIG(status) == SIGKILL ? ", " + who_killed(memory_before_, read_memory_events()) : "");
+    end_ = {fmt::format("killed by signal {} ({}{})", WTERMSIG(status), strsignal(WTERMSIG(status)),
+                        WTERMSIG(status) == SIGKILL ? ", " + who_killed(memory_before_, read_memory_events()) : ""),
+            WTERMSIG(status)};
   else
-    end_ = WEXITSTATUS(status) == 0 ? "" : fmt::format("exit code {}", WEXITSTATUS(status));
+    end_ = {WEXITSTATUS(status) == 0 ? "" : fmt::format("exit code {}", WEXITSTATUS(status)), 0};
   return end_;
 }
 

@@ -27,7 +27,7 @@ class WorkerProcess final : public LocalWorker {
   void flush() override;
   bool poll(const OnWorkerFrame& handle) override;
   void wait(std::chrono::microseconds timeout) override;
-  std::optional<std::string> ended() override;
+  std::optional<WorkerEnd> ended() override;
   void kill() override;
   const wire::ActivityTable& activity_table() const override;
   ProcessUsage usage() const override { return usage_of(pid_); }
@@ -53,7 +53,7 @@ class WorkerProcess final : public LocalWorker {
   int errors_ = -1; ///< what the worker writes to its standard error
   double read_errors_s_ = 0;
   std::string last_words_;
-  std::optional<std::string> end_;
+  std::optional<WorkerEnd> end_;
 };
 
 } // namespace mgpu::agent

@@ -21,7 +21,7 @@ void TrainingWorkload::worker_died(int rank, const wire::Died& died) {
   if (!fresh_[static_cast<std::size_t>(rank)]) return; // as it was told
   fresh_[static_cast<std::size_t>(rank)] = false;
   if (losses_.empty()) lost_s_ = now_s();
-  Loss& loss = losses_.emplace_back(Loss{rank, died.reason, ExitCode::failed, died.spoke != 0, died.device != 0, {}});
+  Loss& loss = losses_.emplace_back(Loss{rank, died.reason, ExitCode::failed, died.cause, {}});
   // Loaders note one item at a time; whatever else ended a worker is put down to its rank.
   if (died.certain != 0 && died.suspects.size() == 1 && died.suspects.front().rows == 1)
     loss.item = ItemPlace{died.suspects.front().part, died.suspects.front().first};
@@ -33,7 +33,7 @@ void TrainingWorkload::lost(int rank, const std::string& reason, ExitCode code, 
   if (code == ExitCode::usage && !progress_.last()) throw usage_error(reason);
   control_.log(rank, log_error, reason);
   if (losses_.empty()) lost_s_ = now_s();
-  losses_.push_back({rank, reason, code, false, false, {}});
+  losses_.push_back({rank, reason, code, wire::FailureCause::exit, {}});
   if (!over) return; // step() finds out who is to blame
   if (stop_reason_.empty())
     fail(fmt::format("rank {} on {}: {}", rank, host, reason), code);
@@ -41,12 +41,12 @@ void TrainingWorkload::lost(int rank, const std::string& reason, ExitCode code, 
     halt(true, reason); // the others would wait for it; the checkpoint before is the one to go on from
 }
 
-/// Which of the ranks that failed is to blame: one that a signal ended, else one that ended without a word, else the first that spoke.
-/// The others only missed it.
+/// Which of the ranks that failed is to blame: one that a signal ended, else one that ended without a report, else the first that
+/// reported. The others only missed it.
 const TrainingWorkload::Loss& TrainingWorkload::root_cause() const {
   const auto first = [this](const auto& fact) { return std::find_if(losses_.begin(), losses_.end(), fact); };
-  auto found = first([](const Loss& loss) { return !loss.spoke && loss.reason.find("signal ") != std::string::npos; });
-  if (found == losses_.end()) found = first([](const Loss& loss) { return !loss.spoke; });
+  auto found = first([](const Loss& loss) { return loss.cause == wire::FailureCause::signal; });
+  if (found == losses_.end()) found = first([](const Loss& loss) { return !wire::is_reported(loss.cause); });
   return found == losses_.end() ? losses_.front() : *found;
 }
 
@@ -61,14 +61,15 @@ void TrainingWorkload::take_losses(double now) {
   fail(fmt::format("rank {} on {}: {}", loss.rank, control_.rank_table().at(loss.rank).join->host, loss.reason), loss.code);
 }
 
-/// What a worker says itself it would say again, unless it speaks of its device or its network.
+/// A failure that a worker reports would occur again, unless its device or the network is the cause.
 bool TrainingWorkload::may_begin_again(const Loss& loss) const {
   const auto out = std::count_if(losses_.begin(), losses_.end(),
                                  [this](const Loss& each) { return !control_.rank_table().at(each.rank).lost.empty(); });
   const int living = control_.rank_table().living(), least = config_.get<int>("min-ranks");
   if (!stop_reason_.empty() || !error_.empty() || setup_.max_restarts <= 0 || living == 0) return false;
   if (out > 0 && (least <= 0 || living < least)) return false;
-  if (loss.spoke && !loss.device && loss.reason.find("NCCL") == std::string::npos) return false;
+  if (wire::is_reported(loss.cause) && loss.cause != wire::FailureCause::device && loss.cause != wire::FailureCause::collective)
+    return false;
   if (!loss.item && blamed_[static_cast<std::size_t>(loss.rank)] >= setup_.max_restarts &&
       control_.rank_table().at(loss.rank).lost.empty())
     return false;

@@ -93,13 +93,19 @@ void TrainingWorkload::describe(int rank, wire::Configure& configure) const {
   configure.batch_size = plan_.batch_size;
   configure.rank = number_[static_cast<std::size_t>(rank)];
   configure.world_size = ranks_;
-  configure.stall_timeout_s = setup_.stall_timeout_s;
-  configure.item_timeout_s = std::max(setup_.item_timeout_s, 0.0); // its ranks wait for each other, and that ends
-  // Ranks that miss the one that died end as well: who is to blame, and how often, is counted here.
-  if (setup_.max_restarts > 0) configure.max_restarts = std::numeric_limits<std::int32_t>::max();
   // Enough to keep the loaders busy while one is computed.
   const auto loaders = bindings_[static_cast<std::size_t>(rank)].loaders;
   configure.batches_in_flight = static_cast<std::int32_t>(2 + (loaders + plan_.batch_size - 1) / plan_.batch_size);
+}
+
+wire::Supervise TrainingWorkload::supervise() const {
+  wire::Supervise supervise;
+  supervise.stall_timeout_s = setup_.stall_timeout_s;
+  supervise.item_timeout_s = std::max(setup_.item_timeout_s, 0.0); // its ranks wait for each other, and that ends
+  supervise.batch_size = plan_.batch_size;
+  // Ranks that miss the one that died end as well: who is to blame, and how often, is counted here.
+  supervise.restarts = setup_.max_restarts > 0 ? 1 : 0;
+  return supervise;
 }
 
 void TrainingWorkload::make_pieces() {

@@ -22,6 +22,7 @@ class TrainingWorkload final : public Workload {
   void plan(const std::vector<comm::Binding>& bindings) override;
   void start() override;
   void describe(int rank, wire::Configure& configure) const override;
+  wire::Supervise supervise() const override;
   bool may_configure(int rank) const override { return losses_.empty() && number_[static_cast<std::size_t>(rank)] >= 0; }
   void configured(int rank) override;
   void opened(int rank, bool again) override;
@@ -42,8 +43,7 @@ class TrainingWorkload final : public Workload {
     int rank = 0;
     std::string reason;
     ExitCode code = ExitCode::failed;
-    bool spoke = false;            ///< the worker said itself why it ended
-    bool device = false;           ///< its GPU failed
+    wire::FailureCause cause = wire::FailureCause::other;
     std::optional<ItemPlace> item; ///< what certainly ended it
   };
 

@@ -48,18 +48,20 @@ auto fields(Is<Stats> auto& m) {
                   m.forward_s, m.backward_s, m.reduce_wait_s, m.update_s, m.memory_bytes);
 }
 auto fields(Is<Failure> auto& m) {
-  return std::tie(m.exit_code, m.text, m.device);
+  return std::tie(m.exit_code, m.text, m.cause, m.device);
 }
 auto fields(Is<Suspect> auto& m) {
   return std::tie(m.batch, m.first, m.rows, m.part);
 }
 auto fields(Is<Died> auto& m) {
-  return std::tie(m.reason, m.last_words, m.certain, m.spoke, m.stalled, m.retired, m.device, m.suspects);
+  return std::tie(m.reason, m.last_words, m.cause, m.device, m.certain, m.stalled, m.retired, m.suspects);
 }
 auto fields(Is<Configure> auto& m) {
   return std::tie(m.job, m.config_json, m.model_path, m.rank, m.world_size, m.local_rank, m.local_size, m.host, m.device, m.dtype,
-                  m.threads, m.loaders, m.cores, m.batch_size, m.batches_in_flight, m.trace, m.item_timeout_s, m.stall_timeout_s,
-                  m.max_restarts);
+                  m.threads, m.loaders, m.cores, m.batch_size, m.batches_in_flight, m.trace);
+}
+auto fields(Is<Supervise> auto& m) {
+  return std::tie(m.item_timeout_s, m.stall_timeout_s, m.batch_size, m.restarts, m.max_restarts);
 }
 auto fields(Is<BatchRange> auto& m) {
   return std::tie(m.batch, m.first, m.attempt, m.epoch, m.wanted_begin, m.wanted_rows, m.items);
@@ -179,6 +181,14 @@ void take(Decoder& in, Layout& value) {
   value = in.get<Layout>();
   if (value > Layout::text) throw Malformed("wire: a column of an unknown layout");
 }
+void take(Decoder& in, FailureCause& value) {
+  value = in.get<FailureCause>();
+  if (value > FailureCause::late) throw Malformed("wire: a failure of an unknown cause");
+}
+void take(Decoder& in, DeviceTrouble& value) {
+  value = in.get<DeviceTrouble>();
+  if (value > DeviceTrouble::hardware) throw Malformed("wire: an unknown trouble of a device");
+}
 template <Struct T>
 void take(Decoder& in, T& value);
 template <typename T>
@@ -225,6 +235,9 @@ void encode(const Died& message, Buffer& out) {
   encode_message(message, out);
 }
 void encode(const Configure& message, Buffer& out) {
+  encode_message(message, out);
+}
+void encode(const Supervise& message, Buffer& out) {
   encode_message(message, out);
 }
 void encode(const Grant& message, Buffer& out) {
@@ -296,6 +309,7 @@ template Stats decode<Stats>(View);
 template Failure decode<Failure>(View);
 template Died decode<Died>(View);
 template Configure decode<Configure>(View);
+template Supervise decode<Supervise>(View);
 template Grant decode<Grant>(View);
 template SharedRange decode<SharedRange>(View);
 template Join decode<Join>(View);

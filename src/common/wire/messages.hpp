@@ -43,6 +43,7 @@ enum class Type : std::uint32_t {
   heartbeat, ///< the loop is alive; rank 0 adds a Heartbeat once it knows its options
   staged,    ///< Staged: the model lies in this node's memory
   stage,     ///< Stage: put the model into this node's memory
+  supervise, ///< Supervise: how the agent watches its worker; before Configure
   bye,       ///< rank 0: end now (Bye); answered by bye. After a lost rank once more when all have answered: leave together
   signal,    ///< Signal: this rank was told to stop
   end_agent, ///< EndAgent: the agent of another rank on this node is stuck
@@ -117,10 +118,30 @@ enum class DeviceTrouble : std::uint8_t {
   hardware = 2 ///< the GPU is sick (uncorrectable memory, broken link, unavailable)
 };
 
+/// What a failure or a death is put down to. Decisions read this; the text is for people.
+enum class FailureCause : std::uint8_t {
+  // the worker reports it
+  other = 0,  ///< the job, the data, the network
+  usage,      ///< unusable input, model or options
+  memory,     ///< host or device memory ran out
+  device,     ///< the GPU; DeviceTrouble says how
+  collective, ///< NCCL: another rank is missing, or a link is broken
+  // its agent finds it
+  signal, ///< a signal ended the process
+  exit,   ///< the process ended without a report
+  late,   ///< it took too long, and its agent ended it
+};
+
+/// Whether the worker itself gave the reason.
+constexpr bool is_reported(FailureCause cause) {
+  return cause < FailureCause::signal;
+}
+
 struct Failure {
   std::int32_t exit_code = 1; ///< mgpu::ExitCode
   std::string text;
-  std::uint8_t device = 0; ///< DeviceTrouble
+  FailureCause cause = FailureCause::other;
+  DeviceTrouble device = DeviceTrouble::none;
 };
 
 /// Items first … first + rows - 1 of a batch, that were in the worker's hands when it died.
@@ -131,13 +152,13 @@ struct Suspect {
 };
 
 struct Died {
-  std::string reason;       ///< "killed by signal 11 (Segmentation fault) while preparing item 17"
-  std::string last_words;   ///< the last lines it wrote to its standard error
+  std::string reason;     ///< "killed by signal 11 (Segmentation fault) while preparing item 17"
+  std::string last_words; ///< the last lines it wrote to its standard error
+  FailureCause cause = FailureCause::other;
+  DeviceTrouble device = DeviceTrouble::none;
   std::uint8_t certain = 0; ///< 1: what killed it is among the suspects; 0: it may have come from outside
-  std::uint8_t spoke = 0;   ///< 1: the reason is what the worker said itself
-  std::uint8_t stalled = 0; ///< 1: it waited for items to be read, and did nothing: the item, or the server they lie on
+  std::uint8_t stalled = 0; ///< 1: late, as it waited for items to be read: the item, or the server they lie on
   std::uint8_t retired = 0; ///< 1: no other worker will be started, the rank is out
-  std::uint8_t device = 0;  ///< DeviceTrouble
   std::vector<Suspect> suspects;
 };
 
@@ -154,9 +175,14 @@ struct Configure {
   std::int64_t batch_size = 1;
   std::int32_t batches_in_flight = 4; ///< grants it may hold: bounds its memory
   std::uint8_t trace = 0;
-  // For the worker's agent.
-  double item_timeout_s = 0, stall_timeout_s = 0; ///< 0: for ever; item_timeout_s < 0: by the times that it sees
-  std::int32_t max_restarts = 0; ///< workers that may die one after another; 0: none, the rank ends with its worker
+};
+
+/// How an agent watches its worker.
+struct Supervise {
+  double item_timeout_s = 0, stall_timeout_s = 0; ///< 0: no limit; item_timeout_s < 0: by the times that it measures
+  std::int64_t batch_size = 1;                    ///< a batch may take so many times item_timeout_s
+  std::uint8_t restarts = 0;      ///< 1: another worker takes the place of one that dies; 0: the rank ends with it
+  std::int32_t max_restarts = -1; ///< deaths one after another before the rank is given up; -1: any number, as rank 0 counts
 };
 
 struct BatchRange {
@@ -323,6 +349,7 @@ void encode(const Stats&, Buffer&);
 void encode(const Failure&, Buffer&);
 void encode(const Died&, Buffer&);
 void encode(const Configure&, Buffer&);
+void encode(const Supervise&, Buffer&);
 void encode(const Grant&, Buffer&);
 void encode(const SharedRange&, Buffer&);
 void encode(const Join&, Buffer&);

@@ -18,6 +18,13 @@ constexpr auto look_every = std::chrono::milliseconds(100);
 constexpr auto poll_every = std::chrono::microseconds(20);
 constexpr double farewell_s = 5;
 
+/// Another rank, or the link to it, may be the reason.
+Error collective_error(const std::string& text) {
+  Error error(text);
+  error.cause = Cause::collective;
+  return error;
+}
+
 } // namespace
 
 NcclComm::NcclComm(const NcclSpec& spec)
@@ -27,7 +34,7 @@ NcclComm::NcclComm(const NcclSpec& spec)
       timeout_s_(spec.timeout_s) {
   c10::cuda::set_device(static_cast<c10::DeviceIndex>(device_));
   ncclUniqueId id;
-  if (spec.id.size() != sizeof id.internal) throw Error("NCCL: the id has the wrong size");
+  if (spec.id.size() != sizeof id.internal) throw collective_error("NCCL: the id has the wrong size");
   std::memcpy(id.internal, spec.id.data(), sizeof id.internal);
   ncclConfig_t config = NCCL_CONFIG_INITIALIZER;
   config.blocking = 0;
@@ -93,20 +100,20 @@ void NcclComm::abort(const std::string& reason) {
 void NcclComm::check() const {
   if (!failed_) return;
   const std::lock_guard lock(reason_mutex_);
-  throw Error(reason_);
+  throw collective_error(reason_);
 }
 
 /// Calls on a communicator that does not block are under way until they say otherwise.
 void NcclComm::settle(ncclResult_t result, const std::string& what) {
   for (const double limit = now_s() + timeout_s_; result == ncclInProgress;) {
     check();
-    if (now_s() > limit) throw Error(fmt::format("{}: {} is not done after {:g} s", name_, what, timeout_s_));
+    if (now_s() > limit) throw collective_error(fmt::format("{}: {} is not done after {:g} s", name_, what, timeout_s_));
     std::this_thread::sleep_for(poll_every);
     if (const ncclResult_t asked = ncclCommGetAsyncError(comm_, &result); asked != ncclSuccess) result = asked;
   }
   if (result == ncclSuccess) return;
   const std::string hint = result == ncclInvalidUsage ? " (NCCL cannot join two ranks on one GPU)" : "";
-  throw Error(fmt::format("{}: {}: {}: {}{}", name_, what, ncclGetErrorString(result), ncclGetLastError(comm_), hint));
+  throw collective_error(fmt::format("{}: {}: {}: {}{}", name_, what, ncclGetErrorString(result), ncclGetLastError(comm_), hint));
 }
 
 void NcclComm::watch() {
@@ -134,10 +141,10 @@ void NcclComm::look() {
   const ncclResult_t asked = ncclCommGetAsyncError(comm_, &state);
   for (const ncclResult_t result : {asked, state})
     if (result != ncclSuccess && result != ncclInProgress)
-      throw Error(fmt::format("{}: {}: {}: {}", name_, what, ncclGetErrorString(result), ncclGetLastError(comm_)));
+      throw collective_error(fmt::format("{}: {}: {}: {}", name_, what, ncclGetErrorString(result), ncclGetLastError(comm_)));
   if (!operations_.empty() && now_s() - operations_.front().begin_s > timeout_s_)
-    throw Error(fmt::format("{}: {} has not finished after {:g} s: another rank is missing, or its link is broken", name_, what,
-                            timeout_s_));
+    throw collective_error(fmt::format("{}: {} has not finished after {:g} s: another rank is missing, or its link is broken",
+                                       name_, what, timeout_s_));
 }
 
 } // namespace mgpu::collective

@@ -65,6 +65,15 @@ Cause cause_of(const std::exception& error) {
   return dynamic_cast<const std::system_error*>(&error) != nullptr ? Cause::io : Cause::item;
 }
 
+wire::FailureCause failure_cause(const std::exception& error) {
+  using wire::FailureCause;
+  const auto* known = dynamic_cast<const Error*>(&error);
+  if (known != nullptr && known->code() == ExitCode::usage) return FailureCause::usage;
+  if (known != nullptr && known->cause == Cause::collective) return FailureCause::collective;
+  if (device_trouble(error) != wire::DeviceTrouble::none) return FailureCause::device;
+  return is_out_of_memory(error) ? FailureCause::memory : FailureCause::other;
+}
+
 wire::DeviceTrouble device_trouble(const std::exception& error) {
   using wire::DeviceTrouble;
   if (is_out_of_memory(error)) return DeviceTrouble::none;

@@ -16,6 +16,9 @@ bool is_out_of_memory(const std::exception& error);
 /// What a failure is put down to: std::system_error and io_error() to reading, any lack of memory to memory, else to the item.
 Cause cause_of(const std::exception& error);
 
+/// What a worker's end is put down to.
+wire::FailureCause failure_cause(const std::exception& error);
+
 /// What an error of CUDA says of the GPU. `context` may be a call that was merely refused: DeviceStreams::works() tells.
 wire::DeviceTrouble device_trouble(const std::exception& error);
 

@@ -65,8 +65,7 @@ int tell_failure(wire::Channel& channel, const std::exception& error) {
   const auto* known = dynamic_cast<const Error*>(&error);
   const int exit_code = static_cast<int>(known != nullptr ? known->code() : ExitCode::failed);
   try {
-    channel.send(wire::Type::failure,
-                 wire::Failure{exit_code, reason_of(error), static_cast<std::uint8_t>(device_trouble(error))});
+    channel.send(wire::Type::failure, wire::Failure{exit_code, reason_of(error), failure_cause(error), device_trouble(error)});
   } catch (const std::exception&) {
     // The agent is gone: nobody is left to tell.
   }

@@ -49,7 +49,7 @@ TEST_F(SupervisorTest, AModelThatCannotBeOpenedEndsTheRun) {
   poll();
   EXPECT_THAT(seen_, testing::Contains(Type::failure));
   EXPECT_TRUE(died_.empty());
-  EXPECT_EQ(supervisor_.ended(), "exit code 2");
+  EXPECT_EQ(supervisor_.ended().value().text, "exit code 2");
 }
 
 TEST_F(SupervisorTest, WithoutRestartsAnEndIsTheEnd) {
@@ -57,7 +57,7 @@ TEST_F(SupervisorTest, WithoutRestartsAnEndIsTheEnd) {
   worker().end = "killed by signal 9 (Killed)";
   poll();
   EXPECT_TRUE(died_.empty());
-  EXPECT_EQ(supervisor_.ended(), "killed by signal 9 (Killed)");
+  EXPECT_EQ(supervisor_.ended().value().text, "killed by signal 9 (Killed)");
 }
 
 TEST_F(SupervisorTest, AfterTheWorkAnEndIsTheEnd) {
@@ -66,7 +66,7 @@ TEST_F(SupervisorTest, AfterTheWorkAnEndIsTheEnd) {
   worker().end = "";
   poll();
   EXPECT_TRUE(died_.empty());
-  EXPECT_EQ(supervisor_.ended(), "");
+  EXPECT_EQ(supervisor_.ended().value().text, "");
   EXPECT_EQ(workers_.size(), 1U);
 }
 

@@ -32,7 +32,10 @@ class ScriptedWorker final : public LocalWorker {
     return any;
   }
   void wait(std::chrono::microseconds timeout) override { std::this_thread::sleep_for(timeout); }
-  std::optional<std::string> ended() override { return end; }
+  std::optional<WorkerEnd> ended() override {
+    if (!end) return std::nullopt;
+    return WorkerEnd{*end, end->starts_with("killed by signal ") ? std::stoi(end->substr(17)) : 0};
+  }
   void kill() override { end = "killed by signal 9 (Killed)"; }
   const wire::ActivityTable& activity_table() const override { return wire::ActivityTable::in(memory_); }
   ProcessUsage usage() const override { return usage_; }
@@ -73,13 +76,17 @@ class SupervisorTest : public testing::Test {
 
   ScriptedWorker& worker() { return *workers_.back(); }
   void configure(std::int32_t max_restarts, double item_timeout_s = 0, double stall_timeout_s = 0) {
-    wire::Configure message;
-    message.batch_size = 16;
-    message.max_restarts = max_restarts;
-    message.item_timeout_s = item_timeout_s;
-    message.stall_timeout_s = stall_timeout_s;
+    wire::Supervise limits;
+    limits.batch_size = 16;
+    limits.restarts = max_restarts != 0 ? 1 : 0;
+    limits.max_restarts = max_restarts;
+    limits.item_timeout_s = item_timeout_s;
+    limits.stall_timeout_s = stall_timeout_s;
     wire::Buffer bytes;
-    wire::encode(message, bytes);
+    wire::encode(limits, bytes);
+    supervisor_.post(Type::supervise, bytes);
+    bytes.clear();
+    wire::encode(wire::Configure(), bytes);
     supervisor_.post(Type::configure, bytes);
   }
   void open(std::int32_t max_restarts = 2, double item_timeout_s = 0, const std::string& uuid = "") {

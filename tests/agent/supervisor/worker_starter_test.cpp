@@ -112,9 +112,9 @@ TEST_F(WorkerStarterTest, TheNextOneIsForkedAndIsOurChild) {
   }
   EXPECT_EQ(fork_server(), server_);
   ::kill(second.pid(), SIGKILL);
-  std::optional<std::string> end;
+  std::optional<WorkerEnd> end;
   EXPECT_TRUE(comes([&] { return second.poll([](auto...) {}), (end = second.ended()).has_value(); }));
-  EXPECT_TRUE(end && end->starts_with("killed by signal 9")) << end.value_or("");
+  EXPECT_TRUE(end && end->text.starts_with("killed by signal 9")) << (end ? end->text : "");
   EXPECT_FALSE(third.ended());
 }
 
