@@ -8,7 +8,7 @@
 #include <string_view>
 #include <utility>
 
-#include "agent/comm/mpi_call.hpp"
+#include "agent/comm/mpi_handles.hpp"
 #include "agent/comm/mpi_messenger.hpp"
 #include "agent/comm/process_failure.hpp"
 
@@ -88,11 +88,9 @@ Environment::Environment(const LauncherFacts& facts, unsigned start_limit_s) {
   MGPU_MPI(MPI_Init_thread, nullptr, nullptr, MPI_THREAD_FUNNELED, &provided);
   started_ = true;
   MGPU_MPI(MPI_Comm_set_errhandler, MPI_COMM_WORLD, MPI_ERRORS_RETURN);
-  MPI_Comm shared = MPI_COMM_NULL;
-  MGPU_MPI(MPI_Comm_split_type, MPI_COMM_WORLD, MPI_COMM_TYPE_SHARED, 0, MPI_INFO_NULL, &shared);
-  MGPU_MPI(MPI_Comm_rank, shared, &shared_rank_);
-  MGPU_MPI(MPI_Comm_size, shared, &shared_size_);
-  MPI_Comm_free(&shared);
+  const auto shared = Communicator::split_shared(MPI_COMM_WORLD);
+  shared_rank_ = shared.rank();
+  shared_size_ = shared.size();
   messenger_ = std::make_unique<MpiMessenger>(MPI_COMM_WORLD);
   reducer_ = std::make_unique<NodeReducer>(facts.node);
   survives_failures_ = comm::survives_failures();
@@ -100,18 +98,18 @@ Environment::Environment(const LauncherFacts& facts, unsigned start_limit_s) {
 
 void Environment::close(int exit_code) {
   if (!std::exchange(started_, false)) return;
+  const Deadline deadline(close_limit_s, exit_code, ""); // freeing communicators is collective, too
   messenger_.reset();
   const bool unanswered = reducer_ && reducer_->busy();
   reducer_.reset();
   if (unanswered) return; // a node does not answer: MPI_Finalize would wait for it
-  const Deadline deadline(close_limit_s, exit_code, "");
   MPI_Finalize();
 }
 
 std::string Environment::version() {
   std::array<char, MPI_MAX_LIBRARY_VERSION_STRING> text{};
   int length = 0;
-  MPI_Get_library_version(text.data(), &length);
+  MGPU_MPI(MPI_Get_library_version, text.data(), &length);
   const std::string_view whole(text.data());
   return std::string(whole.substr(0, whole.find(',')));
 }

@@ -42,22 +42,18 @@ std::shared_ptr<std::byte> allocate(std::size_t size) {
 
 } // namespace
 
-MpiMessenger::MpiMessenger(MPI_Comm communicator) {
-  MGPU_MPI(MPI_Comm_dup, communicator, &communicator_);
-  MGPU_MPI(MPI_Comm_set_errhandler, communicator_, MPI_ERRORS_RETURN);
-  MGPU_MPI(MPI_Comm_rank, communicator_, &rank_);
-  MGPU_MPI(MPI_Comm_size, communicator_, &size_);
-  MGPU_MPI(MPI_Type_contiguous, static_cast<int>(unit), MPI_BYTE, &block_);
-  MGPU_MPI(MPI_Type_commit, &block_);
+MpiMessenger::MpiMessenger(MPI_Comm communicator)
+    : communicator_(Communicator::duplicate_of(communicator)),
+      block_(Datatype::block_of(static_cast<int>(unit))),
+      rank_(communicator_.rank()),
+      size_(communicator_.size()) {
   packets_.resize(static_cast<std::size_t>(size_));
   dead_.resize(static_cast<std::size_t>(size_));
 }
 
 MpiMessenger::~MpiMessenger() {
-  // Requests that never completed (a lost rank) are let go: their memory must outlive MPI, the process ends soon.
-  for (Sending& send : sending_) new std::shared_ptr<void>(std::move(send.owner));
-  for (Sending& send : unfinished_) new std::shared_ptr<void>(std::move(send.owner));
-  MPI_Type_free(&block_);
+  // Freeing is collective: it would wait for a rank that is lost, or for what one has never received.
+  if (any_dead_ || !sending_.empty() || !receiving_.empty()) communicator_.release();
 }
 
 /// False when `code` is success; true when it says that a rank is dead, who is then buried. Throws Error for anything else.
@@ -69,12 +65,13 @@ bool MpiMessenger::died(int code, const char* call) {
 }
 
 void MpiMessenger::look_for_dead() {
-  for (const int rank : acknowledge_failures(communicator_))
+  for (const int rank : acknowledge_failures(communicator_.get()))
     if (!dead(rank)) bury(rank);
 }
 
 void MpiMessenger::bury(int rank) {
   dead_[static_cast<std::size_t>(rank)] = true;
+  any_dead_ = true;
   newly_dead_.push_back(rank);
   packets_[static_cast<std::size_t>(rank)] = {};
 }
@@ -114,9 +111,9 @@ void MpiMessenger::flush(int rank) {
 
 void MpiMessenger::send(int rank, int tag, const std::byte* data, std::size_t size, std::shared_ptr<void> owner) {
   if (dead(rank)) return;
-  Sending sending{MPI_REQUEST_NULL, rank, std::move(owner)};
+  Sending sending{Request(std::move(owner)), rank};
   const int count = static_cast<int>(size / unit);
-  if (!died(MPI_Isend(data, count, block_, rank, tag, communicator_, &sending.request), "MPI_Isend"))
+  if (!died(MPI_Isend(data, count, block_.get(), rank, tag, communicator_.get(), sending.request.start()), "MPI_Isend"))
     sending_.push_back(std::move(sending));
 }
 
@@ -144,12 +141,8 @@ bool MpiMessenger::poll(const OnFrame& handle) {
 bool MpiMessenger::complete_sends() {
   const std::size_t before = sending_.size();
   std::erase_if(sending_, [this](Sending& sending) {
-    int done = 0;
-    const bool failed = died(MPI_Test(&sending.request, &done, MPI_STATUS_IGNORE), "MPI_Test");
-    if (done != 0 || sending.request == MPI_REQUEST_NULL) return true;
-    if (!failed && !dead(sending.rank)) return false;
-    unfinished_.push_back(std::move(sending));
-    return true;
+    const bool failed = died(sending.request.test(), "MPI_Test");
+    return sending.request.complete() || failed || dead(sending.rank);
   });
   return sending_.size() != before;
 }
@@ -160,13 +153,14 @@ bool MpiMessenger::start_receives() {
     int found = 0;
     MPI_Message message = MPI_MESSAGE_NULL;
     MPI_Status status;
-    if (died(MPI_Improbe(MPI_ANY_SOURCE, MPI_ANY_TAG, communicator_, &found, &message, &status), "MPI_Improbe")) continue;
+    if (died(MPI_Improbe(MPI_ANY_SOURCE, MPI_ANY_TAG, communicator_.get(), &found, &message, &status), "MPI_Improbe")) continue;
     if (found == 0) break;
     int units = 0;
-    MGPU_MPI(MPI_Get_count, &status, block_, &units);
+    MGPU_MPI(MPI_Get_count, &status, block_.get(), &units);
     const std::size_t size = static_cast<std::size_t>(units) * unit;
-    Receiving receiving{MPI_REQUEST_NULL, status.MPI_SOURCE, status.MPI_TAG, allocate(size), size};
-    if (died(MPI_Imrecv(receiving.bytes.get(), units, block_, &message, &receiving.request), "MPI_Imrecv")) continue;
+    std::shared_ptr<std::byte> bytes = allocate(size);
+    Receiving receiving{Request(bytes), status.MPI_SOURCE, status.MPI_TAG, std::move(bytes), size};
+    if (died(MPI_Imrecv(receiving.bytes.get(), units, block_.get(), &message, receiving.request.start()), "MPI_Imrecv")) continue;
     receiving_.push_back(std::move(receiving));
     any = true;
   }
@@ -178,14 +172,11 @@ bool MpiMessenger::complete_receives(const OnFrame& handle) {
   std::vector<bool> waiting(static_cast<std::size_t>(size_), false); // by source: an earlier one is still under way
   for (auto at = receiving_.begin(); at != receiving_.end();) {
     const auto source = static_cast<std::size_t>(at->source);
-    int done = 0;
-    if (!waiting[source] && died(MPI_Test(&at->request, &done, MPI_STATUS_IGNORE), "MPI_Test")) {
-      // Half a message. Where MPI has not let go of the memory, it stays.
-      if (at->request != MPI_REQUEST_NULL) unfinished_.push_back({at->request, at->source, at->bytes});
-      at = receiving_.erase(at);
+    if (!waiting[source] && died(at->request.test(), "MPI_Test")) {
+      at = receiving_.erase(at); // half a message
       continue;
     }
-    if (done == 0) {
+    if (waiting[source] || !at->request.complete()) {
       waiting[source] = true;
       ++at;
       continue;

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "agent/comm/messenger.hpp"
+#include "agent/comm/mpi_handles.hpp"
 
 namespace mgpu::comm {
 
@@ -29,12 +30,11 @@ class MpiMessenger final : public Messenger {
 
  private:
   struct Sending {
-    MPI_Request request;
+    Request request;
     int rank;
-    std::shared_ptr<void> owner;
   };
   struct Receiving {
-    MPI_Request request;
+    Request request;
     int source;
     int tag;
     std::shared_ptr<std::byte> bytes;
@@ -51,8 +51,8 @@ class MpiMessenger final : public Messenger {
   bool dead(int rank) const { return dead_[static_cast<std::size_t>(rank)]; }
   void bury(int rank);
 
-  MPI_Comm communicator_;
-  MPI_Datatype block_ = MPI_DATATYPE_NULL;
+  Communicator communicator_;
+  Datatype block_;
   int rank_ = 0, size_ = 1;
   std::vector<wire::Buffer> packets_; ///< by rank: frames not yet sent
   std::deque<Sending> sending_;
@@ -60,7 +60,7 @@ class MpiMessenger final : public Messenger {
   std::vector<bool> dead_;      ///< by rank
   std::vector<int> newly_dead_; ///< not yet taken
   double looked_s_ = 0;
-  std::vector<Sending> unfinished_; ///< to the dead, and never completed by MPI: their memory is left alone
+  bool any_dead_ = false;
 };
 
 } // namespace mgpu::comm

@@ -21,7 +21,7 @@ constexpr double eager_s = 2e-3;
 } // namespace
 
 struct NodeReducer::Streams {
-  explicit Streams(MPI_Comm leaders) : gradients(leaders), numbers(leaders) { MPI_Comm_size(leaders, &nodes); }
+  explicit Streams(const Communicator& leaders) : gradients(leaders.get()), numbers(leaders.get()), nodes(leaders.size()) {}
   RingStream gradients, numbers;
   int nodes = 0;
 };
@@ -43,12 +43,8 @@ NodeReducer::NodeReducer(const std::string& node) : node_(node) {
     if (!same(other)) alone = false;
   }
   if (alone) return; // everybody finds the same
-  MPI_Comm leaders = MPI_COMM_NULL;
-  MGPU_MPI(MPI_Comm_split, MPI_COMM_WORLD, first ? 0 : MPI_UNDEFINED, rank, &leaders);
-  if (leaders == MPI_COMM_NULL) return;
-  MGPU_MPI(MPI_Comm_set_errhandler, leaders, MPI_ERRORS_RETURN);
-  streams_ = std::make_unique<Streams>(leaders);
-  MPI_Comm_free(&leaders);
+  if (const auto leaders = Communicator::split(MPI_COMM_WORLD, first ? 0 : MPI_UNDEFINED, rank))
+    streams_ = std::make_unique<Streams>(leaders);
 }
 
 NodeReducer::~NodeReducer() = default;

@@ -4,7 +4,7 @@
 #include <mpi-ext.h>
 #endif
 
-#include "agent/comm/mpi_call.hpp"
+#include "agent/comm/mpi_handles.hpp"
 
 namespace mgpu::comm {
 
@@ -12,21 +12,21 @@ namespace mgpu::comm {
 
 bool is_process_failure(int code) {
   int error_class = MPI_SUCCESS;
-  MPI_Error_class(code, &error_class);
+  MGPU_MPI(MPI_Error_class, code, &error_class);
   return error_class == MPIX_ERR_PROC_FAILED || error_class == MPIX_ERR_PROC_FAILED_PENDING;
 }
 
 std::vector<int> acknowledge_failures(MPI_Comm communicator) {
-  MPI_Group dead = MPI_GROUP_NULL, all = MPI_GROUP_NULL;
-  MGPU_MPI(MPIX_Comm_get_failed, communicator, &dead);
-  MGPU_MPI(MPI_Comm_group, communicator, &all);
+  MPI_Group handle = MPI_GROUP_NULL;
+  MGPU_MPI(MPIX_Comm_get_failed, communicator, &handle);
+  const Group dead(handle);
+  MGPU_MPI(MPI_Comm_group, communicator, &handle);
+  const Group all(handle);
   int count = 0, known = 0;
-  MPI_Group_size(dead, &count);
+  MGPU_MPI(MPI_Group_size, dead.get(), &count);
   std::vector<int> in_dead(static_cast<std::size_t>(count)), ranks(static_cast<std::size_t>(count));
   for (int each = 0; each < count; ++each) in_dead[static_cast<std::size_t>(each)] = each;
-  MPI_Group_translate_ranks(dead, count, in_dead.data(), all, ranks.data());
-  MPI_Group_free(&dead);
-  MPI_Group_free(&all);
+  MGPU_MPI(MPI_Group_translate_ranks, dead.get(), count, in_dead.data(), all.get(), ranks.data());
   MGPU_MPI(MPIX_Comm_ack_failed, communicator, count, &known);
   return ranks;
 }
@@ -34,7 +34,7 @@ std::vector<int> acknowledge_failures(MPI_Comm communicator) {
 bool survives_failures() {
   void* value = nullptr;
   int found = 0;
-  MPI_Comm_get_attr(MPI_COMM_WORLD, MPIX_FT, static_cast<void*>(&value), &found);
+  MGPU_MPI(MPI_Comm_get_attr, MPI_COMM_WORLD, MPIX_FT, static_cast<void*>(&value), &found);
   return found != 0 && value != nullptr && *static_cast<int*>(value) != 0;
 }
 

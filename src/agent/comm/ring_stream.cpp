@@ -32,14 +32,11 @@ void add_to(std::byte* to, const std::byte* from, std::size_t count) {
 
 } // namespace
 
-RingStream::RingStream(MPI_Comm communicator) {
-  MGPU_MPI(MPI_Comm_dup, communicator, &communicator_);
-  MGPU_MPI(MPI_Comm_rank, communicator_, &rank_);
-  MGPU_MPI(MPI_Comm_size, communicator_, &size_);
-}
+RingStream::RingStream(MPI_Comm communicator)
+    : communicator_(Communicator::duplicate_of(communicator)), rank_(communicator_.rank()), size_(communicator_.size()) {}
 
 RingStream::~RingStream() {
-  if (!busy()) MPI_Comm_free(&communicator_);
+  if (busy()) communicator_.release(); // a node does not answer
 }
 
 void RingStream::begin(const wire::Reduce& request, std::byte* data) {
@@ -98,8 +95,8 @@ RingStream::Act RingStream::next_act(Segment& segment) const {
       return Act::receive_total;
     case Act::receive_partial: {
       const bool mine = segment.owner == rank_;
-      std::byte* to = mine ? segment.data : segment.partial.data();
-      const std::byte* from = mine ? segment.partial.data() : segment.data;
+      std::byte* to = mine ? segment.data : segment.partial->data();
+      const std::byte* from = mine ? segment.partial->data() : segment.data;
       is_float(segment.sum->request) ? add_to<float>(to, from, segment.count) : add_to<double>(to, from, segment.count);
       return mine ? Act::send_total : Act::send_partial;
     }
@@ -115,23 +112,24 @@ void RingStream::start(Segment& segment) {
   const int count = static_cast<int>(segment.count); // a segment is small
   switch (segment.act) {
     case Act::whole:
-      MGPU_MPI(MPI_Iallreduce, MPI_IN_PLACE, segment.data, count, type, MPI_SUM, communicator_, &segment.request);
+      MGPU_MPI(MPI_Iallreduce, MPI_IN_PLACE, segment.data, count, type, MPI_SUM, communicator_.get(), segment.request.start());
       break;
     case Act::send_own:
-      MGPU_MPI(MPI_Isend, segment.data, count, type, after(rank_), segment.tag, communicator_, &segment.request);
+      MGPU_MPI(MPI_Isend, segment.data, count, type, after(rank_), segment.tag, communicator_.get(), segment.request.start());
       break;
     case Act::receive_partial:
-      segment.partial.resize(segment.count * number_bytes(segment.sum->request));
-      MGPU_MPI(MPI_Irecv, segment.partial.data(), count, type, before(rank_), segment.tag, communicator_, &segment.request);
+      segment.partial = std::make_shared<std::vector<std::byte>>(segment.count * number_bytes(segment.sum->request));
+      segment.request.hold(segment.partial);
+      MGPU_MPI(MPI_Irecv, segment.partial->data(), count, type, before(rank_), segment.tag, communicator_.get(), segment.request.start());
       break;
     case Act::send_partial:
-      MGPU_MPI(MPI_Isend, segment.partial.data(), count, type, after(rank_), segment.tag, communicator_, &segment.request);
+      MGPU_MPI(MPI_Isend, segment.partial->data(), count, type, after(rank_), segment.tag, communicator_.get(), segment.request.start());
       break;
     case Act::receive_total:
-      MGPU_MPI(MPI_Irecv, segment.data, count, type, before(rank_), segment.tag + 1, communicator_, &segment.request);
+      MGPU_MPI(MPI_Irecv, segment.data, count, type, before(rank_), segment.tag + 1, communicator_.get(), segment.request.start());
       break;
     case Act::send_total:
-      MGPU_MPI(MPI_Isend, segment.data, count, type, after(rank_), segment.tag + 1, communicator_, &segment.request);
+      MGPU_MPI(MPI_Isend, segment.data, count, type, after(rank_), segment.tag + 1, communicator_.get(), segment.request.start());
       break;
     case Act::done:
       --segment.sum->segments;
@@ -142,9 +140,8 @@ void RingStream::start(Segment& segment) {
 bool RingStream::advance(Segment& segment) {
   bool any = false;
   while (segment.act != Act::done) {
-    int complete = 0;
-    MGPU_MPI(MPI_Test, &segment.request, &complete, MPI_STATUS_IGNORE);
-    if (complete == 0) break;
+    check_mpi(segment.request.test(), "MPI_Test");
+    if (!segment.request.complete()) break;
     segment.act = next_act(segment);
     start(segment);
     any = true;

@@ -9,6 +9,7 @@
 #include <memory>
 #include <vector>
 
+#include "agent/comm/mpi_handles.hpp"
 #include "common/wire/messages.hpp"
 
 namespace mgpu::comm {
@@ -49,8 +50,8 @@ class RingStream {
     int owner; ///< the rank where the sum is made; -1: MPI's own sum
     int tag;
     Act act = Act::done;
-    MPI_Request request = MPI_REQUEST_NULL;
-    std::vector<std::byte> partial;
+    Request request;
+    std::shared_ptr<std::vector<std::byte>> partial;
   };
 
   void add(Sum& sum, std::byte* data, std::size_t count, int owner);
@@ -61,7 +62,7 @@ class RingStream {
   int after(int rank) const { return (rank + 1) % size_; }
   int before(int rank) const { return (rank + size_ - 1) % size_; }
 
-  MPI_Comm communicator_ = MPI_COMM_NULL;
+  Communicator communicator_;
   int rank_ = 0, size_ = 1;
   int next_tag_ = 0;
   std::deque<std::unique_ptr<Sum>> sums_;
