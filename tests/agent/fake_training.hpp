@@ -16,6 +16,8 @@
 #include <thread>
 
 #include "agent/supervisor/worker_link.hpp"
+#include "common/wire/control_messages.hpp"
+#include "common/wire/training_messages.hpp"
 #include "mgpu/config.hpp"
 #include "mgpu/version.hpp"
 

@@ -10,6 +10,8 @@
 #include "agent/supervisor/worker_link.hpp"
 #include "common/support/clock.hpp"
 #include "common/wire/batch_result.hpp"
+#include "common/wire/control_messages.hpp"
+#include "common/wire/items_messages.hpp"
 #include "common/wire/row_crc.hpp"
 #include "mgpu/version.hpp"
 

@@ -11,8 +11,10 @@
 #include "common/support/clock.hpp"
 #include "common/wire/batch_result.hpp"
 #include "common/wire/channel.hpp"
+#include "common/wire/control_messages.hpp"
 #include "common/wire/fork_request.hpp"
 #include "common/wire/fork_server.hpp"
+#include "common/wire/items_messages.hpp"
 #include "common/wire/row_crc.hpp"
 #include "mgpu/version.hpp"
 

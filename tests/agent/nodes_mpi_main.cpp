@@ -15,6 +15,8 @@
 #include "agent/supervisor/summing_worker.hpp"
 #include "agent/thread_worker.hpp"
 #include "common/wire/channel.hpp"
+#include "common/wire/control_messages.hpp"
+#include "common/wire/training_messages.hpp"
 #include "mgpu/error.hpp"
 #include "worker/collective/channel_inter_node_reducer.hpp"
 #include "worker/collective/shared_exchange.hpp"

@@ -21,6 +21,7 @@
 #include "agent/fake_worker.hpp"
 #include "agent/main/make_workload.hpp"
 #include "agent/write/hdf5/read_file.hpp"
+#include "common/wire/control_messages.hpp"
 
 namespace {
 

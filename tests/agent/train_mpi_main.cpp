@@ -17,6 +17,8 @@
 #include "agent/setup/run_job.hpp"
 #include "agent/write/hdf5/read_file.hpp"
 #include "agent/write/journal/history.hpp"
+#include "common/wire/control_messages.hpp"
+#include "common/wire/training_messages.hpp"
 #include "mgpu/training_job.hpp"
 
 namespace {

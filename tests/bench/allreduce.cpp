@@ -20,6 +20,7 @@
 #include "agent/thread_worker.hpp"
 #include "common/support/clock.hpp"
 #include "common/wire/channel.hpp"
+#include "common/wire/training_messages.hpp"
 #include "worker/collective/channel_inter_node_reducer.hpp"
 #include "worker/collective/shared_exchange.hpp"
 

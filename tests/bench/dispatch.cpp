@@ -13,6 +13,7 @@
 #include "agent/coordinator/router.hpp"
 #include "agent/fake_worker.hpp"
 #include "agent/main/make_workload.hpp"
+#include "common/wire/control_messages.hpp"
 
 namespace {
 

@@ -14,6 +14,8 @@
 #include <thread>
 
 #include "common/wire/batch_result.hpp"
+#include "common/wire/control_messages.hpp"
+#include "common/wire/items_messages.hpp"
 #include "mgpu/model.hpp"
 #include "worker/run/session.hpp"
 #include "worker/run/worker.hpp"

@@ -3,7 +3,9 @@
 #include <memory>
 
 #include "common/wire/batch_result.hpp"
-#include "common/wire/messages.hpp"
+#include "common/wire/control_messages.hpp"
+#include "common/wire/items_messages.hpp"
+#include "common/wire/training_messages.hpp"
 #include "fuzz/fuzz.hpp"
 
 namespace {

@@ -4,7 +4,7 @@
 #include <string>
 #include <vector>
 
-#include "common/wire/messages.hpp"
+#include "common/wire/control_messages.hpp"
 
 namespace mgpu::comm {
 

@@ -7,7 +7,7 @@
 #include <memory>
 #include <vector>
 
-#include "common/wire/messages.hpp"
+#include "common/wire/message.hpp"
 
 namespace mgpu::comm {
 

@@ -6,7 +6,7 @@
 #include <memory>
 #include <string>
 
-#include "common/wire/messages.hpp"
+#include "common/wire/training_messages.hpp"
 
 namespace mgpu::comm {
 

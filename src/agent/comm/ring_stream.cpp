@@ -120,13 +120,16 @@ void RingStream::start(Segment& segment) {
     case Act::receive_partial:
       segment.partial = std::make_shared<std::vector<std::byte>>(segment.count * number_bytes(segment.sum->request));
       segment.request.hold(segment.partial);
-      MGPU_MPI(MPI_Irecv, segment.partial->data(), count, type, before(rank_), segment.tag, communicator_.get(), segment.request.start());
+      MGPU_MPI(MPI_Irecv, segment.partial->data(), count, type, before(rank_), segment.tag, communicator_.get(),
+               segment.request.start());
       break;
     case Act::send_partial:
-      MGPU_MPI(MPI_Isend, segment.partial->data(), count, type, after(rank_), segment.tag, communicator_.get(), segment.request.start());
+      MGPU_MPI(MPI_Isend, segment.partial->data(), count, type, after(rank_), segment.tag, communicator_.get(),
+               segment.request.start());
       break;
     case Act::receive_total:
-      MGPU_MPI(MPI_Irecv, segment.data, count, type, before(rank_), segment.tag + 1, communicator_.get(), segment.request.start());
+      MGPU_MPI(MPI_Irecv, segment.data, count, type, before(rank_), segment.tag + 1, communicator_.get(),
+               segment.request.start());
       break;
     case Act::send_total:
       MGPU_MPI(MPI_Isend, segment.data, count, type, after(rank_), segment.tag + 1, communicator_.get(), segment.request.start());

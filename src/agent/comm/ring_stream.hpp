@@ -10,7 +10,7 @@
 #include <vector>
 
 #include "agent/comm/mpi_handles.hpp"
-#include "common/wire/messages.hpp"
+#include "common/wire/training_messages.hpp"
 
 namespace mgpu::comm {
 

@@ -13,6 +13,7 @@
 #include "agent/supervisor/stuck_agent.hpp"
 #include "common/support/clock.hpp"
 #include "common/support/say.hpp"
+#include "common/wire/control_messages.hpp"
 
 namespace mgpu::agent {
 

@@ -22,6 +22,7 @@
 #include "common/support/rank_logs.hpp"
 #include "common/support/suspension.hpp"
 #include "common/support/trace.hpp"
+#include "common/wire/control_messages.hpp"
 
 namespace mgpu::agent {
 

@@ -1,6 +1,6 @@
 #pragma once
 #include "agent/comm/environment.hpp"
-#include "common/wire/messages.hpp"
+#include "common/wire/control_messages.hpp"
 
 namespace mgpu::agent {
 

@@ -5,7 +5,7 @@
 #include <vector>
 
 #include "agent/comm/binding.hpp"
-#include "common/wire/messages.hpp"
+#include "common/wire/control_messages.hpp"
 
 namespace mgpu::agent {
 

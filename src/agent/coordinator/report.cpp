@@ -11,6 +11,7 @@
 #include "common/support/say.hpp"
 #include "common/support/text.hpp"
 #include "common/support/whole_file.hpp"
+#include "common/wire/control_messages.hpp"
 #include "mgpu/version.hpp"
 
 namespace mgpu::agent {

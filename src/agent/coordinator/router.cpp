@@ -8,6 +8,7 @@
 #include "agent/coordinator/staging.hpp"
 #include "agent/supervisor/stuck_agent.hpp"
 #include "common/support/clock.hpp"
+#include "common/wire/control_messages.hpp"
 
 namespace mgpu::agent {
 

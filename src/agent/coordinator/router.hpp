@@ -9,6 +9,7 @@
 #include "agent/coordinator/staging.hpp"
 #include "agent/supervisor/worker_link.hpp"
 #include "common/support/suspension.hpp"
+#include "common/wire/control_messages.hpp"
 
 namespace mgpu::agent {
 

@@ -1,6 +1,6 @@
 #pragma once
 // Signals that ask a run to stop, and the launcher's death.
-#include "common/wire/messages.hpp"
+#include "common/wire/control_messages.hpp"
 
 namespace mgpu::agent {
 

@@ -5,7 +5,7 @@
 #include <string>
 
 #include "common/support/side_thread.hpp"
-#include "common/wire/messages.hpp"
+#include "common/wire/control_messages.hpp"
 
 namespace mgpu::agent {
 

@@ -12,7 +12,7 @@
 #include "agent/coordinator/rank_table.hpp"
 #include "agent/setup/run_setup.hpp"
 #include "common/support/progress.hpp"
-#include "common/wire/messages.hpp"
+#include "common/wire/control_messages.hpp"
 
 namespace mgpu::agent {
 

@@ -14,6 +14,8 @@
 #include "common/support/rank_logs.hpp"
 #include "common/support/say.hpp"
 #include "common/support/text.hpp"
+#include "common/wire/control_messages.hpp"
+#include "common/wire/items_messages.hpp"
 #include "mgpu/version.hpp"
 
 namespace mgpu::agent {
@@ -287,7 +289,7 @@ void ItemWorkload::fail_row(int rank, const dispatch::Lease& lease, const std::s
   result.seconds = {&seconds, 1};
   result.errors.emplace_back(0, reason);
   const wire::Block block = wire::make_block(result);
-  accept(rank, gatherer_->open(block.bytes), block.bytes, block.owner);
+  accept(rank, result, block.bytes, block.owner);
 }
 
 void ItemWorkload::on_results(int rank, wire::View block, const std::shared_ptr<void>& owner) {

@@ -13,6 +13,8 @@
 #include "agent/items/shipper.hpp"
 #include "agent/items/unreadable.hpp"
 #include "common/support/suspension.hpp"
+#include "common/wire/control_messages.hpp"
+#include "common/wire/items_messages.hpp"
 
 namespace mgpu::agent {
 

@@ -23,8 +23,9 @@ void ItemWorkload::try_elsewhere(int rank, const dispatch::Lease& lease, const w
     if (result.cause(i) != Cause::item) reason = result.errors[i].second;
   const auto accept_rows = [&](std::size_t begin, std::size_t end) {
     if (begin == end) return;
-    const wire::Block block = wire::make_block(wire::part_of(result, begin, end));
-    accept(rank, gatherer_->open(block.bytes), block.bytes, block.owner);
+    const wire::BatchResult rows = wire::part_of(result, begin, end);
+    const wire::Block block = wire::make_block(rows);
+    accept(rank, rows, block.bytes, block.owner);
   };
   std::uint32_t at = 0;
   for (const gather::Unreadable& rows : unreadable) {

@@ -4,7 +4,7 @@
 #include <memory>
 #include <vector>
 
-#include "common/wire/messages.hpp"
+#include "common/wire/items_messages.hpp"
 
 namespace mgpu::agent {
 

@@ -31,6 +31,7 @@
 #include "common/support/inherited.hpp"
 #include "common/support/say.hpp"
 #include "common/support/text.hpp"
+#include "common/wire/control_messages.hpp"
 
 namespace {
 

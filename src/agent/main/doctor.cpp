@@ -8,6 +8,7 @@
 #include "common/support/clock.hpp"
 #include "common/support/say.hpp"
 #include "common/support/text.hpp"
+#include "common/wire/control_messages.hpp"
 #include "mgpu/version.hpp"
 
 namespace mgpu::agent {

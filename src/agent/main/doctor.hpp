@@ -1,6 +1,7 @@
 #pragma once
 #include "agent/comm/environment.hpp"
 #include "agent/supervisor/worker_link.hpp"
+#include "common/wire/control_messages.hpp"
 
 namespace mgpu::agent {
 

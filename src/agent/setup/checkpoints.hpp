@@ -8,7 +8,7 @@
 #include <string>
 #include <vector>
 
-#include "common/wire/messages.hpp"
+#include "common/wire/training_messages.hpp"
 
 namespace mgpu::agent {
 

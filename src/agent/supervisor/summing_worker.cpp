@@ -1,4 +1,6 @@
 #include "agent/supervisor/summing_worker.hpp"
+#include "common/wire/control_messages.hpp"
+#include "common/wire/training_messages.hpp"
 
 #include <fmt/format.h>
 

@@ -8,6 +8,7 @@
 #include "agent/comm/node_reducer.hpp"
 #include "agent/supervisor/worker_link.hpp"
 #include "common/wire/node_memory.hpp"
+#include "common/wire/training_messages.hpp"
 
 namespace mgpu::agent {
 

@@ -14,6 +14,7 @@
 #include "common/support/clock.hpp"
 #include "common/support/suspension.hpp"
 #include "common/wire/activity_table.hpp"
+#include "common/wire/control_messages.hpp"
 
 namespace mgpu::agent {
 

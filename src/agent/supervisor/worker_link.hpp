@@ -6,7 +6,7 @@
 #include <optional>
 #include <string>
 
-#include "common/wire/messages.hpp"
+#include "common/wire/message.hpp"
 
 namespace mgpu::agent {
 

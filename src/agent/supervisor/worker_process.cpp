@@ -18,6 +18,7 @@
 #include "agent/cli/job_list.hpp"
 #include "common/support/clock.hpp"
 #include "common/wire/batch_result.hpp"
+#include "common/wire/control_messages.hpp"
 
 namespace mgpu::agent {
 

@@ -12,6 +12,7 @@
 #include "common/support/clock.hpp"
 #include "common/support/say.hpp"
 #include "common/support/text.hpp"
+#include "common/wire/training_messages.hpp"
 
 namespace mgpu::agent {
 
@@ -96,11 +97,8 @@ void TrainingWorkload::put_statuses(bool all_used) {
     result.status = status;
     result.flags = flags;
     result.seconds = seconds;
-    const std::size_t size = wire::encoded_size(result);
-    const std::shared_ptr<void> block(std::aligned_alloc(wire::block_alignment, size), [](void* pointer) { std::free(pointer); });
-    auto* bytes = static_cast<std::byte*>(block.get());
-    wire::encode(result, bytes);
-    output_.put({-1, {bytes, size}, block});
+    const wire::Block block = wire::make_block(result);
+    output_.put({-1, block.bytes, block.owner});
   }
 }
 

@@ -4,7 +4,7 @@
 #include <optional>
 #include <string>
 
-#include "common/wire/messages.hpp"
+#include "common/wire/training_messages.hpp"
 
 namespace mgpu::agent {
 

@@ -9,6 +9,7 @@
 #include "common/support/clock.hpp"
 #include "common/support/say.hpp"
 #include "common/support/text.hpp"
+#include "common/wire/training_messages.hpp"
 
 namespace mgpu::agent {
 

@@ -12,6 +12,8 @@
 #include "common/support/rank_logs.hpp"
 #include "common/support/say.hpp"
 #include "common/support/text.hpp"
+#include "common/wire/control_messages.hpp"
+#include "common/wire/training_messages.hpp"
 
 namespace mgpu::agent {
 

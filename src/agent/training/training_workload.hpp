@@ -12,6 +12,8 @@
 #include "agent/training/training_plan.hpp"
 #include "agent/training/training_progress.hpp"
 #include "agent/write/journal/history.hpp"
+#include "common/wire/control_messages.hpp"
+#include "common/wire/training_messages.hpp"
 
 namespace mgpu::agent {
 

@@ -7,7 +7,7 @@
 #include <mutex>
 
 #include "common/wire/bytes.hpp"
-#include "common/wire/messages.hpp"
+#include "common/wire/message.hpp"
 
 namespace mgpu::wire {
 

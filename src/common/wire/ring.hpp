@@ -8,7 +8,7 @@
 #include <optional>
 #include <utility>
 
-#include "common/wire/messages.hpp"
+#include "common/wire/control_messages.hpp"
 
 namespace mgpu::wire {
 

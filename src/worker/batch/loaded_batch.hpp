@@ -6,7 +6,7 @@
 #include <string>
 #include <vector>
 
-#include "common/wire/messages.hpp"
+#include "common/wire/items_messages.hpp"
 #include "mgpu/error.hpp"
 #include "mgpu/work.hpp"
 

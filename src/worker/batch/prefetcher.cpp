@@ -7,6 +7,7 @@
 #include <cstring>
 #include <iterator>
 
+#include "common/wire/items_messages.hpp"
 #include "mgpu/error.hpp"
 #include "worker/device/reason.hpp"
 

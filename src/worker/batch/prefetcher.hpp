@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "common/wire/activity_table.hpp"
+#include "common/wire/items_messages.hpp"
 #include "worker/batch/collate.hpp"
 #include "worker/batch/loaded_batch.hpp"
 #include "worker/batch/trace_events.hpp"

@@ -4,6 +4,7 @@
 
 #include <chrono>
 
+#include "common/wire/training_messages.hpp"
 #include "mgpu/error.hpp"
 
 namespace mgpu::collective {

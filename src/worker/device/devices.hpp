@@ -2,7 +2,7 @@
 #include <string>
 #include <vector>
 
-#include "common/wire/messages.hpp"
+#include "common/wire/control_messages.hpp"
 
 namespace mgpu {
 

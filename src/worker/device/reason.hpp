@@ -2,7 +2,7 @@
 #include <exception>
 #include <string>
 
-#include "common/wire/messages.hpp"
+#include "common/wire/control_messages.hpp"
 #include "mgpu/error.hpp"
 
 namespace mgpu {

@@ -5,6 +5,8 @@
 #include <algorithm>
 #include <limits>
 
+#include "common/wire/control_messages.hpp"
+#include "common/wire/items_messages.hpp"
 #include "worker/device/reason.hpp"
 #include "worker/run/schema.hpp"
 

@@ -7,6 +7,7 @@
 #include <cstdlib>
 #include <exception>
 
+#include "common/wire/control_messages.hpp"
 #include "worker/device/reason.hpp"
 
 namespace mgpu {

@@ -5,6 +5,7 @@
 #include <memory>
 #include <numeric>
 
+#include "common/wire/control_messages.hpp"
 #include "common/wire/row_crc.hpp"
 #include "worker/run/fill.hpp"
 

@@ -6,6 +6,7 @@
 
 #include "common/wire/batch_result.hpp"
 #include "common/wire/channel.hpp"
+#include "common/wire/control_messages.hpp"
 #include "common/wire/ring.hpp"
 #include "worker/run/batch_runner.hpp"
 

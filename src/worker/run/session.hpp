@@ -8,7 +8,8 @@
 #include <thread>
 
 #include "common/wire/channel.hpp"
-#include "common/wire/messages.hpp"
+#include "common/wire/control_messages.hpp"
+#include "common/wire/items_messages.hpp"
 #include "common/wire/ring.hpp"
 #include "mgpu/work.hpp"
 #include "worker/batch/prefetcher.hpp"

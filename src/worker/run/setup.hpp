@@ -5,7 +5,7 @@
 #include <vector>
 
 #include "common/wire/channel.hpp"
-#include "common/wire/messages.hpp"
+#include "common/wire/control_messages.hpp"
 #include "mgpu/work.hpp"
 
 namespace mgpu {

@@ -8,6 +8,7 @@
 #include <cerrno>
 #include <cstring>
 
+#include "common/wire/control_messages.hpp"
 #include "worker/device/devices.hpp"
 
 namespace mgpu {

@@ -4,7 +4,7 @@
 
 #include "common/wire/activity_table.hpp"
 #include "common/wire/channel.hpp"
-#include "common/wire/messages.hpp"
+#include "common/wire/control_messages.hpp"
 #include "common/wire/ring.hpp"
 
 namespace mgpu {

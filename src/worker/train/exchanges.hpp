@@ -1,6 +1,6 @@
 #pragma once
 // Which exchange joins the ranks of a training: shared memory for CPUs, NCCL for GPUs.
-#include "common/wire/messages.hpp"
+#include "common/wire/training_messages.hpp"
 #include "worker/collective/channel_inter_node_reducer.hpp"
 #include "worker/train/settings.hpp"
 #include "worker/train/trainer.hpp"

@@ -4,6 +4,8 @@
 
 #include <algorithm>
 
+#include "common/wire/control_messages.hpp"
+#include "common/wire/training_messages.hpp"
 #include "worker/device/devices.hpp"
 #include "worker/run/setup.hpp"
 #include "worker/train/exchanges.hpp"

@@ -7,6 +7,8 @@
 #include <optional>
 #include <thread>
 
+#include "common/wire/control_messages.hpp"
+#include "common/wire/training_messages.hpp"
 #include "worker/collective/channel_inter_node_reducer.hpp"
 #include "worker/run/worker_session.hpp"
 #include "worker/train/probe.hpp"

@@ -8,7 +8,8 @@
 #include <set>
 
 #include "common/support/faults.hpp"
-#include "common/wire/messages.hpp"
+#include "common/wire/items_messages.hpp"
+#include "common/wire/training_messages.hpp"
 #include "mgpu/training.hpp"
 #include "worker/batch/micro_batch.hpp"
 #include "worker/batch/trace_events.hpp"

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "common/wire/training_messages.hpp"
 #include "worker/device/reason.hpp"
 #include "worker/train/forward.hpp"
 #include "worker/train/step_sums.hpp"

@@ -6,6 +6,8 @@
 #include <filesystem>
 
 #include "common/support/whole_file.hpp"
+#include "common/wire/items_messages.hpp"
+#include "common/wire/training_messages.hpp"
 #include "worker/train/probe.hpp"
 #include "worker/train/trainer.hpp"
 

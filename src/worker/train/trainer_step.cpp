@@ -3,6 +3,8 @@
 
 #include <cmath>
 
+#include "common/wire/items_messages.hpp"
+#include "common/wire/training_messages.hpp"
 #include "worker/train/step_sums.hpp"
 
 namespace mgpu::train {

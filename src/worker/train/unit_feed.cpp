@@ -1,4 +1,5 @@
 #include "worker/train/unit_feed.hpp"
+#include "common/wire/items_messages.hpp"
 
 #include <fmt/format.h>
 

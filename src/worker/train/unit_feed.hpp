@@ -4,6 +4,7 @@
 #include <memory>
 #include <optional>
 
+#include "common/wire/items_messages.hpp"
 #include "mgpu/training.hpp"
 #include "worker/batch/prefetcher.hpp"
 #include "worker/device/device_streams.hpp"

@@ -1,4 +1,5 @@
 #include "agent/comm/binding.hpp"
+#include "common/wire/control_messages.hpp"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

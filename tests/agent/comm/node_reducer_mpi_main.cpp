@@ -11,6 +11,7 @@
 
 #include "agent/comm/environment.hpp"
 #include "common/support/clock.hpp"
+#include "common/wire/training_messages.hpp"
 #include "mgpu/error.hpp"
 
 namespace {

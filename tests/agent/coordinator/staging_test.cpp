@@ -1,4 +1,5 @@
 #include "agent/coordinator/staging.hpp"
+#include "common/wire/control_messages.hpp"
 
 #include <gtest/gtest.h>
 #include <sys/stat.h>

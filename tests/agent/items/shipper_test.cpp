@@ -1,4 +1,5 @@
 #include "agent/items/shipper.hpp"
+#include "common/wire/items_messages.hpp"
 
 #include <gtest/gtest.h>
 #include <sys/stat.h>

@@ -2,6 +2,7 @@
 #include <gmock/gmock.h>
 
 #include "agent/supervisor/supervisor_rig.hpp"
+#include "common/wire/control_messages.hpp"
 
 namespace mgpu::agent {
 namespace {

@@ -12,6 +12,7 @@
 
 #include "agent/supervisor/supervisor.hpp"
 #include "common/support/clock.hpp"
+#include "common/wire/control_messages.hpp"
 
 namespace mgpu::agent {
 

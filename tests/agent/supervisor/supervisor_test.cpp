@@ -4,6 +4,8 @@
 #include <algorithm>
 
 #include "agent/supervisor/supervisor_rig.hpp"
+#include "common/wire/control_messages.hpp"
+#include "common/wire/training_messages.hpp"
 
 namespace mgpu::agent {
 namespace {

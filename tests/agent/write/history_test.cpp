@@ -1,4 +1,5 @@
 #include "agent/write/journal/history.hpp"
+#include "common/wire/training_messages.hpp"
 
 #include <gmock/gmock.h>
 

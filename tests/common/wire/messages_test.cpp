@@ -1,4 +1,5 @@
-#include "common/wire/messages.hpp"
+#include "common/wire/control_messages.hpp"
+#include "common/wire/items_messages.hpp"
 
 #include <gtest/gtest.h>
 

@@ -1,4 +1,5 @@
 #include "common/wire/ring.hpp"
+#include "common/wire/control_messages.hpp"
 
 #include <gtest/gtest.h>
 

@@ -5,6 +5,7 @@
 #include <future>
 #include <set>
 
+#include "common/wire/items_messages.hpp"
 #include "mgpu/error.hpp"
 
 namespace mgpu {

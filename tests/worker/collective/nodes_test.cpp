@@ -7,6 +7,7 @@
 #include <mutex>
 
 #include "common/support/clock.hpp"
+#include "common/wire/training_messages.hpp"
 #include "worker/collective/channel_inter_node_reducer.hpp"
 #include "worker/collective/ranks.hpp"
 

@@ -7,6 +7,7 @@
 #include <filesystem>
 #include <fstream>
 
+#include "common/wire/control_messages.hpp"
 #include "worker/device/reason.hpp"
 #include "worker/model/models_folder.hpp"
 #include "worker/model/package.hpp"

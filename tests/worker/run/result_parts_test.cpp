@@ -1,6 +1,7 @@
 // A result that is too large for one frame goes in parts.
 #include <gmock/gmock.h>
 
+#include "common/wire/control_messages.hpp"
 #include "worker/run/result_sender.hpp"
 
 namespace mgpu {

@@ -5,6 +5,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "common/wire/control_messages.hpp"
 #include "worker/run/fake_work.hpp"
 #include "worker/run/rig.hpp"
 

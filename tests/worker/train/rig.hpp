@@ -8,6 +8,7 @@
 #include <mutex>
 #include <thread>
 
+#include "common/wire/training_messages.hpp"
 #include "worker/collective/shared_exchange.hpp"
 #include "worker/device/device_streams.hpp"
 #include "worker/train/probe.hpp"

@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "common/wire/training_messages.hpp"
 #include "rig.hpp"
 
 namespace mgpu::train {

@@ -14,7 +14,7 @@
 #include "agent/manifest/text.hpp"
 #include "agent/write/hdf5/h5.hpp"
 #include "agent/write/hdf5/strings.hpp"
-#include "common/wire/messages.hpp"
+#include "common/wire/control_messages.hpp"
 #include "common/wire/row_crc.hpp"
 
 namespace mgpu::write {

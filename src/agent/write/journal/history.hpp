@@ -7,7 +7,7 @@
 
 #include "agent/write/hdf5/raw_file.hpp"
 #include "agent/write/hdf5/series.hpp"
-#include "common/wire/messages.hpp"
+#include "common/wire/training_messages.hpp"
 
 namespace mgpu::write {
 

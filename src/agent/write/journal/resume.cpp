@@ -10,7 +10,7 @@
 #include "agent/write/hdf5/h5.hpp"
 #include "agent/write/hdf5/running_file.hpp"
 #include "agent/write/journal/read_journal.hpp"
-#include "common/wire/messages.hpp"
+#include "common/wire/control_messages.hpp"
 #include "common/wire/row_crc.hpp"
 
 namespace mgpu::write {

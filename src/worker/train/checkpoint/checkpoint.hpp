@@ -4,7 +4,7 @@
 #include <string>
 #include <thread>
 
-#include "common/wire/messages.hpp"
+#include "common/wire/training_messages.hpp"
 #include "worker/train/checkpoint/part_file.hpp"
 
 namespace mgpu::train {
