@@ -8,6 +8,7 @@
 
 #include "mgpu/columns.hpp"
 #include "mgpu/config.hpp"
+#include "mgpu/media.hpp"
 
 namespace mgpu {
 
@@ -35,9 +36,6 @@ class Items {
   /// One of Job::item_columns; "" where the row has none.
   virtual std::string value(std::string_view column, std::uint64_t item) const = 0;
 };
-
-/// Which files of a folder are items.
-enum class Media : std::uint8_t { any, images, audio };
 
 /// The agent's side of a job: what it adds to the command line and what happens at the end. Knows no GPU.
 class Job {

@@ -7,7 +7,6 @@
 #include <cstdlib>
 #include <fstream>
 #include <map>
-#include <numeric>
 
 namespace mgpu::cli {
 
@@ -56,26 +55,12 @@ json convert(const OptionSpec& option, const std::string& text, const std::strin
   return number.get<double>();
 }
 
-/// Edits that turn one word into another (Levenshtein 1966), to suggest the option that was meant.
-std::size_t distance(std::string_view a, std::string_view b) {
-  std::vector<std::size_t> row(b.size() + 1);
-  std::iota(row.begin(), row.end(), std::size_t{0});
-  for (std::size_t i = 0; i < a.size(); ++i) {
-    std::size_t diagonal = row[0]++;
-    for (std::size_t j = 0; j < b.size(); ++j) {
-      const std::size_t replaced = diagonal + (a[i] == b[j] ? 0 : 1);
-      diagonal = row[j + 1];
-      row[j + 1] = std::min({replaced, diagonal + 1, row[j] + 1});
-    }
-  }
-  return row.back();
-}
-
+/// The option that was probably meant.
 std::string nearest(const std::vector<OptionSpec>& options, const std::string& name) {
   const auto best = std::min_element(options.begin(), options.end(), [&](const OptionSpec& a, const OptionSpec& b) {
-    return distance(a.name, name) < distance(b.name, name);
+    return edit_distance(a.name, name) < edit_distance(b.name, name);
   });
-  return best != options.end() && distance(best->name, name) <= 3 ? fmt::format("; did you mean --{}?", best->name) : "";
+  return best != options.end() && edit_distance(best->name, name) <= 3 ? fmt::format("; did you mean --{}?", best->name) : "";
 }
 
 /// `--a_b` is `--a-b`; values are left alone.

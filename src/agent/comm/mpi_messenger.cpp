@@ -24,11 +24,7 @@ constexpr int alone_tag = 100; ///< + wire::Type
 /// Receives taken from MPI in one poll: keeps a flood from one rank from starving the worker's socket.
 constexpr int receives_a_poll = 64;
 
-/// Precedes each frame of a packet; a unit long, so that payloads stay aligned.
-struct FrameHeader {
-  wire::Type type;
-  std::uint64_t size;
-};
+static_assert(sizeof(wire::FrameHeader) <= unit); // a header takes a whole unit, so that payloads stay aligned
 
 std::size_t round_up(std::size_t size) {
   return (size + unit - 1) / unit * unit;
@@ -83,7 +79,7 @@ std::vector<int> MpiMessenger::take_dead() {
 void MpiMessenger::post(int rank, wire::Type type, wire::View payload) {
   if (dead(rank)) return;
   wire::Buffer& packet = packets_[static_cast<std::size_t>(rank)];
-  const FrameHeader header{type, payload.size()};
+  const wire::FrameHeader header{.type = type, .size = payload.size()};
   const std::size_t at = packet.size();
   packet.resize(at + unit + round_up(payload.size()));
   std::memcpy(packet.data() + at, &header, sizeof header);
@@ -190,9 +186,9 @@ bool MpiMessenger::complete_receives(const OnFrame& handle) {
       continue;
     }
     for (std::size_t offset = 0; offset + unit <= bytes.size();) {
-      FrameHeader header{};
+      wire::FrameHeader header;
       std::memcpy(&header, bytes.data() + offset, sizeof header);
-      if (header.size > bytes.size() - offset - unit) throw Error("a packet from another rank is torn");
+      if (!header.valid() || header.size > bytes.size() - offset - unit) throw Error("a packet from another rank is torn");
       handle(received.source, header.type, bytes.subspan(offset + unit, header.size), received.bytes);
       offset += unit + round_up(header.size);
     }

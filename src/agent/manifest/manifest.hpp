@@ -7,11 +7,9 @@
 #include <vector>
 
 #include "mgpu/error.hpp"
+#include "mgpu/media.hpp"
 
 namespace mgpu::manifest {
-
-/// Which files of a folder count as items.
-enum class Media : std::uint8_t { any, images, audio };
 
 struct ReadOptions {
   Media media = Media::any; ///< for folders and globs; lists and tables are taken as they are

@@ -62,18 +62,6 @@ ModelLoad parse_load(const std::string& text) {
   return text == "independent" ? ModelLoad::independent : ModelLoad::automatic;
 }
 
-manifest::Media manifest_media(Media media) {
-  switch (media) {
-    case Media::images:
-      return manifest::Media::images;
-    case Media::audio:
-      return manifest::Media::audio;
-    case Media::any:
-      break;
-  }
-  return manifest::Media::any;
-}
-
 /// A .partial beside it belongs to a later run, begun with --overwrite, that is not complete.
 bool is_complete(const RunSetup& setup) {
   return setup.resume && fs::exists(setup.output) && !fs::exists(setup.output + ".partial") &&
@@ -182,10 +170,10 @@ RunSetup prepare_run(const std::string& job_name, const Job& job, const cli::Res
   setup.grace_s = config.get<double>("grace");
 
   manifest::ReadOptions read;
-  read.media = setup.media = manifest_media(job.media(config));
+  read.media = setup.media = job.media(config);
   read.cost_column = config.get<std::string>("cost-column");
   // Recordings differ in length by orders of magnitude, pictures hardly: asking for sizes pays for the first only.
-  read.stat_sizes = read.media == manifest::Media::audio && !job.trains();
+  read.stat_sizes = read.media == Media::audio && !job.trains();
   looking_at = "--input";
   setup.manifest = manifest::Manifest::read(input, read);
   setup.max_failures = parse_max_failures(config.get<std::string>("max-failures"), setup.manifest.size());

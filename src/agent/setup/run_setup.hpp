@@ -35,8 +35,8 @@ struct RunSetup {
   manifest::Manifest manifest;
   std::vector<std::string> item_columns; ///< manifest columns that travel with each item
 
-  manifest::Media media = manifest::Media::any; ///< which files of a folder are items
-  std::optional<TrainingSetup> training;        ///< of a job that trains
+  Media media = Media::any;              ///< which files of a folder are items
+  std::optional<TrainingSetup> training; ///< of a job that trains
 
   std::string model; ///< "" if the job has none
   ModelLoad model_load = ModelLoad::automatic;

@@ -15,13 +15,6 @@ namespace mgpu::wire {
 
 namespace {
 
-struct FrameHeader {
-  std::uint32_t magic;
-  Type type;
-  std::uint64_t size;
-};
-constexpr std::uint32_t frame_magic = 0x6d677031; // "mgp1"
-constexpr std::uint64_t largest_frame = 8ull << 30;
 constexpr std::size_t read_size = 256u << 10;
 /// Small frames are merged into one buffer of about this size, so that a thousand of them cost one system call.
 constexpr std::size_t merge_size = 64u << 10;
@@ -53,7 +46,7 @@ std::pair<int, int> Channel::make_pair() {
 }
 
 void Channel::post(Type type, View payload) {
-  const FrameHeader header{frame_magic, type, payload.size()};
+  const FrameHeader header{.type = type, .size = payload.size()};
   const auto* head = reinterpret_cast<const std::byte*>(&header);
   const std::lock_guard lock(out_mutex_);
   if (out_.empty() || out_.back().size() + payload.size() > merge_size) {
@@ -122,7 +115,7 @@ std::size_t Channel::receive(const std::function<void(Type, View)>& handle) {
     while (in_end_ - in_begin_ >= sizeof(FrameHeader)) {
       FrameHeader header{};
       std::memcpy(&header, in_.data() + in_begin_, sizeof header);
-      if (header.magic != frame_magic || header.size > largest_frame) throw Error("wire: not a frame of ours");
+      if (!header.valid()) throw Error("wire: not a frame of ours");
       const std::size_t whole = sizeof header + header.size;
       if (in_end_ - in_begin_ < whole) {
         if (in_.size() - in_begin_ < whole) in_.resize(in_begin_ + whole);

@@ -45,6 +45,16 @@ enum class Type : std::uint32_t {
   end_agent, ///< EndAgent: the agent of another rank on this node is stuck
 };
 
+/// Precedes every frame, on a socket as in a packet of frames.
+struct FrameHeader {
+  static constexpr std::uint32_t magic_value = 0x6d677031; // "mgp1"
+  static constexpr std::uint64_t largest_payload = 8ull << 30;
+  std::uint32_t magic = magic_value;
+  Type type = Type::hello;
+  std::uint64_t size = 0; ///< of the payload, bytes
+  bool valid() const { return magic == magic_value && size <= largest_payload; }
+};
+
 /// Appends a message of one of the *_messages.hpp to `out`.
 template <typename Message>
 void encode(const Message& message, Buffer& out);

@@ -7,6 +7,7 @@
 #include <cstring>
 #include <iterator>
 
+#include "common/support/clock.hpp"
 #include "common/wire/items_messages.hpp"
 #include "mgpu/error.hpp"
 #include "worker/device/reason.hpp"
@@ -16,10 +17,6 @@ namespace mgpu {
 namespace {
 
 using Clock = std::chrono::steady_clock;
-
-double seconds(Clock::duration time) {
-  return std::chrono::duration<double>(time).count();
-}
 
 /// Quick rows are claimed several at a time so that the lock is taken once for about this long.
 constexpr double claim_s = 100e-6;

@@ -5,6 +5,7 @@
 #include <memory>
 #include <numeric>
 
+#include "common/support/clock.hpp"
 #include "common/wire/control_messages.hpp"
 #include "common/wire/row_crc.hpp"
 #include "worker/run/fill.hpp"
@@ -90,7 +91,7 @@ std::optional<wire::SharedRange> ResultSender::room(std::size_t size) {
   flush(); // the agent cannot free what it has not been told of
   const auto begin = Clock::now();
   const auto range = allocator_.allocate(size, room_timeout);
-  wait_s_ += std::chrono::duration<double>(Clock::now() - begin).count();
+  wait_s_ += seconds(Clock::now() - begin);
   return range;
 }
 
@@ -130,7 +131,7 @@ void ResultSender::send_inline(const RanBatch& ran, const std::vector<ColumnSpec
   fill(ran, columns, block.get());
   const auto begin = Clock::now();
   channel_.send(wire::Type::results, wire::View(block.get(), size));
-  wait_s_ += std::chrono::duration<double>(Clock::now() - begin).count();
+  wait_s_ += seconds(Clock::now() - begin);
 }
 
 void ResultSender::flush() {
@@ -139,7 +140,7 @@ void ResultSender::flush() {
   for (std::size_t i = 0; i + 1 < pending_.size(); ++i) channel_.post(wire::Type::shared_results, pending_[i]);
   channel_.send(wire::Type::shared_results, pending_.back());
   pending_.clear();
-  wait_s_ += std::chrono::duration<double>(Clock::now() - begin).count();
+  wait_s_ += seconds(Clock::now() - begin);
 }
 
 } // namespace mgpu

@@ -22,10 +22,6 @@ constexpr int run_thread = 1; ///< thread id in the trace
 constexpr double quick_batch_s = 200e-6;
 constexpr std::size_t most_announced_together = 64;
 
-double seconds(Clock::duration time) {
-  return std::chrono::duration<double>(time).count();
-}
-
 } // namespace
 
 Session::Session(SessionParts parts, MakeWork make_work)

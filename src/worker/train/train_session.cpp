@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "common/support/clock.hpp"
 #include "common/wire/control_messages.hpp"
 #include "common/wire/training_messages.hpp"
 #include "worker/device/devices.hpp"
@@ -17,10 +18,6 @@ namespace {
 using Clock = std::chrono::steady_clock;
 
 constexpr std::int64_t most_rows_tried = 4096; ///< by --batch-size auto
-
-double seconds(Clock::duration time) {
-  return std::chrono::duration<double>(time).count();
-}
 
 } // namespace
 

@@ -36,7 +36,7 @@ class LabelsTest : public testing::Test {
     std::ofstream(folder_ / path) << "x";
   }
   LabelledSet pictures() const {
-    LabelledSet set{"--input pictures", manifest::Manifest::read(folder_, {.media = manifest::Media::images}), {}};
+    LabelledSet set{"--input pictures", manifest::Manifest::read(folder_, {.media = Media::images}), {}};
     read_labels(set, folder_, "label", true);
     return set;
   }

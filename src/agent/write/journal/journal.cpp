@@ -21,7 +21,7 @@ std::size_t padded(std::size_t size) {
   return (size + wire::block_alignment - 1) / wire::block_alignment * wire::block_alignment;
 }
 
-std::uint32_t crc_of(FrameHeader header) {
+std::uint32_t crc_of(JournalFrameHeader header) {
   header.header_crc = 0;
   return crc32c(std::as_bytes(std::span(&header, 1)));
 }
@@ -60,7 +60,7 @@ std::byte* Journal::grow(std::size_t size) {
   return buffer_.data() + at;
 }
 
-void Journal::put_header(std::byte* at, FrameHeader header, wire::View payload) {
+void Journal::put_header(std::byte* at, JournalFrameHeader header, wire::View payload) {
   header.payload_bytes = payload.size();
   header.payload_crc = crc32c(payload);
   header.journal = number_;
@@ -70,7 +70,7 @@ void Journal::put_header(std::byte* at, FrameHeader header, wire::View payload) 
 }
 
 std::uint64_t Journal::append(FrameKind kind, wire::View payload) {
-  FrameHeader header;
+  JournalFrameHeader header;
   header.at = end_;
   header.kind = kind;
   std::byte* out = grow(sizeof header + padded(payload.size()));
@@ -85,7 +85,7 @@ void Journal::append_twice(FrameKind kind, wire::View payload) {
 }
 
 std::uint64_t Journal::append(const wire::BatchResult& result, std::int32_t rank) {
-  FrameHeader header;
+  JournalFrameHeader header;
   header.at = end_;
   header.rank = rank;
   const std::size_t size = wire::encoded_size(result);
@@ -122,14 +122,14 @@ void Journal::drop_uncommitted() noexcept {
   }
 }
 
-bool Journal::read_header(std::uint64_t at, FrameHeader& header) const {
+bool Journal::read_header(std::uint64_t at, JournalFrameHeader& header) const {
   if (at > end_ || end_ - at < sizeof header) return false;
   file_.read_at(at, reinterpret_cast<std::byte*>(&header), sizeof header);
-  return header.magic == FrameHeader::magic_value && header.header_crc == crc_of(header) && header.at == at &&
+  return header.magic == JournalFrameHeader::magic_value && header.header_crc == crc_of(header) && header.at == at &&
          (number_ == 0 || header.journal == number_) && header.payload_bytes <= end_ - at - sizeof header;
 }
 
-bool Journal::read_payload(const FrameHeader& header, Frame& frame) const {
+bool Journal::read_payload(const JournalFrameHeader& header, Frame& frame) const {
   frame.make_room(header.payload_bytes);
   frame.header_ = header;
   file_.read_at(header.at + sizeof header, frame.bytes_.get(), header.payload_bytes);
@@ -137,7 +137,7 @@ bool Journal::read_payload(const FrameHeader& header, Frame& frame) const {
 }
 
 void Journal::read(std::uint64_t offset, Frame& frame) const {
-  FrameHeader header;
+  JournalFrameHeader header;
   if (!read_header(offset, header))
     throw Error(fmt::format("{}: a torn frame at byte {}", manifest::shown(file_.path()), offset));
   if (!read_payload(header, frame))
@@ -150,10 +150,10 @@ std::uint64_t Journal::next_magic(std::uint64_t at) const {
   for (at = padded(at); at < end_; at += block.size()) {
     block.resize(std::min<std::uint64_t>(search_bytes, end_ - at));
     file_.read_at(at, block.data(), block.size());
-    for (std::size_t place = 0; place + sizeof(FrameHeader::magic) <= block.size(); place += wire::block_alignment) {
+    for (std::size_t place = 0; place + sizeof(JournalFrameHeader::magic) <= block.size(); place += wire::block_alignment) {
       std::uint64_t magic;
       std::memcpy(&magic, block.data() + place, sizeof magic);
-      if (magic == FrameHeader::magic_value) return at + place;
+      if (magic == JournalFrameHeader::magic_value) return at + place;
     }
   }
   return end_;
@@ -161,7 +161,7 @@ std::uint64_t Journal::next_magic(std::uint64_t at) const {
 
 bool Journal::find(std::uint64_t& at, Frame& frame) {
   while (at < end_) {
-    FrameHeader header;
+    JournalFrameHeader header;
     if (!read_header(at, header)) {
       const std::uint64_t next = next_magic(at + 1);
       damaged_bytes_ += next - at;

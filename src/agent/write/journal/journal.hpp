@@ -1,6 +1,6 @@
 #pragma once
 // PATH.journal: the truth about a run, appended in order of arrival: what run it is, its columns, and of every batch all but the rows
-// of its fixed columns. A file of frames: a 64-byte FrameHeader, then its payload, padded with zeros to a multiple of 64.
+// of its fixed columns. A file of frames: a 64-byte JournalFrameHeader, then its payload, padded with zeros to a multiple of 64.
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -24,7 +24,7 @@ enum class FrameKind : std::uint32_t {
   forgotten, ///< what was said of these rows before does not hold: u64 first, u64 rows
 };
 
-struct FrameHeader {
+struct JournalFrameHeader {
   static constexpr std::uint64_t magic_value = 0x3365'6d61'7266'7067ULL; // "gpframe3"
   std::uint64_t magic = magic_value;
   std::uint64_t payload_bytes = 0;
@@ -38,14 +38,14 @@ struct FrameHeader {
   std::uint32_t reserved[2] = {};
   std::uint32_t header_crc = 0; ///< CRC-32C of the header with this field 0
 };
-static_assert(sizeof(FrameHeader) == wire::block_alignment);
+static_assert(sizeof(JournalFrameHeader) == wire::block_alignment);
 
 /// A frame's payload, aligned as wire::decode_batch_result wants it.
 class Frame {
  public:
   wire::View payload() const { return {bytes_.get(), header_.payload_bytes}; }
   std::string_view text() const { return {reinterpret_cast<const char*>(bytes_.get()), header_.payload_bytes}; }
-  const FrameHeader& header() const { return header_; }
+  const JournalFrameHeader& header() const { return header_; }
   FrameKind kind() const { return header_.kind; }
   std::int32_t rank() const { return header_.rank; }
 
@@ -57,7 +57,7 @@ class Frame {
   void make_room(std::size_t size);
   std::unique_ptr<std::byte[], Free> bytes_;
   std::size_t capacity_ = 0;
-  FrameHeader header_;
+  JournalFrameHeader header_;
 };
 
 class Journal {
@@ -99,11 +99,11 @@ class Journal {
   RawFile& file() { return file_; }
 
  private:
-  bool read_header(std::uint64_t at, FrameHeader& header) const;
-  bool read_payload(const FrameHeader& header, Frame& frame) const;
+  bool read_header(std::uint64_t at, JournalFrameHeader& header) const;
+  bool read_payload(const JournalFrameHeader& header, Frame& frame) const;
   std::uint64_t next_magic(std::uint64_t at) const;
   std::byte* grow(std::size_t size);
-  void put_header(std::byte* at, FrameHeader header, wire::View payload);
+  void put_header(std::byte* at, JournalFrameHeader header, wire::View payload);
 
   RawFile file_;
   std::uint64_t number_ = 0;    ///< 0: not known before the first frame was found

@@ -2,10 +2,11 @@
 
 #include <fmt/format.h>
 
+#include "common/support/edit_distance.hpp"
 #include "mgpu/ctc.hpp"
 #include "mgpu/targets.hpp"
-#include "worker/train/losses/edit_distance.hpp"
 #include "worker/train/losses/loss_shapes.hpp"
+#include "worker/train/losses/text_units.hpp"
 
 namespace mgpu::train {
 

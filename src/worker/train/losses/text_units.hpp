@@ -1,28 +1,10 @@
 #pragma once
+// What error rates of texts are counted in.
 #include <algorithm>
-#include <cstdint>
-#include <numeric>
 #include <string_view>
 #include <vector>
 
 namespace mgpu::train {
-
-/// Least number of insertions, deletions and replacements that make `from` of `to` (Levenshtein).
-template <typename Element>
-std::int64_t edit_distance(const std::vector<Element>& from, const std::vector<Element>& to) {
-  std::vector<std::int64_t> row(to.size() + 1);
-  std::iota(row.begin(), row.end(), 0);
-  for (std::size_t i = 1; i <= from.size(); ++i) {
-    std::int64_t diagonal = row[0];
-    row[0] = static_cast<std::int64_t>(i);
-    for (std::size_t j = 1; j <= to.size(); ++j) {
-      const std::int64_t replaced = diagonal + (from[i - 1] == to[j - 1] ? 0 : 1);
-      diagonal = row[j];
-      row[j] = std::min({replaced, row[j] + 1, row[j - 1] + 1});
-    }
-  }
-  return row.back();
-}
 
 /// The UTF-8 characters of a text, as pieces of it.
 inline std::vector<std::string_view> characters_of(std::string_view text) {
