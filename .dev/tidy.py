@@ -1,19 +1,23 @@
 #!/usr/bin/env python3
 """clang-tidy over src/ and jobs/, as far as the build folder compiles them without LibTorch; files that passed are not read again.
 
-A file passed if nothing it can see has changed: itself, every header of ours, .clang-tidy, the compile flags. What passed is kept
-in BUILD/tidy.json, so a second call takes a second and a changed .cpp costs only itself.
+A file passed if nothing it can see has changed: itself, every header of ours, .clang-tidy, the compile flags, clang-tidy. What passed is kept
+in the user's cache, for all clones, as a compiler cache does: a second call takes a second and a changed .cpp costs only itself.
 """
 import argparse
 import concurrent.futures
 import hashlib
 import json
+import os
 import pathlib
 import re
 import subprocess
 import sys
+import tempfile
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
+MEMORY = pathlib.Path(os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache") / "mgpu_run" / "tidy.json"
+MOST_KEPT = 4000
 INCLUDE = re.compile(r'^\s*#\s*include\s*"([^"]+)"', re.MULTILINE)
 
 
@@ -29,13 +33,29 @@ def headers_of(file: pathlib.Path, seen: dict[pathlib.Path, bytes]) -> None:
                 break
 
 
-def fingerprint(file: pathlib.Path, command: str) -> str:
+def fingerprint(file: pathlib.Path, command: str, version: bytes) -> str:
+    """The same in every clone: paths below this one are taken relative to it."""
     seen: dict[pathlib.Path, bytes] = {}
     headers_of(file, seen)
-    digest = hashlib.sha256((ROOT / ".clang-tidy").read_bytes() + command.encode())
+    digest = hashlib.sha256(version + (ROOT / ".clang-tidy").read_bytes() + command.replace(str(ROOT), ".").encode())
     for path in sorted(seen):
-        digest.update(str(path).encode() + seen[path])
+        digest.update(str(path.relative_to(ROOT)).encode() + seen[path])
     return digest.hexdigest()
+
+
+def recall() -> list[str]:
+    try:
+        return json.loads(MEMORY.read_text())
+    except (OSError, ValueError):  # none yet, or of a disk that was full: everything is read
+        return []
+
+
+def remember(passed: list[str]) -> None:
+    """The newest last. Another clone may write at the same time: the file is whole either way."""
+    MEMORY.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.NamedTemporaryFile("w", dir=MEMORY.parent, delete=False) as file:
+        json.dump(passed[-MOST_KEPT:], file)
+    os.replace(file.name, MEMORY)
 
 
 def tidy(file: pathlib.Path, build: pathlib.Path) -> tuple[bool, str]:
@@ -51,12 +71,13 @@ def main() -> int:
     parser.add_argument("--build", type=pathlib.Path, required=True)
     parser.add_argument("--jobs", type=int, default=2)
     options = parser.parse_args()
-    memory = options.build / "tidy.json"
-    passed = set(json.loads(memory.read_text())) if memory.exists() else set()
+    earlier = recall()
+    passed = set(earlier)
+    version = subprocess.run(["clang-tidy", "--version"], capture_output=True, check=True).stdout
 
     commands = {pathlib.Path(entry["file"]): entry["command"] for entry in json.loads((options.build / "compile_commands.json").read_text())
                 if pathlib.Path(entry["file"]).exists()}  # a file that has gone since the folder was configured
-    prints = {file: fingerprint(file, command) for file, command in commands.items()
+    prints = {file: fingerprint(file, command, version) for file, command in commands.items()
               if any(file.is_relative_to(ROOT / area) for area in ("src", "jobs"))}
     todo = [file for file in prints if prints[file] not in passed]
     failed = 0
@@ -67,7 +88,8 @@ def main() -> int:
             else:
                 failed += 1
                 print(text)
-    memory.write_text(json.dumps(sorted(passed & set(prints.values()))))
+    now = passed & set(prints.values())
+    remember([each for each in earlier if each not in now] + sorted(now))
     print(f"clang-tidy … {len(todo)} files read, {len(prints) - len(todo)} unchanged, {failed} with findings")
     return 1 if failed else 0
 

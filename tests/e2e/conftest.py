@@ -89,6 +89,7 @@ def pictures(tmp_path_factory, photographs):
 
 @pytest.fixture(autouse=True)
 def no_traces_of_killed_runs():
+    sweep_session_folders()
     yield
     sweep_session_folders()
 
