@@ -5,6 +5,8 @@ import re
 import subprocess
 import sys
 
+# All paths except docs/ and READMEs: source code has names like `begin_again`.
+BUT_PAGES = r"^(?!docs/|(.*/)?README\.md$)"
 # What not to write, the field's word for it, and where the other meaning of the word is meant.
 WORDS = [
     (r"conductor", "coordinator", r"$^"),
@@ -21,6 +23,8 @@ WORDS = [
     (r"optimiser", "optimizer", r"$^"),
     (r"made small(?!er)", "loss function", r"$^"),
     (r"rehears", "fault injection", r"$^"),
+    (r"\bbeg(?:ins?|inning|an|un)\s+again\b", "restart", BUT_PAGES),
+    (r"\b(?:go|goes|going|gone|went)\s+on\s+with\b", "resume or continue", BUT_PAGES),
 ]
 SUFFIXES = {".cpp", ".hpp", ".cu", ".h", ".c", ".py", ".md", ".cmake", ".txt", ".sh", ""}
 # The list itself, and what tells of earlier versions.
@@ -32,9 +36,10 @@ def breaches_of(path: str, text: str) -> list[str]:
     for pattern, better, elsewhere in WORDS:
         if re.search(elsewhere, path):
             continue
-        for number, line in enumerate([path, *text.splitlines()]):
-            for match in re.finditer(pattern, line, re.IGNORECASE):
-                found.append(f"{path}:{number or 'name'}: {match[0]}: say {better}")
+        whole = f"{path}\n{text}" # as one text: a phrase may go over the end of a line
+        for match in re.finditer(pattern, whole, re.IGNORECASE):
+            number = whole.count("\n", 0, match.start())
+            found.append(f"{path}:{number or 'name'}: {' '.join(match[0].split())}: say {better}")
     return found
 
 

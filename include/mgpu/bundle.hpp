@@ -13,13 +13,13 @@ namespace mgpu {
 enum class Resize : std::uint8_t { shorter, exact, letterbox, none };
 enum class Interpolation : std::uint8_t { bilinear, bicubic, nearest };
 
-/// What becomes of 16-bit grey values: clipped at 255, as Pillow's convert does, or divided by 257 and rounded, so that the whole range
-/// is kept.
+/// Conversion of 16-bit grey values to 8 bits. clip: clipped at 255, as Pillow's convert does. scale: divided by 257 and rounded, which
+/// keeps the whole range.
 enum class Grey16 : std::uint8_t { clip, scale };
 
-/// How a picture becomes a model's input: `"image"` of bundle.json (docs/bundles.md).
+/// Preprocessing of pictures: `"image"` of bundle.json (docs/bundles.md).
 struct ImageSpec {
-  int height = 224, width = 224; ///< what the model sees, pixels
+  int height = 224, width = 224; ///< size of the model's input, pixels
   Resize resize = Resize::shorter;
   int resize_to = 0; ///< shorter side after resizing, pixels; 0: the smaller of height and width
   bool center_crop = true;
@@ -34,40 +34,40 @@ struct ImageSpec {
 
 enum class AudioFeatures : std::uint8_t { waveform, log_mel };
 
-/// How a recording becomes a model's input: `"audio"` of bundle.json.
+/// Preprocessing of recordings: `"audio"` of bundle.json.
 struct AudioSpec {
   int sample_rate = 16000;       ///< Hz
-  int channels = 1;              ///< 1: all channels averaged
-  std::optional<double> seconds; ///< cut or zero-padded to this; nullopt: the whole file
+  int channels = 1;              ///< 1: all channels are averaged; more: the file has as many channels, or one, which is repeated
+  std::optional<double> seconds; ///< length to which recordings are cut or zero-padded; nullopt: the whole file
   AudioFeatures features = AudioFeatures::waveform;
   int mels = 80, n_fft = 400, hop = 160;
 };
 
-/// What a speech network's frames say: keys of bundle.json beside `"task": "ctc"`. Output 0 is [B, T, V] log-probabilities.
+/// Meaning of a speech network's frames: keys of bundle.json beside `"task": "ctc"`. Output 0 is [B, T, V] log-probabilities.
 struct CtcSpec {
-  std::vector<std::string> vocabulary; ///< [V] text of each class, UTF-8; a space parts words; the blank's is not used
-  std::int64_t blank = 0;              ///< the class that says nothing
-  double frame_seconds = 0;            ///< from one output frame to the next
+  std::vector<std::string> vocabulary; ///< [V] text of each class, UTF-8; a space separates words; the blank's is not used
+  std::int64_t blank = 0;              ///< index of CTC's blank class
+  double frame_seconds = 0;            ///< time from one output frame to the next, seconds
 };
 
-/// A model and how to feed it (schema mgpu-bundle/1). Either read from a folder's bundle.json or made from flags.
+/// A model and its preprocessing (schema mgpu-bundle/1), from a folder's bundle.json, from the bundle.json inside a `.pt`, or from flags.
 struct Bundle {
-  std::string folder;             ///< "" when made from flags
+  std::string folder;             ///< "" unless read from a folder
   std::string model;              ///< path of the model file
-  std::optional<ImageSpec> image; ///< exactly one of image and audio is set
+  std::optional<ImageSpec> image; ///< at most one of image and audio is set
   std::optional<AudioSpec> audio;
   std::vector<std::string> outputs; ///< names of the model's outputs, in order; may be empty
   std::vector<std::string> labels;  ///< class names; may be empty
   std::string task;                 ///< "", "classification", "detection", "ctc", …
   std::optional<CtcSpec> ctc;       ///< set when task is "ctc"
-  nlohmann::json json;              ///< the whole file, for keys of a job's own
+  nlohmann::json json;              ///< the whole bundle.json, for additional keys of a job
 
-  /// Reads FOLDER/bundle.json, or takes FILE.pt/.pt2 with the flags `image-size`, `resize-to`, `mean`, `std`, `sample-rate`, … of
-  /// `config`. Throws usage_error naming the file and key. Unknown keys at known levels are errors: a typo must not become a default.
-  /// A FILE.pt that `train` wrote has its bundle.json inside.
+  /// Opens a bundle folder or its bundle.json, or FILE.pt/.pt2. A FILE.pt that `train` wrote has its bundle.json inside; any other file
+  /// needs the flags `image-size` or `sample-rate` of `config`. Flags override keys. Throws usage_error with the file and the key. An
+  /// unknown key is an error: a typo must not become a default.
   static Bundle open(const std::string& path, const Config& config);
 
-  /// bundle.json with everything in it (flags and label files too), for writing into a model file.
+  /// bundle.json with all values (also those of flags and label files), to be stored in a model file.
   nlohmann::json embedded_json() const;
 };
 

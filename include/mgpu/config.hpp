@@ -8,22 +8,22 @@
 
 namespace mgpu {
 
-/// One option a job adds to the command line: `--name VALUE`, `MGPU_NAME`, or `name = …` in the config file.
+/// One option that a job adds to the command line: `--name VALUE`, `MGPU_NAME`, or `name = …` in the config file.
 struct OptionSpec {
-  std::string name;                      ///< as typed, without dashes: "label-column"
-  nlohmann::json default_value;          ///< also fixes the type: bool, int64, double, string, or array of these
+  std::string name;                      ///< as typed, without the leading dashes: "label-column"
+  nlohmann::json default_value;          ///< also determines the type: bool, int64, double or string; numbers are 0 or more
   std::string help;                      ///< one line, with the unit
-  std::string placeholder = "";          ///< what help shows for the value: "K", "SECONDS"
-  std::vector<std::string> choices = {}; ///< the only values allowed; empty: any
+  std::string placeholder = "";          ///< name of the value in the help: "K", "SECONDS"
+  std::vector<std::string> choices = {}; ///< the permitted values; empty: any
 };
 
-/// The resolved options of a run (flag > environment > file > default): what the user asked for, by option name.
+/// The resolved options of a run by name (flag > environment > file > default).
 class Config {
  public:
   Config() : values_(nlohmann::json::object()) {}
   explicit Config(nlohmann::json values) : values_(std::move(values)) {}
 
-  /// Value of option `name`; throws Error if no such option was declared or the type does not fit.
+  /// Value of option `name`. Throws Error if the option was not declared or has another type.
   template <typename T>
   T get(std::string_view name) const {
     const auto found = values_.find(name);

@@ -9,15 +9,15 @@
 
 namespace mgpu {
 
-/// One row of the manifest, as it reaches a worker.
+/// One row of the manifest, as a worker receives it.
 struct Item {
   std::uint64_t index = 0;                                  ///< row of the manifest and of the result file
-  std::string path;                                         ///< bytes as the file system has them; not necessarily UTF-8
-  bool shipped = false;                                     ///< true: `content` holds the file (--ship bytes); false: read `path`
-  std::string content;                                      ///< the file's bytes when shipped
-  std::vector<std::pair<std::string, std::string>> columns; ///< the manifest columns the job asked for
+  std::string path;                                         ///< bytes of the file system; not necessarily UTF-8
+  bool shipped = false;                                     ///< true: `content` is the file (--ship bytes); false: read `path`
+  std::string content;                                      ///< the file's bytes if shipped
+  std::vector<std::pair<std::string, std::string>> columns; ///< the manifest columns of Job::item_columns
 
-  /// Value of a manifest column the job asked for; "" where the row has none.
+  /// Value of a manifest column of Job::item_columns; "" if the row has none.
   std::string_view column(std::string_view name) const {
     for (const auto& [key, value] : columns)
       if (key == name) return value;

@@ -3,7 +3,7 @@
 
 namespace mgpu {
 
-/// Which files of a folder are items.
+/// The files of a folder that are items, by their extension.
 enum class Media : std::uint8_t { any, images, audio };
 
 } // namespace mgpu

@@ -10,33 +10,33 @@
 
 namespace mgpu {
 
-/// One thing a network returned.
+/// One output of a network.
 struct ModelOutput {
-  std::string path;                ///< where it stood: "" alone; "0", "1" of a tuple; a dict's key; "boxes_0" when nested
-  torch::Tensor tensor;            ///< [B, …]; undefined when the output is ragged
-  std::vector<torch::Tensor> rows; ///< ragged: one tensor a row of the batch
+  std::string path;                ///< place in the result: "" if alone; "0", "1" in a tuple; a dict's key; "boxes_0" if nested
+  torch::Tensor tensor;            ///< [B, …]; undefined if the output is ragged
+  std::vector<torch::Tensor> rows; ///< ragged: one tensor per row of the batch
   bool ragged = false;
 };
 
-/// The tensors alone (those of ragged outputs one after another).
+/// The tensors of the outputs in order; of a ragged output all its rows.
 std::vector<torch::Tensor> tensors_of(const std::vector<ModelOutput>& outputs);
 
 /// A network read from a TorchScript `.pt` or AOTInductor `.pt2` file, on one device.
 ///
-/// Determinism: the same input gives the same bits at every call; nothing is profiled, fused or tuned between calls.
+/// Determinism: the same input gives the same bits in every call. Nothing is profiled, fused or tuned between calls.
 class Model {
  public:
   virtual ~Model() = default;
-  /// Reads the file, moves it to context.device and context.dtype, freezes and optimises TorchScript. Throws usage_error in one line:
-  /// missing, not a model, built for another device or architecture.
+  /// Opens the file on context.device in context.dtype. TorchScript is frozen, and for float32 on a CPU optimised. Throws usage_error in
+  /// one line: missing, not a model, built for another device or architecture.
   static std::unique_ptr<Model> open(const std::string& path, const RankContext& context);
-  /// Calls the network. Floating inputs are cast to its dtype. Outputs are flattened (tensor, tuple, list, dict, nested) in order.
-  /// A TorchScript List[Tensor] is one tensor a row when the first call gives as many tensors as rows and they are not all
-  /// batches themselves; else a list of outputs. Throws Error in one line.
+  /// Calls the network. Floating-point inputs are converted to its dtype. Outputs are flattened (tensor, tuple, list, dict, nested) in
+  /// order. A TorchScript List[Tensor] is one ragged output if the first call returns as many tensors as rows and not all of them are
+  /// batches; otherwise it is a list of outputs. Throws Error in one line.
   virtual std::vector<ModelOutput> call(const std::vector<torch::Tensor>& inputs) = 0;
   /// tensors_of(call(inputs)).
   std::vector<torch::Tensor> run(const std::vector<torch::Tensor>& inputs);
-  /// Number of tensors the network takes, 0 where the file does not say.
+  /// Number of tensors that the network takes; 0 if the file does not contain it.
   virtual int inputs() const = 0;
 };
 

@@ -6,18 +6,18 @@
 
 namespace mgpu {
 
-/// The agent's side of a job that trains a network: every option of training (loss, optimizer, schedule, batches, augmentation,
-/// checkpoints, stages) and what can be checked of them alone. A job adds its summary and examples; what it trains stands on its
-/// worker's side (mgpu/training.hpp). Labels, checkpoints and stages are read by the engine before any work.
+/// The agent's side of a job that trains a network: all options of training (loss, optimizer, schedule, batches, augmentation,
+/// checkpoints, stages) and their checks. A job adds its summary and examples. The network is on the worker's side (mgpu/training.hpp).
+/// The engine reads labels, checkpoints and stages before any work.
 class TrainingJob : public BundleJob {
  public:
   bool trains() const override { return true; }
   std::vector<OptionSpec> options() const override;
-  /// Throws usage_error for a value that no training can have.
+  /// Throws usage_error for a value that is unusable for every training.
   void check(const Config& config) const override;
-  /// Those that travel with an item beside its label, which always does (column "label").
+  /// Columns in addition to the label, which every item carries (column "label").
   std::vector<std::string> item_columns(const Config&) const override { return {}; }
-  /// Nothing: a training's results are its curves and its checkpoints.
+  /// Prints nothing: the results of a training are its curves and its checkpoints.
   void finish(const Config&, const Results&, std::ostream&) const override {}
 };
 

@@ -12,35 +12,36 @@
 
 namespace mgpu {
 
-/// Preprocessor's counterpart for training: prepares items as the bundle says, varied by augmentation, and keeps decoded items in memory.
+/// Preprocessor for training: prepares items as the bundle describes, applies augmentation, and caches decoded items in memory.
 ///
-/// Options it reads, where the job has them:
-///   augment           what is varied (mgpu/augmentation.hpp)
-///   augment-strength  factor of the amounts when Variation::strength is 1 (default 1)
-///   cache             auto: up to a quarter of the memory that is free, shared by the ranks of a node; none; or MB a rank
+/// Options, if the job has them:
+///   augment           kinds of augmentation (mgpu/augmentation.hpp)
+///   augment-strength  factor for Variation::strength (default 1)
+///   cache             auto: up to a quarter of the free memory, shared by the ranks of a node; none; or MB per rank
 ///
-/// With strength 0 a sample is bit for bit what Preprocessor gives, so a validation sees what `infer` will see. With crop a picture is kept 8/7
-/// larger than the model's input and the cut is taken from that; what inference's centre crop leaves out beyond is not seen.
-/// The cache holds uint8 pictures, or samples, by path, in order of arrival; when it is full, later items are decoded at every visit.
+/// With strength 0 a sample has the same bits as from Preprocessor on a CPU, or on a GPU without augmentation, so a validation has the
+/// input of `infer`. With crop, a picture is cached at 8/7 of the model's input size, and the crop is taken from it; pixels beyond it are
+/// not used. The cache holds uint8 pictures, or the samples or features of recordings, by path, in order of arrival. When it is full, other
+/// items are decoded at every visit.
 class TrainingPreprocessor {
  public:
-  /// Throws usage_error: the bundle declares neither image nor audio, an unknown word or amount.
+  /// Throws usage_error if the bundle declares neither image nor audio, and for an unknown word or amount.
   TrainingPreprocessor(const Bundle& bundle, const RankContext& context);
   ~TrainingPreprocessor();
 
-  /// As Preprocessor. Rows of pictures are float32 [C, H, W] on a CPU and when augmenting; else, on a GPU, uint8 [H, W, C].
+  /// As Preprocessor. Rows of pictures are uint8 [H, W, C] for a GPU without augmentation, otherwise float32 [C, H, W].
   std::optional<RowSpec> row_spec() const;
   torch::Tensor trial_row(int variant) const;
-  /// Fills or sets sample.input. Thread-safe; the same bits for the same item and variation.
+  /// Fills (with a RowSpec) or sets sample.input. Thread-safe; the same bits for the same item and variation.
   void prepare(const Item& item, const Variation& variation, Sample& sample) const;
   /// As Preprocessor.
   torch::Tensor model_input(const torch::Tensor& batch) const;
 
-  /// For Training::remarks: as ImageLoader::remarks, of pictures taken whole and of those to be cropped. One that is not kept is counted each
-  /// time it is loaded.
+  /// For Training::remarks: as ImageLoader::remarks, for whole pictures and for those to be cropped. A picture that is not cached is
+  /// counted each time it is loaded.
   std::vector<std::string> remarks() const;
 
-  /// Items and bytes kept so far.
+  /// Content of the cache.
   struct Kept {
     std::uint64_t items = 0, bytes = 0, limit_bytes = 0;
   };
