@@ -8,6 +8,8 @@
 #include <fstream>
 #include <map>
 
+#include "common/support/edit_distance.hpp"
+
 namespace mgpu::cli {
 
 namespace {
