@@ -24,7 +24,7 @@
 namespace {
 
 using namespace mgpu;
-using namespace mgpu::collective;
+using namespace mgpu::worker::collective;
 
 constexpr unsigned watchdog_s = 60;
 constexpr int steps = 6;

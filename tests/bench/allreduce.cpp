@@ -27,7 +27,7 @@
 namespace {
 
 using namespace mgpu;
-using namespace mgpu::collective;
+using namespace mgpu::worker::collective;
 
 constexpr std::size_t large = 6'250'000; ///< float32: 25 MB
 constexpr std::size_t small = 512;       ///< float64: 4 KB

@@ -12,7 +12,7 @@
 #include "worker/device/reason.hpp"
 #include "worker/run/batch_runner.hpp"
 
-namespace mgpu {
+namespace mgpu::worker {
 namespace {
 
 constexpr int rows = 16;
@@ -127,4 +127,4 @@ TEST_F(FakeGpuStreams, ABatchThatDoesNotFitIsHalved) {
 }
 
 } // namespace
-} // namespace mgpu
+} // namespace mgpu::worker

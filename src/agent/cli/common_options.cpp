@@ -3,7 +3,7 @@
 
 #include "agent/cli/options.hpp"
 
-namespace mgpu::cli {
+namespace mgpu::agent::cli {
 
 const std::vector<OptionSpec>& common_options() {
   static const std::vector<OptionSpec> options{
@@ -71,4 +71,4 @@ bool changes_results(std::string_view option) {
   return std::find(names.begin(), names.end(), option) != names.end();
 }
 
-} // namespace mgpu::cli
+} // namespace mgpu::agent::cli

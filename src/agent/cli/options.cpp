@@ -10,7 +10,7 @@
 
 #include "common/support/edit_distance.hpp"
 
-namespace mgpu::cli {
+namespace mgpu::agent::cli {
 
 namespace {
 
@@ -208,4 +208,4 @@ std::string describe(const Resolved& resolved) {
   return text + defaults + line + '\n';
 }
 
-} // namespace mgpu::cli
+} // namespace mgpu::agent::cli

@@ -7,7 +7,7 @@
 #include "mgpu/config.hpp"
 #include "mgpu/job.hpp"
 
-namespace mgpu::cli {
+namespace mgpu::agent::cli {
 
 /// The options every job has, in the order help shows them.
 const std::vector<OptionSpec>& common_options();
@@ -41,4 +41,4 @@ Resolved resolve(const std::string& program, const std::string& job_name, const 
 /// The table of resolved options: those the user set a line each, the defaults in a few lines.
 std::string describe(const Resolved& resolved);
 
-} // namespace mgpu::cli
+} // namespace mgpu::agent::cli

@@ -7,7 +7,7 @@
 #include <fstream>
 #include <sstream>
 
-namespace mgpu::cli {
+namespace mgpu::agent::cli {
 
 namespace {
 
@@ -125,4 +125,4 @@ json read_stages(const Config& config) {
   return parse_stages(text.str(), path, config);
 }
 
-} // namespace mgpu::cli
+} // namespace mgpu::agent::cli

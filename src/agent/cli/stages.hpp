@@ -5,7 +5,7 @@
 
 #include "mgpu/config.hpp"
 
-namespace mgpu::cli {
+namespace mgpu::agent::cli {
 
 /// The stages that --stages asks for, as the worker reads them: an array of objects with the keys `name`, `epochs`, `lr`, `freeze`
 /// (prefixes of parameter names), `train_last` (share of the layers that train, counted from the end), `batch_size`,
@@ -16,4 +16,4 @@ nlohmann::json read_stages(const Config& config);
 /// The same from the text of a TOML file; `path` names it in messages.
 nlohmann::json parse_stages(const std::string& text, const std::string& path, const Config& config);
 
-} // namespace mgpu::cli
+} // namespace mgpu::agent::cli

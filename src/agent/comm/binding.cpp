@@ -10,7 +10,7 @@
 #include "agent/comm/core_shares.hpp"
 #include "mgpu/error.hpp"
 
-namespace mgpu::comm {
+namespace mgpu::agent::comm {
 
 namespace {
 
@@ -194,4 +194,4 @@ std::vector<Binding> bind_devices(const std::vector<RankFacts>& ranks, const Bin
   return bindings;
 }
 
-} // namespace mgpu::comm
+} // namespace mgpu::agent::comm

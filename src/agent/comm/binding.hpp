@@ -6,7 +6,7 @@
 
 #include "common/wire/control_messages.hpp"
 
-namespace mgpu::comm {
+namespace mgpu::agent::comm {
 
 /// What one rank has told.
 struct RankFacts {
@@ -38,4 +38,4 @@ Locality find_locality(const std::vector<RankFacts>& ranks);
 /// Throws usage_error in one line: no such device, more ranks than GPUs, GPU and CPU ranks mixed.
 std::vector<Binding> bind_devices(const std::vector<RankFacts>& ranks, const BindingOptions& options, const Locality& locality);
 
-} // namespace mgpu::comm
+} // namespace mgpu::agent::comm

@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <map>
 
-namespace mgpu::comm {
+namespace mgpu::agent::comm {
 
 namespace {
 
@@ -51,4 +51,4 @@ std::vector<CoreShare> share_cores(const std::vector<CoreClaim>& ranks) {
   return shares;
 }
 
-} // namespace mgpu::comm
+} // namespace mgpu::agent::comm

@@ -2,7 +2,7 @@
 #include <cstdint>
 #include <vector>
 
-namespace mgpu::comm {
+namespace mgpu::agent::comm {
 
 /// Where one rank of a node may run.
 struct CoreClaim {
@@ -20,4 +20,4 @@ struct CoreShare {
 /// is shut into a core that it must share with a known other.
 std::vector<CoreShare> share_cores(const std::vector<CoreClaim>& ranks);
 
-} // namespace mgpu::comm
+} // namespace mgpu::agent::comm

@@ -12,7 +12,7 @@
 #include "agent/comm/mpi_messenger.hpp"
 #include "agent/comm/process_failure.hpp"
 
-namespace mgpu::comm {
+namespace mgpu::agent::comm {
 
 namespace {
 
@@ -127,4 +127,4 @@ double Environment::self_test() {
   return std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
 }
 
-} // namespace mgpu::comm
+} // namespace mgpu::agent::comm

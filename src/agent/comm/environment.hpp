@@ -7,7 +7,7 @@
 #include "agent/comm/messenger.hpp"
 #include "agent/comm/node_reducer.hpp"
 
-namespace mgpu::comm {
+namespace mgpu::agent::comm {
 
 /// Facts a launcher leaves in the environment; -1 or "" where it does not.
 struct LauncherFacts {
@@ -52,4 +52,4 @@ class Environment {
   std::unique_ptr<NodeReducer> reducer_;
 };
 
-} // namespace mgpu::comm
+} // namespace mgpu::agent::comm

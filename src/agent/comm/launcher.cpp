@@ -7,7 +7,7 @@
 
 #include "agent/comm/environment.hpp"
 
-namespace mgpu::comm {
+namespace mgpu::agent::comm {
 
 namespace {
 
@@ -50,4 +50,4 @@ LauncherFacts LauncherFacts::read() {
   return facts;
 }
 
-} // namespace mgpu::comm
+} // namespace mgpu::agent::comm

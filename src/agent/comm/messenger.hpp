@@ -9,7 +9,7 @@
 
 #include "common/wire/message.hpp"
 
-namespace mgpu::comm {
+namespace mgpu::agent::comm {
 
 /// Called for every frame that has arrived. `owner` keeps `payload` alive as long as somebody holds it.
 using OnFrame = std::function<void(int rank, wire::Type, wire::View payload, const std::shared_ptr<void>& owner)>;
@@ -42,4 +42,4 @@ class Messenger {
   virtual std::vector<int> take_dead() = 0;
 };
 
-} // namespace mgpu::comm
+} // namespace mgpu::agent::comm

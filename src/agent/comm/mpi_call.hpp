@@ -7,7 +7,7 @@
 
 #include "mgpu/error.hpp"
 
-namespace mgpu::comm {
+namespace mgpu::agent::comm {
 
 /// Throws Error with MPI's own text when `code` is not MPI_SUCCESS; ExitCode::stopped: neither a process that died nor a network that fails
 /// is a fault of the job, and --resume goes on.
@@ -21,6 +21,6 @@ inline void check_mpi(int code, const char* call) {
   throw error;
 }
 
-} // namespace mgpu::comm
+} // namespace mgpu::agent::comm
 
-#define MGPU_MPI(call, ...) ::mgpu::comm::check_mpi(call(__VA_ARGS__), #call)
+#define MGPU_MPI(call, ...) ::mgpu::agent::comm::check_mpi(call(__VA_ARGS__), #call)

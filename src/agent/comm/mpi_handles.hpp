@@ -8,7 +8,7 @@
 
 #include "agent/comm/mpi_call.hpp"
 
-namespace mgpu::comm {
+namespace mgpu::agent::comm {
 
 /// Owner of one handle. `Kind` has the type, the null handle and the call that frees.
 template <typename Kind>
@@ -148,4 +148,4 @@ class Request {
   std::shared_ptr<void> memory_;
 };
 
-} // namespace mgpu::comm
+} // namespace mgpu::agent::comm

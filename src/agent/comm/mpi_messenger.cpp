@@ -10,7 +10,7 @@
 #include "agent/comm/process_failure.hpp"
 #include "common/support/clock.hpp"
 
-namespace mgpu::comm {
+namespace mgpu::agent::comm {
 
 namespace {
 
@@ -196,4 +196,4 @@ bool MpiMessenger::complete_receives(const OnFrame& handle) {
   return any;
 }
 
-} // namespace mgpu::comm
+} // namespace mgpu::agent::comm

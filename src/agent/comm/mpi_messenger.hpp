@@ -7,7 +7,7 @@
 #include "agent/comm/messenger.hpp"
 #include "agent/comm/mpi_handles.hpp"
 
-namespace mgpu::comm {
+namespace mgpu::agent::comm {
 
 /// Messenger over MPI. One thread.
 ///
@@ -63,4 +63,4 @@ class MpiMessenger final : public Messenger {
   bool any_dead_ = false;
 };
 
-} // namespace mgpu::comm
+} // namespace mgpu::agent::comm

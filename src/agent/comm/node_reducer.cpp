@@ -10,7 +10,7 @@
 #include "agent/comm/ring_stream.hpp"
 #include "common/support/clock.hpp"
 
-namespace mgpu::comm {
+namespace mgpu::agent::comm {
 
 namespace {
 
@@ -77,4 +77,4 @@ bool NodeReducer::busy() const {
   return streams_ && (streams_->gradients.busy() || streams_->numbers.busy());
 }
 
-} // namespace mgpu::comm
+} // namespace mgpu::agent::comm

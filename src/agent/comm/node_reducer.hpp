@@ -8,7 +8,7 @@
 
 #include "common/wire/training_messages.hpp"
 
-namespace mgpu::comm {
+namespace mgpu::agent::comm {
 
 class NodeReducer {
  public:
@@ -33,4 +33,4 @@ class NodeReducer {
   double moved_s_ = 0;
 };
 
-} // namespace mgpu::comm
+} // namespace mgpu::agent::comm

@@ -6,7 +6,7 @@
 
 #include "agent/comm/mpi_handles.hpp"
 
-namespace mgpu::comm {
+namespace mgpu::agent::comm {
 
 #if defined(OMPI_HAVE_MPIX_COMM_GET_FAILED) && defined(OMPI_HAVE_MPIX_COMM_ACK_FAILED)
 
@@ -54,4 +54,4 @@ bool survives_failures() {
 
 #endif
 
-} // namespace mgpu::comm
+} // namespace mgpu::agent::comm

@@ -5,7 +5,7 @@
 
 #include <vector>
 
-namespace mgpu::comm {
+namespace mgpu::agent::comm {
 
 /// Whether `code` says that a process is dead, and nothing worse.
 bool is_process_failure(int code);
@@ -16,4 +16,4 @@ std::vector<int> acknowledge_failures(MPI_Comm communicator);
 /// Whether the launcher lets the others go on when a process dies.
 bool survives_failures();
 
-} // namespace mgpu::comm
+} // namespace mgpu::agent::comm

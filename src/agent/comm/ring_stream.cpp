@@ -5,7 +5,7 @@
 #include "agent/comm/mpi_call.hpp"
 #include "common/support/clock.hpp"
 
-namespace mgpu::comm {
+namespace mgpu::agent::comm {
 
 namespace {
 
@@ -152,4 +152,4 @@ bool RingStream::advance(Segment& segment) {
   return any;
 }
 
-} // namespace mgpu::comm
+} // namespace mgpu::agent::comm

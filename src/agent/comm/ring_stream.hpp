@@ -12,7 +12,7 @@
 #include "agent/comm/mpi_handles.hpp"
 #include "common/wire/training_messages.hpp"
 
-namespace mgpu::comm {
+namespace mgpu::agent::comm {
 
 /// Every rank begins the same sums in the same order; all ranks get the same bits. One thread.
 ///
@@ -70,4 +70,4 @@ class RingStream {
   std::deque<Segment> active_;
 };
 
-} // namespace mgpu::comm
+} // namespace mgpu::agent::comm

@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-namespace mgpu::dispatch {
+namespace mgpu::agent::dispatch {
 
 namespace {
 
@@ -66,4 +66,4 @@ Verdict judge(const Lease& lease, const Death& death, std::uint32_t retries) {
   return verdict;
 }
 
-} // namespace mgpu::dispatch
+} // namespace mgpu::agent::dispatch

@@ -6,7 +6,7 @@
 
 #include "agent/dispatch/lease_table.hpp"
 
-namespace mgpu::dispatch {
+namespace mgpu::agent::dispatch {
 
 /// Rows of a batch that were in the hands of a worker when it died.
 struct Suspect {
@@ -32,4 +32,4 @@ struct Verdict {
 /// given up after `retries` + 1 deaths. Over what a GPU failed nothing is charged before another GPU has failed over it, too, where there is one.
 Verdict judge(const Lease& lease, const Death& death, std::uint32_t retries);
 
-} // namespace mgpu::dispatch
+} // namespace mgpu::agent::dispatch

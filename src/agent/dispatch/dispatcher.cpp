@@ -5,7 +5,7 @@
 #include <limits>
 #include <utility>
 
-namespace mgpu::dispatch {
+namespace mgpu::agent::dispatch {
 
 namespace {
 std::size_t index(int rank) {
@@ -250,4 +250,4 @@ std::vector<int> Dispatcher::overdue(double now_s) const {
   return ranks;
 }
 
-} // namespace mgpu::dispatch
+} // namespace mgpu::agent::dispatch

@@ -11,7 +11,7 @@
 #include "agent/dispatch/plan.hpp"
 #include "agent/dispatch/rank_health.hpp"
 
-namespace mgpu::dispatch {
+namespace mgpu::agent::dispatch {
 
 struct DispatcherOptions {
   /// Least number of batches a rank may hold: what it needs to overlap loading, copying and running.
@@ -106,4 +106,4 @@ class Dispatcher {
   bool stopped_ = false;
 };
 
-} // namespace mgpu::dispatch
+} // namespace mgpu::agent::dispatch

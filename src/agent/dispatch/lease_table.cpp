@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-namespace mgpu::dispatch {
+namespace mgpu::agent::dispatch {
 
 void LeaseTable::add(int rank, const Lease& lease) {
   std::deque<Lease>& held = held_[index(rank)];
@@ -63,4 +63,4 @@ std::vector<Lease> LeaseTable::end_all(int rank) {
   return leases;
 }
 
-} // namespace mgpu::dispatch
+} // namespace mgpu::agent::dispatch

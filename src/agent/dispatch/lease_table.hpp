@@ -5,7 +5,7 @@
 #include <optional>
 #include <vector>
 
-namespace mgpu::dispatch {
+namespace mgpu::agent::dispatch {
 
 /// Rows [begin, begin + rows) of a batch: all of them, but for batches that were cut after a worker died over them.
 struct Lease {
@@ -60,4 +60,4 @@ class LeaseTable {
   std::size_t total_ = 0;
 };
 
-} // namespace mgpu::dispatch
+} // namespace mgpu::agent::dispatch

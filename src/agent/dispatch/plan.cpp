@@ -6,7 +6,7 @@
 #include <numeric>
 #include <queue>
 
-namespace mgpu::dispatch {
+namespace mgpu::agent::dispatch {
 
 Schedule parse_schedule(std::string_view name) {
   if (name == "dynamic") return Schedule::dynamic;
@@ -131,4 +131,4 @@ std::vector<Assignment> expected_assignment(const Plan& plan, std::size_t exampl
   return assignments;
 }
 
-} // namespace mgpu::dispatch
+} // namespace mgpu::agent::dispatch

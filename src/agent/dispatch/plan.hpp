@@ -6,7 +6,7 @@
 
 #include "agent/manifest/manifest.hpp"
 
-namespace mgpu::dispatch {
+namespace mgpu::agent::dispatch {
 
 /// How batches find their rank.
 enum class Schedule : std::uint8_t {
@@ -68,4 +68,4 @@ struct Assignment {
 };
 std::vector<Assignment> expected_assignment(const Plan& plan, std::size_t examples = 3);
 
-} // namespace mgpu::dispatch
+} // namespace mgpu::agent::dispatch

@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-namespace mgpu::dispatch {
+namespace mgpu::agent::dispatch {
 
 namespace {
 /// Beyond so many rows older ones count half, so that a mount that is lost late is noticed as soon as one that was never there.
@@ -47,4 +47,4 @@ bool RankHealth::fails_alone(int rank) const {
   return mine_share >= far_more * others_share;
 }
 
-} // namespace mgpu::dispatch
+} // namespace mgpu::agent::dispatch

@@ -4,7 +4,7 @@
 #include <optional>
 #include <vector>
 
-namespace mgpu::dispatch {
+namespace mgpu::agent::dispatch {
 
 /// An item that failed by reading or memory is tried once on another rank ("unsettled" until that has answered).
 class RankHealth {
@@ -34,4 +34,4 @@ class RankHealth {
   std::vector<Count> ranks_;
 };
 
-} // namespace mgpu::dispatch
+} // namespace mgpu::agent::dispatch

@@ -5,7 +5,7 @@
 #include <algorithm>
 #include <numeric>
 
-namespace mgpu::gather {
+namespace mgpu::agent::items {
 
 wire::BatchResult Gatherer::open(wire::View block) const {
   wire::BatchResult result = wire::decode_batch_result(block);
@@ -56,4 +56,4 @@ Accepted Gatherer::count(const wire::BatchResult& result, const std::function<vo
   return accepted;
 }
 
-} // namespace mgpu::gather
+} // namespace mgpu::agent::items

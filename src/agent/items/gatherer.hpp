@@ -7,7 +7,7 @@
 
 #include "common/wire/batch_result.hpp"
 
-namespace mgpu::gather {
+namespace mgpu::agent::items {
 
 /// One item that failed, for the person who watches.
 struct FailedItem {
@@ -52,4 +52,4 @@ class Gatherer {
   std::uint64_t done_ = 0, failed_ = 0, flagged_ = 0;
 };
 
-} // namespace mgpu::gather
+} // namespace mgpu::agent::items

@@ -304,9 +304,9 @@ void ItemWorkload::on_results(int rank, wire::View block, const std::shared_ptr<
   const dispatch::Lease lease =
       dispatcher_->complete(rank, result.batch, begin, now_s(), static_cast<std::uint32_t>(result.rows())).value();
   if (shipper_ && !dispatcher_->leases().holds(rank, result.batch)) shipper_->answered(rank, result.batch);
-  const std::vector<gather::Unreadable> unreadable = gather::unreadable_rows(result, most_parts);
+  const std::vector<items::Unreadable> unreadable = items::unreadable_rows(result, most_parts);
   std::uint32_t failed = 0;
-  for (const gather::Unreadable& rows : unreadable) failed += rows.failed;
+  for (const items::Unreadable& rows : unreadable) failed += rows.failed;
   settled_ |= lease.second_try();
   if (!dispatcher_->note_rows(rank, lease, failed)) return accept(rank, result, block, owner);
   try_elsewhere(rank, lease, result, unreadable);
@@ -314,8 +314,7 @@ void ItemWorkload::on_results(int rank, wire::View block, const std::shared_ptr<
 
 void ItemWorkload::accept(int rank, const wire::BatchResult& result, wire::View block, const std::shared_ptr<void>& owner) {
   last_result_s_ = now_s();
-  const gather::Accepted accepted =
-      gatherer_->count(result, [&](const gather::FailedItem& failed) { tell_failure(rank, failed); });
+  const items::Accepted accepted = gatherer_->count(result, [&](const items::FailedItem& failed) { tell_failure(rank, failed); });
   Count& count = counts_[static_cast<std::size_t>(rank)];
   count.items += accepted.rows;
   count.failed += accepted.failed;
@@ -344,7 +343,7 @@ void ItemWorkload::warn_if_all_fail() {
                           : ""));
 }
 
-void ItemWorkload::tell_failure(int rank, const gather::FailedItem& failed) {
+void ItemWorkload::tell_failure(int rank, const items::FailedItem& failed) {
   if (first_reason_.empty()) first_reason_ = failed.reason;
   failed_alike_ += failed.reason == first_reason_ ? 1 : 0;
   const std::string text =

@@ -48,7 +48,7 @@ class ItemWorkload final : public Workload {
   void on_results(int rank, wire::View block, const std::shared_ptr<void>& owner);
   void accept(int rank, const wire::BatchResult& result, wire::View block, const std::shared_ptr<void>& owner);
   void try_elsewhere(int rank, const dispatch::Lease& lease, const wire::BatchResult& result,
-                     const std::vector<gather::Unreadable>& unreadable);
+                     const std::vector<items::Unreadable>& unreadable);
   void put_aside_sick_ranks();
   double quiet_since() const;
   bool input_is_away() const;
@@ -57,7 +57,7 @@ class ItemWorkload final : public Workload {
   void give_up_stalled_ranks();
   std::uint32_t row_in_batch(std::uint64_t batch, std::uint64_t item) const;
   void warn_if_all_fail();
-  void tell_failure(int rank, const gather::FailedItem& failed);
+  void tell_failure(int rank, const items::FailedItem& failed);
 
   RunControl& control_;
   const RunSetup& setup_;
@@ -75,7 +75,7 @@ class ItemWorkload final : public Workload {
   bool settled_ = false; ///< a second try was answered
   std::optional<dispatch::Plan> plan_;
   std::optional<dispatch::Dispatcher> dispatcher_;
-  std::optional<gather::Gatherer> gatherer_;
+  std::optional<items::Gatherer> gatherer_;
   std::optional<Shipper> shipper_;        ///< --ship bytes
   std::vector<wire::Grant> grants_;       ///< by rank: being put together
   std::vector<std::size_t> item_columns_; ///< indices into the manifest

@@ -17,7 +17,7 @@ constexpr double nearly = 0.75, longest_quiet = 60;
 /// A rank that cannot read some items, or has no memory for them, is not the last word on them: another tries them, once. Its other rows
 /// are good.
 void ItemWorkload::try_elsewhere(int rank, const dispatch::Lease& lease, const wire::BatchResult& result,
-                                 const std::vector<gather::Unreadable>& unreadable) {
+                                 const std::vector<items::Unreadable>& unreadable) {
   std::string& reason = unreadable_[static_cast<std::size_t>(rank)];
   for (std::size_t i = 0; i < result.errors.size() && reason.empty(); ++i)
     if (result.cause(i) != Cause::item) reason = result.errors[i].second;
@@ -28,7 +28,7 @@ void ItemWorkload::try_elsewhere(int rank, const dispatch::Lease& lease, const w
     accept(rank, rows, block.bytes, block.owner);
   };
   std::uint32_t at = 0;
-  for (const gather::Unreadable& rows : unreadable) {
+  for (const items::Unreadable& rows : unreadable) {
     accept_rows(at, rows.begin);
     dispatcher_->try_elsewhere(rank, lease, {lease.batch, lease.begin + rows.begin, rows.end - rows.begin}, rows.failed, now_s());
     at = rows.end;

@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <functional>
 
-namespace mgpu::gather {
+namespace mgpu::agent::items {
 
 std::vector<Unreadable> unreadable_rows(const wire::BatchResult& result, std::size_t most) {
   std::vector<Unreadable> runs;
@@ -33,4 +33,4 @@ std::vector<Unreadable> unreadable_rows(const wire::BatchResult& result, std::si
   return runs;
 }
 
-} // namespace mgpu::gather
+} // namespace mgpu::agent::items

@@ -6,7 +6,7 @@
 
 #include "common/wire/batch_result.hpp"
 
-namespace mgpu::gather {
+namespace mgpu::agent::items {
 
 /// Rows [begin, end) of a result; `failed` of them failed by reading or memory, those between them did not.
 struct Unreadable {
@@ -16,4 +16,4 @@ struct Unreadable {
 /// In order, at most `most`: where there are more, the nearest are joined. Each is leased by itself, with all items of its batch.
 std::vector<Unreadable> unreadable_rows(const wire::BatchResult& result, std::size_t most);
 
-} // namespace mgpu::gather
+} // namespace mgpu::agent::items

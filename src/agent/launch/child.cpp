@@ -15,7 +15,7 @@
 #include "common/support/clock.hpp"
 #include "mgpu/error.hpp"
 
-namespace mgpu::launch {
+namespace mgpu::agent::launch {
 
 namespace {
 
@@ -139,4 +139,4 @@ std::string output_of(const std::vector<std::string>& command) {
   return text;
 }
 
-} // namespace mgpu::launch
+} // namespace mgpu::agent::launch

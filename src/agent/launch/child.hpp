@@ -5,7 +5,7 @@
 #include <string>
 #include <vector>
 
-namespace mgpu::launch {
+namespace mgpu::agent::launch {
 
 /// A program in a process group of its own, so that a terminal's Ctrl-C is for this process to pass on. It gets TERM when this
 /// process dies.
@@ -35,4 +35,4 @@ std::string describe_end(int status);
 /// What a program prints on standard output, at most some kilobytes of it. Throws Error when it cannot be run or does not end in time.
 std::string output_of(const std::vector<std::string>& command);
 
-} // namespace mgpu::launch
+} // namespace mgpu::agent::launch

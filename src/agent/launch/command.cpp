@@ -11,7 +11,7 @@
 #include "common/support/text.hpp"
 #include "mgpu/error.hpp"
 
-namespace mgpu::launch {
+namespace mgpu::agent::launch {
 
 namespace {
 
@@ -138,4 +138,4 @@ std::vector<std::string> mpirun_command(const Options& options, int open_mpi, co
   return command;
 }
 
-} // namespace mgpu::launch
+} // namespace mgpu::agent::launch

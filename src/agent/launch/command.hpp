@@ -3,7 +3,7 @@
 #include <string>
 #include <vector>
 
-namespace mgpu::launch {
+namespace mgpu::agent::launch {
 
 struct Options {
   int ranks = 0;
@@ -29,4 +29,4 @@ std::vector<std::string> resumed(const std::vector<std::string>& job);
 std::vector<std::string> mpirun_command(const Options& options, int open_mpi, const std::string& program,
                                         const std::vector<std::string>& job, const std::vector<std::string>& variables);
 
-} // namespace mgpu::launch
+} // namespace mgpu::agent::launch

@@ -2,7 +2,7 @@
 #include "agent/launch/launch.hpp"
 #include "mgpu/error.hpp"
 
-namespace mgpu::launch {
+namespace mgpu::agent::launch {
 
 namespace {
 
@@ -28,4 +28,4 @@ Verdict judge(const End& end, int starts, int max_restarts) {
   return {may && (starts > 1 || !refused), refused ? end.mpirun_code : end.mpirun_code == stopped ? stopped : failed};
 }
 
-} // namespace mgpu::launch
+} // namespace mgpu::agent::launch

@@ -23,7 +23,7 @@
 
 extern char** environ;
 
-namespace mgpu::launch {
+namespace mgpu::agent::launch {
 
 namespace {
 
@@ -218,4 +218,4 @@ int run(const std::vector<std::string>& arguments) {
   }
 }
 
-} // namespace mgpu::launch
+} // namespace mgpu::agent::launch

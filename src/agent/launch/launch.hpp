@@ -6,7 +6,7 @@
 #include "agent/launch/command.hpp"
 #include "agent/launch/status.hpp"
 
-namespace mgpu::launch {
+namespace mgpu::agent::launch {
 
 /// Runs `mgpu_run launch ARGUMENTS`; the job's exit code. Throws usage_error, cli::HelpWanted.
 int run(const std::vector<std::string>& arguments);
@@ -26,4 +26,4 @@ struct Verdict {
 };
 Verdict judge(const End& end, int starts, int max_restarts);
 
-} // namespace mgpu::launch
+} // namespace mgpu::agent::launch

@@ -5,7 +5,7 @@
 
 #include "common/support/whole_file.hpp"
 
-namespace mgpu::launch {
+namespace mgpu::agent::launch {
 
 using nlohmann::json;
 
@@ -42,4 +42,4 @@ void write_status(const std::string& output, const Status& status, bool durable)
   write_whole_file(status_path(output), written.dump(-1, ' ', false, json::error_handler_t::replace) + '\n', durable);
 }
 
-} // namespace mgpu::launch
+} // namespace mgpu::agent::launch

@@ -4,7 +4,7 @@
 #include <optional>
 #include <string>
 
-namespace mgpu::launch {
+namespace mgpu::agent::launch {
 
 /// The environment variable that names one start of a job; rank 0 repeats it in its status.
 inline constexpr const char* token_variable = "MGPU_LAUNCH_TOKEN";
@@ -27,4 +27,4 @@ std::optional<Status> read_status(const std::string& output);
 /// Replaces it as a whole; with `durable` it is on the disk (fsync) before this returns. Throws Error.
 void write_status(const std::string& output, const Status& status, bool durable);
 
-} // namespace mgpu::launch
+} // namespace mgpu::agent::launch

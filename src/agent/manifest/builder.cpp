@@ -10,7 +10,7 @@
 
 #include "agent/manifest/text.hpp"
 
-namespace mgpu::manifest {
+namespace mgpu::agent::manifest {
 
 namespace {
 
@@ -138,4 +138,4 @@ void Builder::set_costs(std::vector<float> costs) {
   manifest_.costs_ = std::move(costs);
 }
 
-} // namespace mgpu::manifest
+} // namespace mgpu::agent::manifest

@@ -7,7 +7,7 @@
 
 #include "agent/manifest/manifest.hpp"
 
-namespace mgpu::manifest {
+namespace mgpu::agent::manifest {
 
 class Builder {
  public:
@@ -41,4 +41,4 @@ class Builder {
   Manifest manifest_;
 };
 
-} // namespace mgpu::manifest
+} // namespace mgpu::agent::manifest

@@ -4,7 +4,7 @@
 
 #include "agent/manifest/sources.hpp"
 
-namespace mgpu::manifest {
+namespace mgpu::agent::manifest {
 
 namespace {
 
@@ -142,4 +142,4 @@ void read_csv(LineReader& lines, const std::string& folder, Builder& builder) {
   }
 }
 
-} // namespace mgpu::manifest
+} // namespace mgpu::agent::manifest

@@ -13,7 +13,7 @@
 
 #include "agent/manifest/sources.hpp"
 
-namespace mgpu::manifest {
+namespace mgpu::agent::manifest {
 
 namespace {
 
@@ -146,4 +146,4 @@ void read_glob(const std::string& pattern, Media media, Builder& builder) {
   add_sorted(found, builder);
 }
 
-} // namespace mgpu::manifest
+} // namespace mgpu::agent::manifest

@@ -5,7 +5,7 @@
 
 #include "agent/manifest/sources.hpp"
 
-namespace mgpu::manifest {
+namespace mgpu::agent::manifest {
 
 namespace {
 
@@ -209,4 +209,4 @@ void read_jsonl(LineReader& lines, const std::string& folder, Builder& builder) 
   }
 }
 
-} // namespace mgpu::manifest
+} // namespace mgpu::agent::manifest

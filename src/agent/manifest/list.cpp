@@ -4,7 +4,7 @@
 
 #include "agent/manifest/sources.hpp"
 
-namespace mgpu::manifest {
+namespace mgpu::agent::manifest {
 
 namespace {
 
@@ -36,4 +36,4 @@ void read_list(LineReader& lines, const std::string& folder, Builder& builder) {
   }
 }
 
-} // namespace mgpu::manifest
+} // namespace mgpu::agent::manifest

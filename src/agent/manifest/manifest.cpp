@@ -10,7 +10,7 @@
 #include "agent/manifest/builder.hpp"
 #include "agent/manifest/sources.hpp"
 
-namespace mgpu::manifest {
+namespace mgpu::agent::manifest {
 
 void StringColumn::append(std::string_view value) {
   bytes_.append(value);
@@ -81,4 +81,4 @@ Manifest Manifest::read(const std::string& input, const ReadOptions& options) {
   return builder.finish(options);
 }
 
-} // namespace mgpu::manifest
+} // namespace mgpu::agent::manifest

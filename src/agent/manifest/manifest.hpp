@@ -9,7 +9,7 @@
 #include "mgpu/error.hpp"
 #include "mgpu/media.hpp"
 
-namespace mgpu::manifest {
+namespace mgpu::agent::manifest {
 
 struct ReadOptions {
   Media media = Media::any; ///< for folders and globs; lists and tables are taken as they are
@@ -62,4 +62,4 @@ class Manifest {
   std::vector<std::int32_t> priorities_;
 };
 
-} // namespace mgpu::manifest
+} // namespace mgpu::agent::manifest

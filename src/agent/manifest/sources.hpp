@@ -5,7 +5,7 @@
 #include "agent/manifest/builder.hpp"
 #include "agent/manifest/text.hpp"
 
-namespace mgpu::manifest {
+namespace mgpu::agent::manifest {
 
 /// One path a line; empty lines are passed over. `folder`: of the list; "" for standard input. Relative paths belong to the
 /// list's folder if the first of them is found there, else to the working folder if it is found there.
@@ -27,4 +27,4 @@ void read_folder(const std::string& folder, Media media, Builder& builder);
 /// glob(3) with ~ and {a,b}, sorted by bytes.
 void read_glob(const std::string& pattern, Media media, Builder& builder);
 
-} // namespace mgpu::manifest
+} // namespace mgpu::agent::manifest

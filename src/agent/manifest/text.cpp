@@ -12,7 +12,7 @@
 #include "common/support/text.hpp"
 #include "mgpu/error.hpp"
 
-namespace mgpu::manifest {
+namespace mgpu::agent::manifest {
 
 namespace {
 constexpr std::size_t read_bytes = 1u << 20;
@@ -112,4 +112,4 @@ bool LineReader::next(std::string_view& line) {
   return true;
 }
 
-} // namespace mgpu::manifest
+} // namespace mgpu::agent::manifest

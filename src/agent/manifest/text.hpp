@@ -4,7 +4,7 @@
 #include <string>
 #include <string_view>
 
-namespace mgpu::manifest {
+namespace mgpu::agent::manifest {
 
 /// Length of the valid UTF-8 sequence that begins at `at` (1 to 4); 0 if the byte there begins none.
 std::size_t utf8_length(std::string_view text, std::size_t at);
@@ -51,4 +51,4 @@ class LineReader {
   std::uint64_t line_number_ = 0, size_bytes_ = 0;
 };
 
-} // namespace mgpu::manifest
+} // namespace mgpu::agent::manifest

@@ -6,7 +6,7 @@
 #include <cstring>
 #include <sstream>
 
-namespace mgpu {
+namespace mgpu::worker {
 
 namespace {
 
@@ -77,4 +77,4 @@ Collated collate(const std::vector<Sample>& samples, std::vector<std::string>& e
   return batch;
 }
 
-} // namespace mgpu
+} // namespace mgpu::worker

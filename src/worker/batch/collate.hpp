@@ -8,7 +8,7 @@
 
 #include "mgpu/work.hpp"
 
-namespace mgpu {
+namespace mgpu::worker {
 
 /// Makes an uninitialised tensor on the host (in pinned memory where a GPU reads it).
 using AllocateHost = std::function<torch::Tensor(at::IntArrayRef shape, torch::ScalarType type)>;
@@ -22,4 +22,4 @@ struct Collated {
 /// leading dimensions differ from the first good row's, or that has no length, gets an `errors` entry.
 Collated collate(const std::vector<Sample>& samples, std::vector<std::string>& errors, const AllocateHost& allocate);
 
-} // namespace mgpu
+} // namespace mgpu::worker

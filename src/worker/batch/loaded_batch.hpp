@@ -10,7 +10,7 @@
 #include "mgpu/error.hpp"
 #include "mgpu/work.hpp"
 
-namespace mgpu {
+namespace mgpu::worker {
 
 /// A batch tensor on the host with views of its rows, made once and used again and again.
 struct InputBuffer {
@@ -39,4 +39,4 @@ struct LoadedBatch {
   }
 };
 
-} // namespace mgpu
+} // namespace mgpu::worker

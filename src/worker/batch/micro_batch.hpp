@@ -2,7 +2,7 @@
 #include <algorithm>
 #include <cstdint>
 
-namespace mgpu {
+namespace mgpu::worker {
 
 /// How many rows go through the network at once. Halved when memory runs out, grown back after a while, and the while gets longer each
 /// time that was too early. In a training the global batch and its samples stay what they are, and all ranks agree after each step.
@@ -43,4 +43,4 @@ class MicroBatch {
   bool grew_ = false;
 };
 
-} // namespace mgpu
+} // namespace mgpu::worker

@@ -12,7 +12,7 @@
 #include "mgpu/error.hpp"
 #include "worker/device/reason.hpp"
 
-namespace mgpu {
+namespace mgpu::worker {
 
 namespace {
 
@@ -367,4 +367,4 @@ Prefetcher::Waits Prefetcher::waits() const {
   return waits_;
 }
 
-} // namespace mgpu
+} // namespace mgpu::worker

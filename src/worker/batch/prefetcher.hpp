@@ -15,7 +15,7 @@
 #include "worker/batch/loaded_batch.hpp"
 #include "worker/batch/trace_events.hpp"
 
-namespace mgpu {
+namespace mgpu::worker {
 
 /// Turns granted batches into tensors on a few loader threads, ahead of the thread that runs them. Batches come out in the order
 /// they were added, whatever loader finishes first. Memory is bounded by the number of input buffers: loaders wait for a free one.
@@ -106,4 +106,4 @@ class Prefetcher {
   std::vector<std::thread> threads_;
 };
 
-} // namespace mgpu
+} // namespace mgpu::worker

@@ -2,7 +2,7 @@
 
 #include <fmt/format.h>
 
-namespace mgpu {
+namespace mgpu::worker {
 
 namespace {
 
@@ -49,4 +49,4 @@ void TraceEvents::flush() {
   piece_.clear();
 }
 
-} // namespace mgpu
+} // namespace mgpu::worker

@@ -7,7 +7,7 @@
 #include <string>
 #include <string_view>
 
-namespace mgpu {
+namespace mgpu::worker {
 
 /// Collects events and hands them on in pieces: JSON objects separated by commas, no comma at either end. Thread-safe.
 class TraceEvents {
@@ -36,4 +36,4 @@ class TraceEvents {
   std::string piece_;
 };
 
-} // namespace mgpu
+} // namespace mgpu::worker

@@ -7,7 +7,7 @@
 #include "common/wire/training_messages.hpp"
 #include "mgpu/error.hpp"
 
-namespace mgpu::collective {
+namespace mgpu::worker::collective {
 
 class ChannelReducers::One final : public InterNodeReducer {
  public:
@@ -65,4 +65,4 @@ void ChannelReducers::on_reduced(wire::View payload) {
   changed_.notify_all();
 }
 
-} // namespace mgpu::collective
+} // namespace mgpu::worker::collective

@@ -10,7 +10,7 @@
 #include "common/wire/channel.hpp"
 #include "worker/collective/inter_node_reducer.hpp"
 
-namespace mgpu::collective {
+namespace mgpu::worker::collective {
 
 /// One a worker; makes an reducer for each exchange.
 class ChannelReducers {
@@ -37,4 +37,4 @@ class ChannelReducers {
   std::string reason_;                                   ///< of abort
 };
 
-} // namespace mgpu::collective
+} // namespace mgpu::worker::collective

@@ -10,7 +10,7 @@
 #include <string_view>
 #include <vector>
 
-namespace mgpu::collective {
+namespace mgpu::worker::collective {
 
 /// Elements [begin, end) of a flat buffer.
 struct Slice {
@@ -105,4 +105,4 @@ class Exchange {
   virtual void abort(std::string_view reason) = 0;
 };
 
-} // namespace mgpu::collective
+} // namespace mgpu::worker::collective

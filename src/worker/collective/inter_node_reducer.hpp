@@ -3,7 +3,7 @@
 #include <cstdint>
 #include <string_view>
 
-namespace mgpu::collective {
+namespace mgpu::worker::collective {
 
 enum class NumberType : std::uint8_t { float32 = 0, float64 = 1 };
 
@@ -30,4 +30,4 @@ class InterNodeReducer {
   virtual void abort(std::string_view reason) = 0;
 };
 
-} // namespace mgpu::collective
+} // namespace mgpu::worker::collective

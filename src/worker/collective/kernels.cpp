@@ -2,7 +2,7 @@
 
 #include <cmath>
 
-namespace mgpu::collective {
+namespace mgpu::worker::collective {
 
 namespace {
 
@@ -125,4 +125,4 @@ const Kernels& portable_kernels() {
   return portable;
 }
 
-} // namespace mgpu::collective
+} // namespace mgpu::worker::collective

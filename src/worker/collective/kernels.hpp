@@ -3,7 +3,7 @@
 // and however an array is cut into pieces. No product is fused with a sum.
 #include <cstddef>
 
-namespace mgpu::collective {
+namespace mgpu::worker::collective {
 
 /// Numbers of an SGD step, rounded to float32 once.
 struct SgdFactors {
@@ -40,4 +40,4 @@ const Kernels& kernels();
 /// Runs anywhere, with the same results.
 const Kernels& portable_kernels();
 
-} // namespace mgpu::collective
+} // namespace mgpu::worker::collective

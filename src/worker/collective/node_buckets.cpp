@@ -6,7 +6,7 @@
 #include "mgpu/error.hpp"
 #include "worker/collective/kernels.hpp"
 
-namespace mgpu::collective {
+namespace mgpu::worker::collective {
 
 namespace {
 
@@ -96,4 +96,4 @@ void NodeBuckets::sum_over_node(std::size_t bucket) {
   kernels().sum(gradients_.data(), gradients_.size(), share.begin, share.size(), 1, node_.gradients(0) + share.begin);
 }
 
-} // namespace mgpu::collective
+} // namespace mgpu::worker::collective

@@ -9,7 +9,7 @@
 #include "worker/collective/inter_node_reducer.hpp"
 #include "worker/collective/shared_node.hpp"
 
-namespace mgpu::collective {
+namespace mgpu::worker::collective {
 
 class NodeBuckets {
  public:
@@ -47,4 +47,4 @@ class NodeBuckets {
   std::thread thread_; // last: it uses the others
 };
 
-} // namespace mgpu::collective
+} // namespace mgpu::worker::collective

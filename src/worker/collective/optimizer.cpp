@@ -5,7 +5,7 @@
 
 #include "worker/collective/kernels.hpp"
 
-namespace mgpu::collective {
+namespace mgpu::worker::collective {
 
 namespace {
 
@@ -68,4 +68,4 @@ void Optimizer::update(const Hyper& hyper, double scale, Slice slice, const Upda
   }
 }
 
-} // namespace mgpu::collective
+} // namespace mgpu::worker::collective

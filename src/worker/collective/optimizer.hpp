@@ -5,7 +5,7 @@
 
 #include "worker/collective/exchange.hpp"
 
-namespace mgpu::collective {
+namespace mgpu::worker::collective {
 
 /// What one pass over a slice works on.
 struct UpdateArrays {
@@ -26,4 +26,4 @@ class Optimizer {
   std::vector<Slice> undecayed_;
 };
 
-} // namespace mgpu::collective
+} // namespace mgpu::worker::collective

@@ -13,7 +13,7 @@
 #include "worker/collective/optimizer.hpp"
 #include "worker/collective/small_sums.hpp"
 
-namespace mgpu::collective {
+namespace mgpu::worker::collective {
 
 namespace {
 
@@ -239,4 +239,4 @@ std::unique_ptr<Exchange> open_shared_exchange(const SharedSpec& spec, FlatLayou
   return std::make_unique<SharedExchange>(spec, std::move(layout), states);
 }
 
-} // namespace mgpu::collective
+} // namespace mgpu::worker::collective

@@ -11,7 +11,7 @@
 #include "worker/collective/inter_node_reducer.hpp"
 #include "worker/collective/shared_node.hpp"
 
-namespace mgpu::collective {
+namespace mgpu::worker::collective {
 
 struct SharedSpec {
   std::string token; ///< names what the ranks of a node share; the same on all nodes
@@ -26,4 +26,4 @@ struct SharedSpec {
 /// `states`: see states_of. Throws Error when not all ranks come within spec.timeout_s, or with different layouts.
 std::unique_ptr<Exchange> open_shared_exchange(const SharedSpec& spec, FlatLayout layout, int states);
 
-} // namespace mgpu::collective
+} // namespace mgpu::worker::collective

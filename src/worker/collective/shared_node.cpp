@@ -15,7 +15,7 @@
 #include "common/support/clock.hpp"
 #include "mgpu/error.hpp"
 
-namespace mgpu::collective {
+namespace mgpu::worker::collective {
 
 namespace {
 
@@ -275,4 +275,4 @@ void SharedNode::fail(const std::string& reason) {
   throw Error(reason);
 }
 
-} // namespace mgpu::collective
+} // namespace mgpu::worker::collective

@@ -10,7 +10,7 @@
 #include "common/wire/node_memory.hpp"
 #include "worker/collective/exchange.hpp"
 
-namespace mgpu::collective {
+namespace mgpu::worker::collective {
 
 struct NodeSpec {
   std::string token; ///< names the memory; "" with one rank: memory of this process alone
@@ -108,4 +108,4 @@ class SharedNode {
   friend NodeMap;
 };
 
-} // namespace mgpu::collective
+} // namespace mgpu::worker::collective

@@ -4,7 +4,7 @@
 
 #include "mgpu/error.hpp"
 
-namespace mgpu::collective {
+namespace mgpu::worker::collective {
 
 namespace {
 
@@ -103,4 +103,4 @@ void SmallSums::mean(std::span<float> values, std::string_view what) {
   }
 }
 
-} // namespace mgpu::collective
+} // namespace mgpu::worker::collective

@@ -8,7 +8,7 @@
 #include "worker/collective/inter_node_reducer.hpp"
 #include "worker/collective/shared_node.hpp"
 
-namespace mgpu::collective {
+namespace mgpu::worker::collective {
 
 class SmallSums {
  public:
@@ -38,4 +38,4 @@ class SmallSums {
   std::uint64_t sums_ = 0;
 };
 
-} // namespace mgpu::collective
+} // namespace mgpu::worker::collective

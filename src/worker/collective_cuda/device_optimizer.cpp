@@ -8,7 +8,7 @@
 
 #include "mgpu/error.hpp"
 
-namespace mgpu::collective {
+namespace mgpu::worker::collective {
 
 namespace {
 
@@ -101,4 +101,4 @@ void DeviceOptimizer::write(int state, std::span<const float> in) {
     part(state, k).copy_(torch::from_blob(const_cast<float*>(&in[at]), {static_cast<std::int64_t>(shard_[k].size())}));
 }
 
-} // namespace mgpu::collective
+} // namespace mgpu::worker::collective

@@ -8,7 +8,7 @@
 
 #include "worker/collective/exchange.hpp"
 
-namespace mgpu::collective {
+namespace mgpu::worker::collective {
 
 class DeviceOptimizer {
  public:
@@ -40,4 +40,4 @@ class DeviceOptimizer {
   std::array<Pieces, 2> pieces_; ///< 0 undecayed, 1 decayed
 };
 
-} // namespace mgpu::collective
+} // namespace mgpu::worker::collective

@@ -10,7 +10,7 @@
 #include "common/support/clock.hpp"
 #include "mgpu/error.hpp"
 
-namespace mgpu::collective {
+namespace mgpu::worker::collective {
 
 namespace {
 
@@ -147,5 +147,5 @@ void NcclComm::look() {
                                        name_, what, timeout_s_));
 }
 
-} // namespace mgpu::collective
+} // namespace mgpu::worker::collective
 #endif

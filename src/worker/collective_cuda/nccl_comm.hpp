@@ -15,7 +15,7 @@
 
 #include "worker/collective_cuda/nccl_exchange.hpp"
 
-namespace mgpu::collective {
+namespace mgpu::worker::collective {
 
 class NcclComm {
  public:
@@ -56,4 +56,4 @@ class NcclComm {
   std::thread watchdog_;
 };
 
-} // namespace mgpu::collective
+} // namespace mgpu::worker::collective

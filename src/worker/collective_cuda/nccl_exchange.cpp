@@ -17,7 +17,7 @@
 #include "worker/collective_cuda/nccl_comm.hpp"
 #endif
 
-namespace mgpu::collective {
+namespace mgpu::worker::collective {
 
 #ifdef MGPU_HAS_NCCL
 
@@ -256,4 +256,4 @@ std::unique_ptr<Exchange> open_nccl_exchange(const NcclSpec&, FlatLayout, int) {
 
 #endif
 
-} // namespace mgpu::collective
+} // namespace mgpu::worker::collective

@@ -9,7 +9,7 @@
 
 #include "worker/collective/exchange.hpp"
 
-namespace mgpu::collective {
+namespace mgpu::worker::collective {
 
 struct NcclSpec {
   std::string id; ///< new_nccl_id() of rank 0
@@ -27,4 +27,4 @@ std::string new_nccl_id();
 /// Throws Error when not all ranks come within spec.timeout_s, or two of them have one GPU, which NCCL cannot join.
 std::unique_ptr<Exchange> open_nccl_exchange(const NcclSpec& spec, FlatLayout layout, int states);
 
-} // namespace mgpu::collective
+} // namespace mgpu::worker::collective

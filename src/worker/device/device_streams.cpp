@@ -2,7 +2,7 @@
 
 #include "worker/device/stored_type.hpp"
 
-namespace mgpu {
+namespace mgpu::worker {
 
 namespace {
 
@@ -28,4 +28,4 @@ std::unique_ptr<DeviceStreams> DeviceStreams::open(torch::Device device) {
   return std::make_unique<CpuStreams>();
 }
 
-} // namespace mgpu
+} // namespace mgpu::worker

@@ -6,7 +6,7 @@
 #include <memory>
 #include <vector>
 
-namespace mgpu {
+namespace mgpu::worker {
 
 /// A point in the work queued on a device; nullptr where everything is done at once.
 using DeviceEvent = std::shared_ptr<void>;
@@ -47,4 +47,4 @@ class DeviceStreams {
 /// The streams of a GPU (device_streams_cuda.cpp); throws Error in a build without CUDA.
 std::unique_ptr<DeviceStreams> open_cuda_streams(torch::Device device);
 
-} // namespace mgpu
+} // namespace mgpu::worker

@@ -13,7 +13,7 @@
 #include <c10/cuda/CUDAStream.h>
 #endif
 
-namespace mgpu {
+namespace mgpu::worker {
 
 #ifdef MGPU_HAS_CUDA
 
@@ -130,4 +130,4 @@ std::unique_ptr<DeviceStreams> open_cuda_streams(torch::Device) {
 
 #endif
 
-} // namespace mgpu
+} // namespace mgpu::worker

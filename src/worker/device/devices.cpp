@@ -20,7 +20,7 @@ extern "C" {
 #include <cuda_runtime_api.h>
 #endif
 
-namespace mgpu {
+namespace mgpu::worker {
 
 #ifdef MGPU_HAS_CUDA
 
@@ -120,4 +120,4 @@ std::uint64_t peak_resident_bytes() {
   return static_cast<std::uint64_t>(usage.ru_maxrss) * 1024;
 }
 
-} // namespace mgpu
+} // namespace mgpu::worker

@@ -4,7 +4,7 @@
 
 #include "common/wire/control_messages.hpp"
 
-namespace mgpu {
+namespace mgpu::worker {
 
 /// The GPUs this process may use, without opening a context on any. When there are none, `note` says why.
 std::vector<wire::Device> list_devices(std::string& note);
@@ -16,4 +16,4 @@ wire::Versions worker_versions();
 std::uint64_t resident_bytes();
 std::uint64_t peak_resident_bytes();
 
-} // namespace mgpu
+} // namespace mgpu::worker

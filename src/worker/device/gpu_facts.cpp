@@ -7,7 +7,7 @@
 
 #include "mgpu/error.hpp"
 
-namespace mgpu {
+namespace mgpu::worker {
 
 std::pair<int, int> compute_capability([[maybe_unused]] int device_index) {
 #ifdef MGPU_HAS_CUDA
@@ -26,4 +26,4 @@ std::int64_t times_out_of_memory([[maybe_unused]] int device_index) {
 #endif
 }
 
-} // namespace mgpu
+} // namespace mgpu::worker

@@ -8,7 +8,7 @@
 #include <string_view>
 #include <system_error>
 
-namespace mgpu {
+namespace mgpu::worker {
 
 namespace {
 
@@ -88,4 +88,4 @@ wire::DeviceTrouble device_trouble(const std::exception& error) {
                                                                                      : DeviceTrouble::none;
 }
 
-} // namespace mgpu
+} // namespace mgpu::worker

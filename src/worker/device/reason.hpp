@@ -5,7 +5,7 @@
 #include "common/wire/control_messages.hpp"
 #include "mgpu/error.hpp"
 
-namespace mgpu {
+namespace mgpu::worker {
 
 /// The first meaningful line of an exception: LibTorch's span pages of stack and TorchScript source around one telling line.
 std::string reason_of(const std::exception& error);
@@ -22,4 +22,4 @@ wire::FailureCause failure_cause(const std::exception& error);
 /// What an error of CUDA says of the GPU. `context` may be a call that was merely refused: DeviceStreams::works() tells.
 wire::DeviceTrouble device_trouble(const std::exception& error);
 
-} // namespace mgpu
+} // namespace mgpu::worker

@@ -6,7 +6,7 @@
 #include "mgpu/augmentation.hpp"
 #include "mgpu/bundle.hpp"
 
-namespace mgpu::load {
+namespace mgpu::worker::load {
 
 /// What is done to one picture. The crop is resized to the model's size (bilinear, antialiased, as Pillow does), mirrored, and its
 /// colours are changed in `order` (0 brightness, 1 contrast, 2 saturation) as torchvision does with float tensors.
@@ -37,4 +37,4 @@ void vary_log_mel(const Augmentation& augmentation, double strength, std::uint64
 void vary_waveform(const Augmentation& augmentation, double strength, std::uint64_t seed, int channels, std::int64_t samples,
                    float* waveform);
 
-} // namespace mgpu::load
+} // namespace mgpu::worker::load

@@ -12,7 +12,7 @@
 
 #include "mgpu/error.hpp"
 
-namespace mgpu::load {
+namespace mgpu::worker::load {
 namespace {
 
 class Descriptor {
@@ -109,4 +109,4 @@ void require_readable(const Item& item, std::uint64_t limit_bytes) {
   if (::access(item.path.c_str(), R_OK) != 0) throw io_error(reason_of(errno));
 }
 
-} // namespace mgpu::load
+} // namespace mgpu::worker::load

@@ -6,7 +6,7 @@
 
 #include "mgpu/item.hpp"
 
-namespace mgpu::load {
+namespace mgpu::worker::load {
 
 /// Contents of an item: its shipped bytes, or its file read into `buffer` (reused from call to call).
 /// The span stays valid until `buffer` or `item` changes. Throws Error with the reason: "no such file", "a folder, not a file",
@@ -19,4 +19,4 @@ std::string quoted_start(std::span<const std::uint8_t> bytes);
 /// Throws Error with the reason, as contents_of() would, unless the item is a regular non-empty file (or shipped bytes).
 void require_readable(const Item& item, std::uint64_t limit_bytes);
 
-} // namespace mgpu::load
+} // namespace mgpu::worker::load

@@ -14,7 +14,7 @@
 #include "worker/model/flatten.hpp"
 #include "worker/model/package.hpp"
 
-namespace mgpu {
+namespace mgpu::worker {
 
 namespace {
 
@@ -143,4 +143,4 @@ std::vector<ModelOutput> AotiModel::call(const std::vector<torch::Tensor>& input
   return outputs;
 }
 
-} // namespace mgpu
+} // namespace mgpu::worker

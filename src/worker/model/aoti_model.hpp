@@ -7,7 +7,7 @@
 
 #include "mgpu/model.hpp"
 
-namespace mgpu {
+namespace mgpu::worker {
 
 /// A network compiled by AOTInductor. One compiled for a fixed batch size gets shorter batches padded with zero rows.
 class AotiModel : public Model {
@@ -28,4 +28,4 @@ class AotiModel : public Model {
   int inputs_ = 0;
 };
 
-} // namespace mgpu
+} // namespace mgpu::worker

@@ -9,6 +9,8 @@
 
 namespace mgpu {
 
+using namespace worker;
+
 namespace {
 
 /// Puts symbols together and notes where words begin and end.

@@ -7,7 +7,7 @@
 
 #include "mgpu/error.hpp"
 
-namespace mgpu {
+namespace mgpu::worker {
 
 namespace {
 
@@ -99,4 +99,4 @@ std::vector<std::string> leaf_paths(const std::string& out_spec_json) {
   return paths;
 }
 
-} // namespace mgpu
+} // namespace mgpu::worker

@@ -8,7 +8,7 @@
 
 #include "mgpu/model.hpp"
 
-namespace mgpu {
+namespace mgpu::worker {
 
 /// Flattens a TorchScript value. `list_is_rows` is settled by the first List[Tensor] seen and kept, so that a last, shorter batch
 /// cannot be read another way. Throws Error on values that are not tensors (strings, numbers).
@@ -17,4 +17,4 @@ std::vector<ModelOutput> flatten(const c10::IValue& value, std::int64_t batch_si
 /// Paths of the leaves of a `.pt2` file's out_spec (torch.utils._pytree, JSON), in order; empty when it cannot be read.
 std::vector<std::string> leaf_paths(const std::string& out_spec_json);
 
-} // namespace mgpu
+} // namespace mgpu::worker

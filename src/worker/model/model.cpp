@@ -6,6 +6,8 @@
 
 namespace mgpu {
 
+using namespace worker;
+
 std::unique_ptr<Model> Model::open(const std::string& path, const RankContext& context) {
   const Package package = inspect_package(path);
   context.progress("reading the network", 0.1);

@@ -9,6 +9,8 @@
 
 namespace mgpu {
 
+using namespace worker;
+
 namespace {
 
 bool is_lengths(const ModelOutput& output) {

@@ -13,7 +13,7 @@
 
 #include "mgpu/error.hpp"
 
-namespace mgpu {
+namespace mgpu::worker {
 
 namespace {
 
@@ -84,4 +84,4 @@ std::string missing_cpu_feature(const std::string& isa, const std::string& cpuin
   return "";
 }
 
-} // namespace mgpu
+} // namespace mgpu::worker

@@ -4,7 +4,7 @@
 #include <string>
 #include <vector>
 
-namespace mgpu {
+namespace mgpu::worker {
 
 enum class PackageKind : std::uint8_t { torchscript, aotinductor };
 
@@ -20,4 +20,4 @@ Package inspect_package(const std::string& path);
 /// Returns the first it lacks, or "".
 std::string missing_cpu_feature(const std::string& isa, const std::string& cpuinfo_path = "/proc/cpuinfo");
 
-} // namespace mgpu
+} // namespace mgpu::worker

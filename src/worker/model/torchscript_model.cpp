@@ -9,7 +9,7 @@
 #include "worker/device/reason.hpp"
 #include "worker/model/flatten.hpp"
 
-namespace mgpu {
+namespace mgpu::worker {
 
 namespace {
 
@@ -123,4 +123,4 @@ std::vector<ModelOutput> TorchScriptModel::call(const std::vector<torch::Tensor>
   }
 }
 
-} // namespace mgpu
+} // namespace mgpu::worker

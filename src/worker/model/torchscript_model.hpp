@@ -7,7 +7,7 @@
 
 #include "mgpu/model.hpp"
 
-namespace mgpu {
+namespace mgpu::worker {
 
 class TorchScriptModel : public Model {
  public:
@@ -25,4 +25,4 @@ class TorchScriptModel : public Model {
   std::optional<bool> list_is_rows_;
 };
 
-} // namespace mgpu
+} // namespace mgpu::worker

@@ -6,7 +6,7 @@
 
 #include "mgpu/work.hpp"
 
-namespace mgpu {
+namespace mgpu::worker {
 
 /// Valid frames of each row of an output of `frames` frames, on the host: what the network `reported` ([B] int64), else in proportion to
 /// batch.lengths, rounded up (a frame that a row reaches into is the row's), else all.
@@ -15,4 +15,4 @@ std::vector<std::int64_t> valid_frames(const Batch& batch, const torch::Tensor& 
 /// True for [B] int64: how a network says its rows' lengths.
 bool reports_lengths(const torch::Tensor& output);
 
-} // namespace mgpu
+} // namespace mgpu::worker

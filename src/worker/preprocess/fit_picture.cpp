@@ -5,7 +5,7 @@
 
 #include "worker/load/image/orient.hpp"
 
-namespace mgpu {
+namespace mgpu::worker {
 
 namespace {
 
@@ -61,4 +61,4 @@ torch::Tensor fit_picture(const torch::Tensor& planes, int orientation, const Im
   return whole;
 }
 
-} // namespace mgpu
+} // namespace mgpu::worker

@@ -4,7 +4,7 @@
 #include "mgpu/bundle.hpp"
 #include "worker/load/image/geometry.hpp"
 
-namespace mgpu {
+namespace mgpu::worker {
 
 /// Where a picture stored as width × height with an EXIF orientation goes. Throws Error as load::place does.
 load::Placement place_stored(const ImageSpec& spec, int width, int height, int orientation);
@@ -15,4 +15,4 @@ load::Placement place_stored(const ImageSpec& spec, int width, int height, int o
 /// overshoots).
 torch::Tensor fit_picture(const torch::Tensor& planes, int orientation, const ImageSpec& spec, const load::Placement& placement);
 
-} // namespace mgpu
+} // namespace mgpu::worker

@@ -20,7 +20,7 @@
 #include "worker/preprocess/nvjpeg_library.hpp"
 #endif
 
-namespace mgpu {
+namespace mgpu::worker {
 
 #ifdef MGPU_HAS_NVJPEG
 
@@ -228,4 +228,4 @@ std::unique_ptr<GpuPictures> open_nvjpeg(const Config& config, [[maybe_unused]] 
 #endif
 }
 
-} // namespace mgpu
+} // namespace mgpu::worker

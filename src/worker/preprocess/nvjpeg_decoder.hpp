@@ -8,7 +8,7 @@
 #include "mgpu/item.hpp"
 #include "mgpu/load.hpp"
 
-namespace mgpu {
+namespace mgpu::worker {
 
 /// Prepares pictures as ImageLoader does (PixelForm::uint8_hwc), JPEGs on the GPU: decoded by nvJPEG (by the hardware decoder where the
 /// GPU has one that takes the file), oriented, resized and cropped there; only the finished row comes back. Pictures that nvJPEG is not
@@ -29,4 +29,4 @@ class GpuPictures {
 std::unique_ptr<GpuPictures> open_nvjpeg(const Config& config, torch::Device device, const ImageLoader& cpu,
                                          const LoadLimits& limits);
 
-} // namespace mgpu
+} // namespace mgpu::worker

@@ -8,7 +8,7 @@
 
 #include "mgpu/error.hpp"
 
-namespace mgpu {
+namespace mgpu::worker {
 
 namespace {
 
@@ -79,5 +79,5 @@ const char* nvjpeg_status_name(nvjpegStatus_t status) {
   return "an unknown status";
 }
 
-} // namespace mgpu
+} // namespace mgpu::worker
 #endif

@@ -3,7 +3,7 @@
 // machine without it starts all the same. Only for files compiled with MGPU_HAS_NVJPEG.
 #include <nvjpeg.h>
 
-namespace mgpu {
+namespace mgpu::worker {
 
 /// The functions under their own names without the "nvjpeg" before them.
 struct NvjpegLibrary {
@@ -26,4 +26,4 @@ const NvjpegLibrary& nvjpeg_library();
 /// "BAD_JPEG" and the like.
 const char* nvjpeg_status_name(nvjpegStatus_t status);
 
-} // namespace mgpu
+} // namespace mgpu::worker

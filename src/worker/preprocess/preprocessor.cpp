@@ -8,6 +8,8 @@
 
 namespace mgpu {
 
+using namespace worker;
+
 namespace {
 
 /// [1, C, 1, 1] on the device, to be broadcast over a batch of pictures.

@@ -10,7 +10,7 @@
 #include "worker/device/reason.hpp"
 #include "worker/run/schema.hpp"
 
-namespace mgpu {
+namespace mgpu::worker {
 
 namespace {
 
@@ -283,4 +283,4 @@ Piece BatchRunner::to_host(Outputs& outputs, std::size_t begin, std::size_t end)
   return piece;
 }
 
-} // namespace mgpu
+} // namespace mgpu::worker

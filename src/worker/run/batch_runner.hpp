@@ -14,7 +14,7 @@
 #include "worker/batch/micro_batch.hpp"
 #include "worker/device/device_streams.hpp"
 
-namespace mgpu {
+namespace mgpu::worker {
 
 /// The outputs of rows [begin, end) of a batch, on the host, one entry a column in the announced order.
 struct Piece {
@@ -84,4 +84,4 @@ class BatchRunner {
   bool known_ = false;
 };
 
-} // namespace mgpu
+} // namespace mgpu::worker

@@ -10,7 +10,7 @@
 #include "common/wire/control_messages.hpp"
 #include "worker/device/reason.hpp"
 
-namespace mgpu {
+namespace mgpu::worker {
 
 namespace {
 
@@ -52,4 +52,4 @@ void note_crashes(wire::ActivityTable& board) {
   for (const int signal : crashes) sigaction(signal, &action, &before[static_cast<std::size_t>(signal)]);
 }
 
-} // namespace mgpu
+} // namespace mgpu::worker

@@ -1,7 +1,7 @@
 #pragma once
 #include "common/wire/activity_table.hpp"
 
-namespace mgpu {
+namespace mgpu::worker {
 
 /// From now on a crash (SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT) is noted on the board, with the thread's activity, before the process ends
 /// by it as it would have.
@@ -9,4 +9,4 @@ namespace mgpu {
 /// worker's final words, and the process ends with exit code 1.
 void note_crashes(wire::ActivityTable& board);
 
-} // namespace mgpu
+} // namespace mgpu::worker

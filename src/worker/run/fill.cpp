@@ -5,7 +5,7 @@
 
 #include "mgpu/error.hpp"
 
-namespace mgpu {
+namespace mgpu::worker {
 
 namespace {
 
@@ -116,4 +116,4 @@ void fill_varying(const ColumnSpec& column, std::size_t index, const std::vector
   }
 }
 
-} // namespace mgpu
+} // namespace mgpu::worker

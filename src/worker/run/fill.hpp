@@ -8,7 +8,7 @@
 #include "mgpu/columns.hpp"
 #include "worker/run/batch_runner.hpp"
 
-namespace mgpu {
+namespace mgpu::worker {
 
 /// Sets flag_not_finite on the ok rows whose values hold a NaN or an infinity.
 void flag_rows(const ColumnSpec& column, std::size_t index, const std::vector<Piece>& pieces,
@@ -29,4 +29,4 @@ void fill_varying(const ColumnSpec& column, std::size_t index, const std::vector
 /// True if all `count` values of a floating type are finite; true for other types.
 bool all_finite(DType type, const std::byte* values, std::size_t count);
 
-} // namespace mgpu
+} // namespace mgpu::worker

@@ -3,7 +3,7 @@
 #include <array>
 #include <cstddef>
 
-namespace mgpu {
+namespace mgpu::worker {
 
 /// The median of the last values.
 class RecentMedian {
@@ -24,4 +24,4 @@ class RecentMedian {
   std::size_t count_ = 0;
 };
 
-} // namespace mgpu
+} // namespace mgpu::worker

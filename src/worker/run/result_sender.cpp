@@ -10,7 +10,7 @@
 #include "common/wire/row_crc.hpp"
 #include "worker/run/fill.hpp"
 
-namespace mgpu {
+namespace mgpu::worker {
 
 namespace {
 
@@ -143,4 +143,4 @@ void ResultSender::flush() {
   wait_s_ += seconds(Clock::now() - begin);
 }
 
-} // namespace mgpu
+} // namespace mgpu::worker

@@ -10,7 +10,7 @@
 #include "common/wire/ring.hpp"
 #include "worker/run/batch_runner.hpp"
 
-namespace mgpu {
+namespace mgpu::worker {
 
 /// Writes results of finished batches into the ring shared with the agent and announces them, several with one write to the socket.
 /// A result for which the ring has no room in time, or never, goes through the socket itself. Used by the run thread alone; only
@@ -57,4 +57,4 @@ class ResultSender {
   std::vector<std::string> reasons_;
 };
 
-} // namespace mgpu
+} // namespace mgpu::worker

@@ -7,7 +7,7 @@
 #include <set>
 #include <sstream>
 
-namespace mgpu {
+namespace mgpu::worker {
 
 namespace {
 
@@ -124,4 +124,4 @@ std::vector<std::size_t> match(const std::vector<ColumnSpec>& announced, const O
   return places;
 }
 
-} // namespace mgpu
+} // namespace mgpu::worker

@@ -9,7 +9,7 @@
 #include "mgpu/error.hpp"
 #include "mgpu/work.hpp"
 
-namespace mgpu {
+namespace mgpu::worker {
 
 /// Thrown when outputs are not what was announced: trying rows one by one would not help.
 class SchemaError : public Error {
@@ -30,4 +30,4 @@ std::vector<std::size_t> match(const std::vector<ColumnSpec>& announced, const O
 /// "float32 [1000]", "ragged int64 [4]", "text".
 std::string describe(const ColumnSpec& column);
 
-} // namespace mgpu
+} // namespace mgpu::worker

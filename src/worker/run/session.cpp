@@ -11,7 +11,7 @@
 #include "worker/device/devices.hpp"
 #include "worker/run/setup.hpp"
 
-namespace mgpu {
+namespace mgpu::worker {
 
 namespace {
 
@@ -253,4 +253,4 @@ void Session::send_stats() {
   channel_.send(wire::Type::stats, stats);
 }
 
-} // namespace mgpu
+} // namespace mgpu::worker

@@ -20,7 +20,7 @@
 #include "worker/run/result_sender.hpp"
 #include "worker/run/worker_session.hpp"
 
-namespace mgpu {
+namespace mgpu::worker {
 
 using MakeWork = std::function<std::unique_ptr<Work>(const std::string& job)>;
 
@@ -81,4 +81,4 @@ class Session final : public WorkerSession {
   std::thread thread_;
 };
 
-} // namespace mgpu
+} // namespace mgpu::worker

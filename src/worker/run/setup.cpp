@@ -12,7 +12,7 @@
 #include "worker/device/devices.hpp"
 #include "worker/device/reason.hpp"
 
-namespace mgpu {
+namespace mgpu::worker {
 
 namespace {
 
@@ -102,4 +102,4 @@ void tell_device(torch::Device device, wire::Opened& opened) {
   }
 }
 
-} // namespace mgpu
+} // namespace mgpu::worker

@@ -8,7 +8,7 @@
 #include "common/wire/control_messages.hpp"
 #include "mgpu/work.hpp"
 
-namespace mgpu {
+namespace mgpu::worker {
 
 /// Throws usage_error on an unknown dtype or a bad configuration.
 RankContext make_context(const wire::Configure& configure);
@@ -27,4 +27,4 @@ void set_math(const RankContext& context);
 /// Says which device a rank is on: "cpu", or "cuda:0 NVIDIA H200" and its UUID.
 void tell_device(torch::Device device, wire::Opened& opened);
 
-} // namespace mgpu
+} // namespace mgpu::worker

@@ -11,7 +11,7 @@
 #include "common/wire/control_messages.hpp"
 #include "worker/device/devices.hpp"
 
-namespace mgpu {
+namespace mgpu::worker {
 
 namespace {
 /// Frames and the session's end wake the main thread; it also shows, this often, that it is alive.
@@ -77,4 +77,4 @@ void Worker::handle(wire::Type type, wire::View payload) {
   session_->handle(type, payload);
 }
 
-} // namespace mgpu
+} // namespace mgpu::worker

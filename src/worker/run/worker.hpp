@@ -6,7 +6,7 @@
 #include "common/wire/ring.hpp"
 #include "worker/run/worker_session.hpp"
 
-namespace mgpu {
+namespace mgpu::worker {
 
 /// The worker's side of the conversation with its agent: Hello; Configure → a session, to which all else goes; ends after
 /// Finish, after a failure, or when the agent is gone.
@@ -38,4 +38,4 @@ class Worker {
   std::unique_ptr<WorkerSession> session_;
 };
 
-} // namespace mgpu
+} // namespace mgpu::worker

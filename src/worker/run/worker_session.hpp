@@ -7,7 +7,7 @@
 #include "common/wire/control_messages.hpp"
 #include "common/wire/ring.hpp"
 
-namespace mgpu {
+namespace mgpu::worker {
 
 /// One configured run in a worker, whatever its kind: it works on threads of its own and is told what rank 0 says.
 class WorkerSession {
@@ -31,4 +31,4 @@ struct SessionParts {
 };
 using MakeSession = std::function<std::unique_ptr<WorkerSession>(SessionParts)>;
 
-} // namespace mgpu
+} // namespace mgpu::worker

@@ -7,7 +7,7 @@
 #include "worker/collective/shared_exchange.hpp"
 #include "worker/collective_cuda/nccl_exchange.hpp"
 
-namespace mgpu::train {
+namespace mgpu::worker::train {
 
 namespace {
 
@@ -59,4 +59,4 @@ OpenExchange exchange_maker(const wire::Connect& connect, const RankContext& con
   };
 }
 
-} // namespace mgpu::train
+} // namespace mgpu::worker::train

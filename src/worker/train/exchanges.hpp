@@ -5,7 +5,7 @@
 #include "worker/train/settings.hpp"
 #include "worker/train/trainer.hpp"
 
-namespace mgpu::train {
+namespace mgpu::worker::train {
 
 /// Where ranks with GPUs meet, for Trainable::nccl_id: one id a stage, one after another, from rank 0; "" from others and on CPUs.
 std::string meeting_points(const RankContext& context, std::size_t stages);
@@ -14,4 +14,4 @@ std::string meeting_points(const RankContext& context, std::size_t stages);
 OpenExchange exchange_maker(const wire::Connect& connect, const RankContext& context, const Settings& settings,
                             collective::ChannelReducers& reducers);
 
-} // namespace mgpu::train
+} // namespace mgpu::worker::train

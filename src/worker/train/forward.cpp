@@ -2,7 +2,7 @@
 
 #include <ATen/autocast_mode.h>
 
-namespace mgpu::train {
+namespace mgpu::worker::train {
 
 namespace {
 
@@ -35,4 +35,4 @@ torch::Tensor forward_loss(Training& training, const Batch& rows, const RankCont
   return training.loss(rows);
 }
 
-} // namespace mgpu::train
+} // namespace mgpu::worker::train

@@ -1,9 +1,9 @@
 #pragma once
 #include "mgpu/training.hpp"
 
-namespace mgpu::train {
+namespace mgpu::worker::train {
 
 /// The loss of these rows with its graph, under autocast where context.dtype asks for it.
 torch::Tensor forward_loss(Training& training, const Batch& rows, const RankContext& context);
 
-} // namespace mgpu::train
+} // namespace mgpu::worker::train

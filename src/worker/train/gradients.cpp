@@ -9,7 +9,7 @@
 
 #include "common/support/hash.hpp"
 
-namespace mgpu::train {
+namespace mgpu::worker::train {
 
 namespace {
 
@@ -197,4 +197,4 @@ std::vector<std::string> Gradients::end_step() {
   return unused;
 }
 
-} // namespace mgpu::train
+} // namespace mgpu::worker::train

@@ -10,7 +10,7 @@
 #include "mgpu/training.hpp"
 #include "worker/collective/exchange.hpp"
 
-namespace mgpu::train {
+namespace mgpu::worker::train {
 
 inline constexpr std::size_t first_bucket_bytes = 1u
                                                   << 20; ///< small, so that reduction begins early (PyTorch's DDP does the same)
@@ -100,4 +100,4 @@ class Gradients {
   std::unique_ptr<BackwardWatch> watch_;
 };
 
-} // namespace mgpu::train
+} // namespace mgpu::worker::train

@@ -1,7 +1,7 @@
 #pragma once
 #include <cstdint>
 
-namespace mgpu::train {
+namespace mgpu::worker::train {
 
 /// The dynamic loss scale of float16 training: halved when a gradient was not finite, doubled after `growth_interval` good steps
 /// (torch.amp.GradScaler's defaults). Every rank sees the same outcomes, so every rank has the same scale. Other types scale by 1.
@@ -37,4 +37,4 @@ class LossScale {
   std::uint32_t good_steps_ = 0;
 };
 
-} // namespace mgpu::train
+} // namespace mgpu::worker::train

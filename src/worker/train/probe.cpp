@@ -11,7 +11,7 @@
 #include "worker/train/step_graphs.hpp"
 #include "worker/train/unit_feed.hpp"
 
-namespace mgpu::train {
+namespace mgpu::worker::train {
 
 namespace {
 
@@ -142,4 +142,4 @@ std::int64_t largest_batch(Training& training, const std::vector<Item>& items, s
   return fits;
 }
 
-} // namespace mgpu::train
+} // namespace mgpu::worker::train

@@ -10,7 +10,7 @@
 #include "mgpu/training.hpp"
 #include "worker/train/recorder.hpp"
 
-namespace mgpu::train {
+namespace mgpu::worker::train {
 
 /// A batch of `rows` rows of zeros (or the job's trial row) with the labels of the first items.
 struct TrialBatch {
@@ -36,4 +36,4 @@ std::int64_t largest_batch(Training& training, const std::vector<Item>& items, s
                            std::int64_t kept_bytes, const std::function<void(std::int64_t rows)>& before,
                            const std::function<void()>& free_cache);
 
-} // namespace mgpu::train
+} // namespace mgpu::worker::train

@@ -1,6 +1,6 @@
 #include "worker/train/recorder.hpp"
 
-namespace mgpu::train {
+namespace mgpu::worker::train {
 
 namespace {
 
@@ -39,4 +39,4 @@ std::unique_ptr<Recorder> Recorder::open(torch::Device device) {
   return std::make_unique<PlainRecorder>();
 }
 
-} // namespace mgpu::train
+} // namespace mgpu::worker::train

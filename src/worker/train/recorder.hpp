@@ -6,7 +6,7 @@
 #include <functional>
 #include <memory>
 
-namespace mgpu::train {
+namespace mgpu::worker::train {
 
 /// A pass that was recorded.
 class Recording {
@@ -35,4 +35,4 @@ class Recorder {
 /// The recorder of a GPU (recorder_cuda.cpp); throws Error in a build without CUDA.
 std::unique_ptr<Recorder> open_cuda_recorder(torch::Device device);
 
-} // namespace mgpu::train
+} // namespace mgpu::worker::train

@@ -16,7 +16,7 @@
 #include <deque>
 #endif
 
-namespace mgpu::train {
+namespace mgpu::worker::train {
 
 #ifdef MGPU_HAS_CUDA
 
@@ -161,4 +161,4 @@ std::unique_ptr<Recorder> open_cuda_recorder(torch::Device) {
 
 #endif
 
-} // namespace mgpu::train
+} // namespace mgpu::worker::train

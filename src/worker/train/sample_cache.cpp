@@ -10,7 +10,7 @@
 
 #include "mgpu/error.hpp"
 
-namespace mgpu::train {
+namespace mgpu::worker::train {
 
 namespace {
 
@@ -79,4 +79,4 @@ std::uint64_t cache_limit(const std::string& option, int local_ranks) {
   return static_cast<std::uint64_t>(megabytes * 1e6);
 }
 
-} // namespace mgpu::train
+} // namespace mgpu::worker::train

@@ -6,7 +6,7 @@
 #include <unordered_map>
 #include <vector>
 
-namespace mgpu::train {
+namespace mgpu::worker::train {
 
 /// A decoded item.
 struct Decoded {
@@ -39,4 +39,4 @@ class SampleCache {
 /// control group allows), divided by its ranks. Throws usage_error.
 std::uint64_t cache_limit(const std::string& option, int local_ranks);
 
-} // namespace mgpu::train
+} // namespace mgpu::worker::train

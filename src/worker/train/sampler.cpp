@@ -7,7 +7,7 @@
 #include "common/support/stage_plan.hpp"
 #include "mgpu/error.hpp"
 
-namespace mgpu::train {
+namespace mgpu::worker::train {
 
 namespace {
 
@@ -58,4 +58,4 @@ std::uint64_t visit_seed(std::uint64_t seed, std::uint64_t epoch, std::uint64_t 
   return seed_of(seed_of(seed_of(seed, use_visit), epoch), item);
 }
 
-} // namespace mgpu::train
+} // namespace mgpu::worker::train

@@ -3,7 +3,7 @@
 #include <cstdint>
 #include <vector>
 
-namespace mgpu::train {
+namespace mgpu::worker::train {
 
 /// One of the orders of [0, size), chosen by a key: position → element, in no memory. Swap-or-not (Hoang, Morris and Rogaway 2012): in
 /// each round an element and its mirror image about a key of the round change places or not, as a hash of the pair says; so every
@@ -56,4 +56,4 @@ class Sampler {
 /// Variation::seed of an item's visit in an epoch.
 std::uint64_t visit_seed(std::uint64_t seed, std::uint64_t epoch, std::uint64_t item);
 
-} // namespace mgpu::train
+} // namespace mgpu::worker::train

@@ -11,6 +11,8 @@
 
 namespace mgpu {
 
+using namespace worker;
+
 namespace {
 
 /// The profiling executor runs the first steps unoptimised, compiles again, and wraps gradients in graphs of its own: slower at

@@ -11,7 +11,7 @@
 #include "common/support/text.hpp"
 #include "worker/train/sampler.hpp"
 
-namespace mgpu::train {
+namespace mgpu::worker::train {
 
 namespace {
 
@@ -240,4 +240,4 @@ bool Plan::due(const Period& every, std::uint64_t step) const {
   return done == stage.steps || done % every.in_steps(stage.steps_an_epoch) == 0;
 }
 
-} // namespace mgpu::train
+} // namespace mgpu::worker::train

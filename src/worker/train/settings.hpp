@@ -8,7 +8,7 @@
 #include "mgpu/config.hpp"
 #include "worker/collective/exchange.hpp"
 
-namespace mgpu::train {
+namespace mgpu::worker::train {
 
 enum class LrRule : std::uint8_t { constant, step, cosine };
 enum class LrScaling : std::uint8_t { none, linear, sqrt };
@@ -107,4 +107,4 @@ struct Plan {
   Settings settings_;
 };
 
-} // namespace mgpu::train
+} // namespace mgpu::worker::train

@@ -8,7 +8,7 @@
 #include "worker/train/forward.hpp"
 #include "worker/train/probe.hpp"
 
-namespace mgpu::train {
+namespace mgpu::worker::train {
 
 namespace {
 
@@ -112,4 +112,4 @@ void StepGraphs::record(Shape& shape, Gradients::Written before, bool last, Reco
   }
 }
 
-} // namespace mgpu::train
+} // namespace mgpu::worker::train

@@ -12,7 +12,7 @@
 #include "worker/train/gradients.hpp"
 #include "worker/train/recorder.hpp"
 
-namespace mgpu::train {
+namespace mgpu::worker::train {
 
 /// The tensors on the device alone, with items that say nothing: a recorded pass would read the items and host values of its recording
 /// for ever.
@@ -65,4 +65,4 @@ class StepGraphs {
   std::map<std::int64_t, Shape> shapes_; ///< by rows
 };
 
-} // namespace mgpu::train
+} // namespace mgpu::worker::train

@@ -1,7 +1,7 @@
 #pragma once
 #include "worker/train/trainer.hpp"
 
-namespace mgpu::train {
+namespace mgpu::worker::train {
 
 /// This rank's part of a step.
 struct Trainer::StepSums {
@@ -13,4 +13,4 @@ struct Trainer::StepSums {
   std::string not_finite; ///< which items' loss was not
 };
 
-} // namespace mgpu::train
+} // namespace mgpu::worker::train

@@ -11,7 +11,7 @@
 #include "worker/run/setup.hpp"
 #include "worker/train/exchanges.hpp"
 
-namespace mgpu::train {
+namespace mgpu::worker::train {
 
 namespace {
 
@@ -229,4 +229,4 @@ void TrainSession::send_stats() {
   channel_.send(wire::Type::stats, stats);
 }
 
-} // namespace mgpu::train
+} // namespace mgpu::worker::train

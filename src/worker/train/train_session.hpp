@@ -14,7 +14,7 @@
 #include "worker/train/probe.hpp"
 #include "worker/train/trainer.hpp"
 
-namespace mgpu::train {
+namespace mgpu::worker::train {
 
 using MakeTraining = std::function<std::unique_ptr<Training>(const std::string& job)>;
 
@@ -69,4 +69,4 @@ class TrainSession final : public WorkerSession {
   std::thread thread_;
 };
 
-} // namespace mgpu::train
+} // namespace mgpu::worker::train

@@ -6,7 +6,7 @@
 
 #include "worker/train/probe.hpp"
 
-namespace mgpu::train {
+namespace mgpu::worker::train {
 
 Trainer::Trainer(const Settings& settings, const RankContext& context, Training& training, std::vector<NamedTensor> in_order,
                  const DataSets& data, DeviceStreams& streams, TraceEvents& trace, wire::ActivityTable& activity_table,
@@ -191,4 +191,4 @@ void Trainer::report_skipped(const LoadedBatch& loaded, wire::DataPart part) {
   if (!skipped.items.empty()) reports_.skipped(skipped);
 }
 
-} // namespace mgpu::train
+} // namespace mgpu::worker::train

@@ -24,7 +24,7 @@
 #include "worker/train/step_graphs.hpp"
 #include "worker/train/unit_feed.hpp"
 
-namespace mgpu::train {
+namespace mgpu::worker::train {
 
 /// What a trainer says to rank 0. Called from its thread, `saved` from the checkpoint writer's.
 struct Reports {
@@ -147,4 +147,4 @@ class Trainer {
   std::uint64_t samples_ = 0, skipped_ = 0, units_ = 0;
 };
 
-} // namespace mgpu::train
+} // namespace mgpu::worker::train

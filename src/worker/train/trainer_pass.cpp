@@ -8,7 +8,7 @@
 #include "worker/train/forward.hpp"
 #include "worker/train/step_sums.hpp"
 
-namespace mgpu::train {
+namespace mgpu::worker::train {
 
 namespace {
 
@@ -110,4 +110,4 @@ std::optional<torch::Tensor> Trainer::recorded_pass(const Batch& rows, double we
   return loss;
 }
 
-} // namespace mgpu::train
+} // namespace mgpu::worker::train

@@ -11,7 +11,7 @@
 #include "worker/train/probe.hpp"
 #include "worker/train/trainer.hpp"
 
-namespace mgpu::train {
+namespace mgpu::worker::train {
 
 namespace {
 
@@ -225,4 +225,4 @@ void Trainer::restore_from(const std::string& folder) {
   exchange_->barrier("checkpoint restored");
 }
 
-} // namespace mgpu::train
+} // namespace mgpu::worker::train

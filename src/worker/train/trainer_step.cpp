@@ -7,7 +7,7 @@
 #include "common/wire/training_messages.hpp"
 #include "worker/train/step_sums.hpp"
 
-namespace mgpu::train {
+namespace mgpu::worker::train {
 
 namespace {
 
@@ -192,4 +192,4 @@ void Trainer::flush_steps() {
   unsent_.steps.clear();
 }
 
-} // namespace mgpu::train
+} // namespace mgpu::worker::train

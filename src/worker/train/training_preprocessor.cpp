@@ -11,6 +11,8 @@
 
 namespace mgpu {
 
+using namespace worker;
+
 namespace {
 
 using train::Decoded;

@@ -5,7 +5,7 @@
 
 #include <algorithm>
 
-namespace mgpu::train {
+namespace mgpu::worker::train {
 
 UnitFeed::UnitFeed(const Training& training, Prefetcher::Prepare prepare, Prefetcher::Settings settings, TraceEvents& trace,
                    DeviceStreams& streams, Next next)
@@ -101,4 +101,4 @@ Batch rows_of(const Batch& batch, std::int64_t begin, std::int64_t end) {
   return part;
 }
 
-} // namespace mgpu::train
+} // namespace mgpu::worker::train

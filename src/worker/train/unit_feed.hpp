@@ -9,7 +9,7 @@
 #include "worker/batch/prefetcher.hpp"
 #include "worker/device/device_streams.hpp"
 
-namespace mgpu::train {
+namespace mgpu::worker::train {
 
 /// One loaded unit on the device, rows that could not be prepared taken out.
 struct Unit {
@@ -54,4 +54,4 @@ std::vector<torch::Tensor> targets_of(const Training& training, const Batch& row
 /// Rows [begin, end) of a batch; views, nothing is copied.
 Batch rows_of(const Batch& batch, std::int64_t begin, std::int64_t end);
 
-} // namespace mgpu::train
+} // namespace mgpu::worker::train

@@ -8,7 +8,7 @@
 #include <filesystem>
 #include <fstream>
 
-namespace mgpu::cli {
+namespace mgpu::agent::cli {
 namespace {
 
 using testing::HasSubstr;
@@ -121,4 +121,4 @@ TEST(Options, HelpNamesEveryOption) {
 }
 
 } // namespace
-} // namespace mgpu::cli
+} // namespace mgpu::agent::cli

@@ -2,7 +2,7 @@
 
 #include <gmock/gmock.h>
 
-namespace mgpu::cli {
+namespace mgpu::agent::cli {
 namespace {
 
 using testing::HasSubstr;
@@ -70,4 +70,4 @@ TEST(Stages, PresetsShareTheEpochs) {
 }
 
 } // namespace
-} // namespace mgpu::cli
+} // namespace mgpu::agent::cli

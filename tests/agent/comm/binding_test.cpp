@@ -4,7 +4,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-namespace mgpu::comm {
+namespace mgpu::agent::comm {
 namespace {
 
 using testing::HasSubstr;
@@ -188,4 +188,4 @@ TEST(Locality, SaysWhereTheLauncherOrTheSharedMemorySplitDisagrees) {
 }
 
 } // namespace
-} // namespace mgpu::comm
+} // namespace mgpu::agent::comm

@@ -2,7 +2,7 @@
 
 #include <gtest/gtest.h>
 
-namespace mgpu::dispatch {
+namespace mgpu::agent::dispatch {
 namespace {
 
 constexpr std::uint32_t retries = 2;
@@ -98,4 +98,4 @@ TEST(Blame, OneDeathMayComeFromOutside) {
 }
 
 } // namespace
-} // namespace mgpu::dispatch
+} // namespace mgpu::agent::dispatch

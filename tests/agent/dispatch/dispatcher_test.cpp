@@ -12,7 +12,7 @@
 #include <random>
 #include <set>
 
-namespace mgpu::dispatch {
+namespace mgpu::agent::dispatch {
 namespace {
 
 using Granted = std::map<int, std::vector<std::uint64_t>>;
@@ -302,4 +302,4 @@ TEST(Dispatcher, UnknownCostsStayBalanced) {
 }
 
 } // namespace
-} // namespace mgpu::dispatch
+} // namespace mgpu::agent::dispatch

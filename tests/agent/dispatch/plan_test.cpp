@@ -8,7 +8,7 @@
 #include <fstream>
 #include <set>
 
-namespace mgpu::dispatch {
+namespace mgpu::agent::dispatch {
 namespace {
 
 manifest::Manifest table(const std::string& text) {
@@ -83,4 +83,4 @@ TEST(Plan, RefusesAnUnknownSchedule) {
 }
 
 } // namespace
-} // namespace mgpu::dispatch
+} // namespace mgpu::agent::dispatch

@@ -7,7 +7,7 @@
 
 #include "agent/dispatch/dispatcher.hpp"
 
-namespace mgpu::dispatch {
+namespace mgpu::agent::dispatch {
 namespace {
 
 using Granted = std::map<int, std::vector<Lease>>;
@@ -178,4 +178,4 @@ TEST(RankHealth, AFlakyServerThatAllShareBlamesNobody) {
 }
 
 } // namespace
-} // namespace mgpu::dispatch
+} // namespace mgpu::agent::dispatch

@@ -4,7 +4,7 @@
 
 #include <cstdlib>
 
-namespace mgpu::gather {
+namespace mgpu::agent::items {
 namespace {
 
 /// An encoded block of `rows` rows, the second of which failed and the third is flagged.
@@ -93,4 +93,4 @@ TEST(Gatherer, OnlyTheColumnsOfTheRunAreTaken) {
 }
 
 } // namespace
-} // namespace mgpu::gather
+} // namespace mgpu::agent::items

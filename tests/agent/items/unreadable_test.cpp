@@ -2,7 +2,7 @@
 
 #include <gtest/gtest.h>
 
-namespace mgpu::gather {
+namespace mgpu::agent::items {
 namespace {
 
 struct Rows {
@@ -62,4 +62,4 @@ TEST(Unreadable, ManyAreJoinedNearestFirst) {
 }
 
 } // namespace
-} // namespace mgpu::gather
+} // namespace mgpu::agent::items

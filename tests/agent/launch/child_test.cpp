@@ -9,7 +9,7 @@
 #include "common/support/clock.hpp"
 #include "mgpu/error.hpp"
 
-namespace mgpu::launch {
+namespace mgpu::agent::launch {
 namespace {
 
 int end_of(Child& child, double limit_s = 20) {
@@ -83,4 +83,4 @@ TEST(OutputOf, GivesWhatAProgramPrints) {
 }
 
 } // namespace
-} // namespace mgpu::launch
+} // namespace mgpu::agent::launch

@@ -20,7 +20,7 @@ std::string_view program_name() {
 }
 } // namespace mgpu
 
-namespace mgpu::launch {
+namespace mgpu::agent::launch {
 namespace {
 
 using testing::ContainsRegex;
@@ -101,4 +101,4 @@ TEST(MpirunCommand, LetsTheOthersLiveWhenARankDies) {
 }
 
 } // namespace
-} // namespace mgpu::launch
+} // namespace mgpu::agent::launch

@@ -3,7 +3,7 @@
 
 #include "agent/launch/launch.hpp"
 
-namespace mgpu::launch {
+namespace mgpu::agent::launch {
 namespace {
 
 End done(int code, bool lost_machines = false) {
@@ -79,4 +79,4 @@ TEST(Judge, ObeysASignal) {
 }
 
 } // namespace
-} // namespace mgpu::launch
+} // namespace mgpu::agent::launch

@@ -8,7 +8,7 @@
 
 #include "mgpu/error.hpp"
 
-namespace mgpu::launch {
+namespace mgpu::agent::launch {
 namespace {
 
 namespace fs = std::filesystem;
@@ -55,4 +55,4 @@ TEST_F(StatusTest, SaysWhatCannotBeWritten) {
 }
 
 } // namespace
-} // namespace mgpu::launch
+} // namespace mgpu::agent::launch

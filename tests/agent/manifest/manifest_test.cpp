@@ -11,7 +11,7 @@
 
 #include "agent/manifest/text.hpp"
 
-namespace mgpu::manifest {
+namespace mgpu::agent::manifest {
 namespace {
 
 namespace fs = std::filesystem;
@@ -246,4 +246,4 @@ TEST(Text, Utf8IsJudgedAsTheStandardSays) {
 }
 
 } // namespace
-} // namespace mgpu::manifest
+} // namespace mgpu::agent::manifest

@@ -11,7 +11,7 @@
 #include "agent/write/hdf5/result_file.hpp"
 #include "agent/write/samples.hpp"
 
-namespace mgpu::write::test {
+namespace mgpu::agent::write::test {
 namespace {
 
 /// Opens a file in a child process, since a damaged one may crash the library. Returns the number of items with status ok whose
@@ -191,4 +191,4 @@ TEST(Faults, ADiskTooSmallForTheEndKeepsThePartialFile) {
 }
 
 } // namespace
-} // namespace mgpu::write::test
+} // namespace mgpu::agent::write::test

@@ -6,7 +6,7 @@
 #include <filesystem>
 #include <fstream>
 
-namespace mgpu::write {
+namespace mgpu::agent::write {
 namespace {
 
 using testing::ElementsAre;
@@ -80,4 +80,4 @@ TEST_F(HistoryTest, BeginsAnewWhereThereIsNone) {
 }
 
 } // namespace
-} // namespace mgpu::write
+} // namespace mgpu::agent::write

@@ -5,7 +5,7 @@
 #include "agent/write/samples.hpp"
 #include "common/support/crc32c.hpp"
 
-namespace mgpu::write::test {
+namespace mgpu::agent::write::test {
 namespace {
 
 wire::View bytes_of(std::string_view text) {
@@ -195,4 +195,4 @@ TEST(RowStage, LargeWritesDoNotOvertakeSmallOnes) {
 }
 
 } // namespace
-} // namespace mgpu::write::test
+} // namespace mgpu::agent::write::test

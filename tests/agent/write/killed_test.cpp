@@ -13,7 +13,7 @@
 #include "agent/write/resume_rig.hpp"
 #include "common/support/clock.hpp"
 
-namespace mgpu::write::test {
+namespace mgpu::agent::write::test {
 namespace {
 
 /// Runs `work` in a child and kills it `microseconds` after it has said that it begins. False: it was done before.
@@ -195,4 +195,4 @@ TEST(Killed, LosesAtMostTheLastTenthOfASecond) {
 }
 
 } // namespace
-} // namespace mgpu::write::test
+} // namespace mgpu::agent::write::test

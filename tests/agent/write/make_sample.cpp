@@ -4,7 +4,7 @@
 #include "agent/write/samples.hpp"
 
 int main(int argc, char** argv) {
-  using namespace mgpu::write;
+  using namespace mgpu::agent::write;
   if (argc != 2) return 2;
   try {
     const test::Folder folder;

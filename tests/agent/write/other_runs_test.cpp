@@ -19,7 +19,7 @@ extern "C" int fdatasync(int fd) {
   return static_cast<int>(::syscall(SYS_fdatasync, fd));
 }
 
-namespace mgpu::write::test {
+namespace mgpu::agent::write::test {
 namespace {
 
 template <typename Work>
@@ -171,4 +171,4 @@ TEST_F(Resume, WhatAFailedSyncMayHaveLostIsDoneAgain) {
 }
 
 } // namespace
-} // namespace mgpu::write::test
+} // namespace mgpu::agent::write::test

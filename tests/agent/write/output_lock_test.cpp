@@ -10,7 +10,7 @@
 
 #include "agent/write/samples.hpp"
 
-namespace mgpu::write::test {
+namespace mgpu::agent::write::test {
 namespace {
 
 using namespace std::chrono_literals;
@@ -125,4 +125,4 @@ TEST(OutputLock, WhatIsNoLockOfOursIsLeftAlone) {
 }
 
 } // namespace
-} // namespace mgpu::write::test
+} // namespace mgpu::agent::write::test

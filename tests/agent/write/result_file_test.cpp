@@ -7,7 +7,7 @@
 
 #include "agent/write/samples.hpp"
 
-namespace mgpu::write::test {
+namespace mgpu::agent::write::test {
 namespace {
 
 using testing::ElementsAre;
@@ -265,4 +265,4 @@ TEST(ResultFile, SymbolicLinksAreNeverFollowed) {
 }
 
 } // namespace
-} // namespace mgpu::write::test
+} // namespace mgpu::agent::write::test

@@ -12,7 +12,7 @@
 #include "agent/write/samples.hpp"
 #include "agent/write/tools/tools.hpp"
 
-namespace mgpu::write::test {
+namespace mgpu::agent::write::test {
 
 using testing::HasSubstr;
 using testing::Not;
@@ -135,4 +135,4 @@ inline std::uint64_t recovered_items(const std::string& path) {
   return done;
 }
 
-} // namespace mgpu::write::test
+} // namespace mgpu::agent::write::test

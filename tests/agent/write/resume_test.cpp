@@ -5,7 +5,7 @@
 
 #include "agent/write/resume_rig.hpp"
 
-namespace mgpu::write::test {
+namespace mgpu::agent::write::test {
 namespace {
 
 TEST_F(Resume, GoesOnWhereARunEnded) {
@@ -354,4 +354,4 @@ TEST_F(Resume, BatchesOfNothingAreRefused) {
 }
 
 } // namespace
-} // namespace mgpu::write::test
+} // namespace mgpu::agent::write::test

@@ -4,7 +4,7 @@
 #include "agent/write/hdf5/h5.hpp"
 #include "agent/write/resume_rig.hpp"
 
-namespace mgpu::write::test {
+namespace mgpu::agent::write::test {
 namespace {
 
 /// Puts batches as the machine was at first: every item for which `ill` holds failed.
@@ -168,4 +168,4 @@ TEST_F(Retry, OfNothing) {
 }
 
 } // namespace
-} // namespace mgpu::write::test
+} // namespace mgpu::agent::write::test

@@ -14,7 +14,7 @@
 #include "agent/write/hdf5/result_file.hpp"
 #include "common/wire/row_crc.hpp"
 
-namespace mgpu::write::test {
+namespace mgpu::agent::write::test {
 
 namespace fs = std::filesystem;
 
@@ -222,4 +222,4 @@ inline std::vector<std::pair<std::string, std::string>> contents(const ReadFile&
   return out;
 }
 
-} // namespace mgpu::write::test
+} // namespace mgpu::agent::write::test

@@ -5,7 +5,7 @@
 #include "agent/write/hdf5/raw_file.hpp"
 #include "agent/write/resume_rig.hpp"
 
-namespace mgpu::write::test {
+namespace mgpu::agent::write::test {
 namespace {
 
 const ColumnSpec codes{"codes", DType::int64, Layout::ragged, {}};
@@ -170,4 +170,4 @@ TEST_F(Verify, AFileWithoutChecksums) {
 }
 
 } // namespace
-} // namespace mgpu::write::test
+} // namespace mgpu::agent::write::test

@@ -6,7 +6,7 @@
 
 #include "agent/write/samples.hpp"
 
-namespace mgpu::write::test {
+namespace mgpu::agent::write::test {
 namespace {
 
 using namespace std::chrono_literals;
@@ -153,4 +153,4 @@ TEST(Writer, LeftWithoutFinishItCommitsWhatItHas) {
 }
 
 } // namespace
-} // namespace mgpu::write::test
+} // namespace mgpu::agent::write::test

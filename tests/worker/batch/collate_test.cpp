@@ -2,7 +2,7 @@
 
 #include <gmock/gmock.h>
 
-namespace mgpu {
+namespace mgpu::worker {
 namespace {
 
 using testing::ElementsAre;
@@ -67,4 +67,4 @@ TEST(Collate, WithoutAnyGoodRowThereIsNoBatch) {
 }
 
 } // namespace
-} // namespace mgpu
+} // namespace mgpu::worker

@@ -8,7 +8,7 @@
 #include "common/wire/items_messages.hpp"
 #include "mgpu/error.hpp"
 
-namespace mgpu {
+namespace mgpu::worker {
 namespace {
 
 using std::chrono::milliseconds;
@@ -259,4 +259,4 @@ TEST(Prefetcher, AJobMayAnswerWithATensorOfItsOwn) {
 }
 
 } // namespace
-} // namespace mgpu
+} // namespace mgpu::worker

@@ -5,7 +5,7 @@
 #include <nlohmann/json.hpp>
 #include <vector>
 
-namespace mgpu {
+namespace mgpu::worker {
 namespace {
 
 TEST(TraceEvents, PiecesJoinedByCommasAreOneJsonList) {
@@ -36,4 +36,4 @@ TEST(TraceEvents, CollectsNothingUnlessAsked) {
 }
 
 } // namespace
-} // namespace mgpu
+} // namespace mgpu::worker

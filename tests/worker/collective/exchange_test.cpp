@@ -7,7 +7,7 @@
 #include "mgpu/error.hpp"
 #include "worker/collective/ranks.hpp"
 
-namespace mgpu::collective {
+namespace mgpu::worker::collective {
 namespace {
 
 using testing::HasSubstr;
@@ -293,4 +293,4 @@ TEST(SharedExchange, ThreadsAsRanks) {
 }
 
 } // namespace
-} // namespace mgpu::collective
+} // namespace mgpu::worker::collective

@@ -11,7 +11,7 @@
 #include "worker/collective/channel_inter_node_reducer.hpp"
 #include "worker/collective/ranks.hpp"
 
-namespace mgpu::collective {
+namespace mgpu::worker::collective {
 namespace {
 
 using testing::HasSubstr;
@@ -218,4 +218,4 @@ TEST(ChannelReducers, FramesGoOutAndAnswersWake) {
 }
 
 } // namespace
-} // namespace mgpu::collective
+} // namespace mgpu::worker::collective

@@ -11,7 +11,7 @@
 
 #include "worker/collective/kernels.hpp"
 
-namespace mgpu::collective {
+namespace mgpu::worker::collective {
 namespace {
 
 constexpr std::size_t elements = 1000;
@@ -127,4 +127,4 @@ TEST_F(Bits, SumsAreInOrderAndMayBeInPlace) {
 }
 
 } // namespace
-} // namespace mgpu::collective
+} // namespace mgpu::worker::collective

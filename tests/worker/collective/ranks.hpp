@@ -14,7 +14,7 @@
 #include "mgpu/error.hpp"
 #include "worker/collective/shared_exchange.hpp"
 
-namespace mgpu::collective {
+namespace mgpu::worker::collective {
 
 inline std::string new_token() {
   static int count = 0;
@@ -73,4 +73,4 @@ inline std::string error_of(const std::function<void()>& call) {
   return "";
 }
 
-} // namespace mgpu::collective
+} // namespace mgpu::worker::collective

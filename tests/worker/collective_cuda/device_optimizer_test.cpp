@@ -6,7 +6,7 @@
 #include "mgpu/error.hpp"
 #include "worker/collective/optimizer.hpp"
 
-namespace mgpu::collective {
+namespace mgpu::worker::collective {
 namespace {
 
 constexpr std::int64_t elements = 1000;
@@ -70,4 +70,4 @@ TEST(DeviceOptimizer, AShardIsReadAndWritten) {
 }
 
 } // namespace
-} // namespace mgpu::collective
+} // namespace mgpu::worker::collective

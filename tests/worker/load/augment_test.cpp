@@ -10,7 +10,7 @@
 #include "mgpu/load.hpp"
 #include "worker/load/references.hpp"
 
-namespace mgpu::load {
+namespace mgpu::worker::load {
 namespace {
 
 using test::Npy;
@@ -158,4 +158,4 @@ TEST(Augment, GainOfFeaturesIsThatOfTheRecording) {
 }
 
 } // namespace
-} // namespace mgpu::load
+} // namespace mgpu::worker::load

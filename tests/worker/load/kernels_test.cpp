@@ -4,7 +4,7 @@
 
 #include <vector>
 
-namespace mgpu::load {
+namespace mgpu::worker::load {
 namespace {
 
 std::vector<std::uint8_t> noise(std::size_t size, std::uint32_t seed) {
@@ -82,4 +82,4 @@ TEST(Axis, CoefficientsAddUpToOne) {
 }
 
 } // namespace
-} // namespace mgpu::load
+} // namespace mgpu::worker::load

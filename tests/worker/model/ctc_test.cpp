@@ -2,7 +2,7 @@
 
 #include <gmock/gmock.h>
 
-namespace mgpu {
+namespace mgpu::worker {
 namespace {
 
 using testing::ElementsAre;
@@ -56,4 +56,4 @@ TEST(Ctc, ColumnsAreTextAndWords) {
 }
 
 } // namespace
-} // namespace mgpu
+} // namespace mgpu::worker

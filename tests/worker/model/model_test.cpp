@@ -12,7 +12,7 @@
 #include "worker/model/models_folder.hpp"
 #include "worker/model/package.hpp"
 
-namespace mgpu {
+namespace mgpu::worker {
 namespace {
 
 using testing::AllOf;
@@ -237,4 +237,4 @@ TEST(Reason, KnowsMemoryFromALostDevice) {
 }
 
 } // namespace
-} // namespace mgpu
+} // namespace mgpu::worker

@@ -3,7 +3,7 @@
 #include <stdexcept>
 #include <string>
 
-namespace mgpu {
+namespace mgpu::worker {
 
 /// The folder that make_models.py filled; CTest's fixture sets it.
 inline std::string models_folder() {
@@ -13,4 +13,4 @@ inline std::string models_folder() {
   return folder;
 }
 
-} // namespace mgpu
+} // namespace mgpu::worker

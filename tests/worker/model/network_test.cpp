@@ -10,7 +10,7 @@
 #include "worker/batch/collate.hpp"
 #include "worker/model/models_folder.hpp"
 
-namespace mgpu {
+namespace mgpu::worker {
 namespace {
 
 using testing::ElementsAre;
@@ -172,4 +172,4 @@ TEST(Classes, AreTheBestWithTheirSoftmaxAndTiesGoToTheLowerIndex) {
 }
 
 } // namespace
-} // namespace mgpu
+} // namespace mgpu::worker

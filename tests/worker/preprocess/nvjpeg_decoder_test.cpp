@@ -15,7 +15,7 @@
 #include "worker/preprocess/nvjpeg_library.hpp"
 #endif
 
-namespace mgpu {
+namespace mgpu::worker {
 namespace {
 
 using testing::AnyOf;
@@ -175,4 +175,4 @@ TEST(FitPicture, APictureThatCannotFitHasTheLoadersReason) {
 }
 
 } // namespace
-} // namespace mgpu
+} // namespace mgpu::worker

@@ -12,7 +12,7 @@
 #include "mgpu/error.hpp"
 #include "mgpu/work.hpp"
 
-namespace mgpu {
+namespace mgpu::worker {
 
 /// "value": twice the index [2]; "list": ragged, index % 3 elements; "word": text. Items named run-fails, oom, nan, job-fails,
 /// prepare-fails do so; a batch with a "crowd" item throws unless it is alone.
@@ -66,4 +66,4 @@ inline std::vector<std::string> paths(std::size_t count, const std::string& path
   return std::vector<std::string>(count, path);
 }
 
-} // namespace mgpu
+} // namespace mgpu::worker

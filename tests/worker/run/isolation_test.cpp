@@ -4,7 +4,7 @@
 #include "worker/run/fake_work.hpp"
 #include "worker/run/rig.hpp"
 
-namespace mgpu {
+namespace mgpu::worker {
 namespace {
 
 using testing::ElementsAre;
@@ -87,4 +87,4 @@ TEST(Worker, TheSizeThatFittedIsKept) {
 }
 
 } // namespace
-} // namespace mgpu
+} // namespace mgpu::worker

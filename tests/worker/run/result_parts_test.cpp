@@ -4,7 +4,7 @@
 #include "common/wire/control_messages.hpp"
 #include "worker/run/result_sender.hpp"
 
-namespace mgpu {
+namespace mgpu::worker {
 namespace {
 
 /// A batch of `rows` rows of 100 floats each, and one text a row; `failed` has no outputs.
@@ -82,4 +82,4 @@ TEST(ResultSender, ALargeBatchGoesInParts) {
 }
 
 } // namespace
-} // namespace mgpu
+} // namespace mgpu::worker

@@ -13,7 +13,7 @@
 #include "worker/run/session.hpp"
 #include "worker/run/worker.hpp"
 
-namespace mgpu {
+namespace mgpu::worker {
 
 /// A result as the agent would keep it: its block copied out of the ring.
 struct Received {
@@ -142,4 +142,4 @@ class Rig {
   std::thread worker_thread_;
 };
 
-} // namespace mgpu
+} // namespace mgpu::worker

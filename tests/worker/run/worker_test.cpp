@@ -9,7 +9,7 @@
 #include "worker/run/fake_work.hpp"
 #include "worker/run/rig.hpp"
 
-namespace mgpu {
+namespace mgpu::worker {
 namespace {
 
 using testing::AllOf;
@@ -263,4 +263,4 @@ TEST(Worker, ManyTinyBatchesArePassedOnWithoutLoss) {
 }
 
 } // namespace
-} // namespace mgpu
+} // namespace mgpu::worker

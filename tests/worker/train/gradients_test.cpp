@@ -5,7 +5,7 @@
 
 #include "rig.hpp"
 
-namespace mgpu::train {
+namespace mgpu::worker::train {
 namespace {
 
 using ::testing::ElementsAre;
@@ -163,4 +163,4 @@ TEST(Faults, AreReadAndHappenOnce) {
 }
 
 } // namespace
-} // namespace mgpu::train
+} // namespace mgpu::worker::train

@@ -9,7 +9,7 @@
 #include "mgpu/ctc.hpp"
 #include "worker/load/references.hpp"
 
-namespace mgpu {
+namespace mgpu::worker {
 namespace {
 
 using testing::HasSubstr;
@@ -257,4 +257,4 @@ TEST_F(LossesTest, LabelsThatCannotBeUsedAreNamed) {
 }
 
 } // namespace
-} // namespace mgpu
+} // namespace mgpu::worker

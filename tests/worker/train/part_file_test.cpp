@@ -8,7 +8,7 @@
 #include "rig.hpp"
 #include "worker/train/checkpoint/checkpoint.hpp"
 
-namespace mgpu::train {
+namespace mgpu::worker::train {
 namespace {
 
 using ::testing::HasSubstr;
@@ -107,4 +107,4 @@ TEST(Checkpoint, IsPutTogetherForOtherRanks) {
 }
 
 } // namespace
-} // namespace mgpu::train
+} // namespace mgpu::worker::train

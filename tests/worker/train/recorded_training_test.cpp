@@ -4,7 +4,7 @@
 
 #include "rig.hpp"
 
-namespace mgpu::train {
+namespace mgpu::worker::train {
 namespace {
 
 using ::testing::Each;
@@ -93,4 +93,4 @@ TEST(RecordedTraining, NamesAParameterWithoutGradient) {
 }
 
 } // namespace
-} // namespace mgpu::train
+} // namespace mgpu::worker::train

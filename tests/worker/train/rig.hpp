@@ -14,7 +14,7 @@
 #include "worker/train/probe.hpp"
 #include "worker/train/trainer.hpp"
 
-namespace mgpu::train {
+namespace mgpu::worker::train {
 
 inline constexpr std::int64_t width = 6, hidden = 16, classes = 3;
 
@@ -241,4 +241,4 @@ inline bool same_bits(const std::vector<torch::Tensor>& a, const std::vector<tor
   return a.size() == b.size();
 }
 
-} // namespace mgpu::train
+} // namespace mgpu::worker::train

@@ -8,7 +8,7 @@
 
 #include "mgpu/error.hpp"
 
-namespace mgpu::train {
+namespace mgpu::worker::train {
 namespace {
 
 std::vector<std::uint64_t> epoch_of(const Sampler& sampler, std::uint64_t epoch) {
@@ -117,4 +117,4 @@ TEST(Share, PartitionsExactly) {
 }
 
 } // namespace
-} // namespace mgpu::train
+} // namespace mgpu::worker::train

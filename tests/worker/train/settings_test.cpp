@@ -8,7 +8,7 @@
 #include "worker/batch/micro_batch.hpp"
 #include "worker/train/loss_scale.hpp"
 
-namespace mgpu::train {
+namespace mgpu::worker::train {
 namespace {
 
 Settings settings_of(std::uint32_t epochs, double lr) {
@@ -140,4 +140,4 @@ TEST(MicroBatch, GrowsBackLaterEachTime) {
 }
 
 } // namespace
-} // namespace mgpu::train
+} // namespace mgpu::worker::train

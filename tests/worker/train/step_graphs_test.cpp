@@ -10,7 +10,7 @@
 
 #include "rig.hpp"
 
-namespace mgpu::train {
+namespace mgpu::worker::train {
 namespace {
 
 using ::testing::ElementsAre;
@@ -230,4 +230,4 @@ TEST(Recorder, SaysInTheTrialWhatCannotBeRecorded) {
 }
 
 } // namespace
-} // namespace mgpu::train
+} // namespace mgpu::worker::train

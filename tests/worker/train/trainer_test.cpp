@@ -6,7 +6,7 @@
 #include "common/wire/training_messages.hpp"
 #include "rig.hpp"
 
-namespace mgpu::train {
+namespace mgpu::worker::train {
 namespace {
 
 using ::testing::HasSubstr;
@@ -190,4 +190,4 @@ TEST(Trainer, ClippingKeepsRanksEqual) {
 }
 
 } // namespace
-} // namespace mgpu::train
+} // namespace mgpu::worker::train

@@ -9,7 +9,7 @@
 
 #include "mgpu/network.hpp"
 
-namespace mgpu {
+namespace mgpu::worker {
 namespace {
 
 /// A 24-bit BMP whose pixels all differ.
@@ -150,4 +150,4 @@ TEST_F(TrainingPreprocessorTest, WrongOptionsAreSaid) {
 }
 
 } // namespace
-} // namespace mgpu
+} // namespace mgpu::worker

@@ -7,7 +7,7 @@
 
 #include "agent/write/hdf5/strings.hpp"
 
-namespace mgpu::write {
+namespace mgpu::agent::write {
 
 void RecordIndex::set(std::uint64_t first, std::uint64_t rows, std::uint64_t offset) {
   if (record_of_.empty()) record_of_.resize(items_);
@@ -158,4 +158,4 @@ void assemble(const h5::Id& file, RowStage& rows, const Journal& journal, const 
   assembly.close();
 }
 
-} // namespace mgpu::write
+} // namespace mgpu::agent::write

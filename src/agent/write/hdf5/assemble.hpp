@@ -7,7 +7,7 @@
 #include "agent/write/hdf5/h5.hpp"
 #include "agent/write/journal/journal.hpp"
 
-namespace mgpu::write {
+namespace mgpu::agent::write {
 
 /// Where in the journal each item's newest record lies: 4 bytes an item, 8 a record; nothing while there is no record.
 class RecordIndex {
@@ -39,4 +39,4 @@ struct RaggedCounts {
 void assemble(const h5::Id& file, RowStage& rows, const Journal& journal, const RecordIndex& index,
               const std::vector<ColumnSpec>& columns, const std::vector<RaggedCounts>& ragged);
 
-} // namespace mgpu::write
+} // namespace mgpu::agent::write

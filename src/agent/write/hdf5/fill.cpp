@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <limits>
 
-namespace mgpu::write {
+namespace mgpu::agent::write {
 
 namespace {
 
@@ -31,4 +31,4 @@ wire::Buffer filled_rows(const ColumnSpec& column, std::uint64_t rows) {
   return out;
 }
 
-} // namespace mgpu::write
+} // namespace mgpu::agent::write

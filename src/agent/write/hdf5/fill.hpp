@@ -2,7 +2,7 @@
 #include "common/wire/bytes.hpp"
 #include "mgpu/columns.hpp"
 
-namespace mgpu::write {
+namespace mgpu::agent::write {
 
 bool is_floating(DType type);
 
@@ -10,4 +10,4 @@ bool is_floating(DType type);
 /// most, one row at least.
 wire::Buffer filled_rows(const ColumnSpec& column, std::uint64_t rows);
 
-} // namespace mgpu::write
+} // namespace mgpu::agent::write

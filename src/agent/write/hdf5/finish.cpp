@@ -12,7 +12,7 @@
 #include "agent/write/hdf5/ranks.hpp"
 #include "agent/write/hdf5/running_file.hpp"
 
-namespace mgpu::write {
+namespace mgpu::agent::write {
 
 namespace {
 constexpr std::uint64_t undo_block_bytes = 1u << 20;
@@ -149,4 +149,4 @@ void RunningFile::finish(const Footer& footer) {
   remove_old(places_.old_journal());
 }
 
-} // namespace mgpu::write
+} // namespace mgpu::agent::write

@@ -5,7 +5,7 @@
 
 #include "mgpu/error.hpp"
 
-namespace mgpu::write::h5 {
+namespace mgpu::agent::write::h5 {
 
 namespace {
 
@@ -314,4 +314,4 @@ std::int64_t number_attribute(const Id& object, const char* name) {
   return value;
 }
 
-} // namespace mgpu::write::h5
+} // namespace mgpu::agent::write::h5

@@ -12,7 +12,7 @@
 
 #include "mgpu/columns.hpp"
 
-namespace mgpu::write::h5 {
+namespace mgpu::agent::write::h5 {
 
 /// Owner of one HDF5 id. close() throws, the destructor does not.
 class Id {
@@ -80,4 +80,4 @@ void set_position(const Id& column, std::size_t index);
 std::string text_attribute(const Id& object, const char* name);
 std::int64_t number_attribute(const Id& object, const char* name);
 
-} // namespace mgpu::write::h5
+} // namespace mgpu::agent::write::h5

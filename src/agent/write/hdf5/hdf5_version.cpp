@@ -3,7 +3,7 @@
 #include <fmt/format.h>
 #include <hdf5.h>
 
-namespace mgpu::write {
+namespace mgpu::agent::write {
 
 std::string hdf5_version() {
   unsigned major = 0, minor = 0, release = 0;
@@ -11,4 +11,4 @@ std::string hdf5_version() {
   return fmt::format("{}.{}.{}", major, minor, release);
 }
 
-} // namespace mgpu::write
+} // namespace mgpu::agent::write

@@ -1,9 +1,9 @@
 #pragma once
 #include <string>
 
-namespace mgpu::write {
+namespace mgpu::agent::write {
 
 /// "1.10.8": of the library in use.
 std::string hdf5_version();
 
-} // namespace mgpu::write
+} // namespace mgpu::agent::write

@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <limits>
 
-namespace mgpu::write {
+namespace mgpu::agent::write {
 
 namespace {
 
@@ -101,4 +101,4 @@ void ItemTable::write_range(RawFile& file, std::uint64_t first, std::uint64_t en
   write_array(file, status_at_, status_, first, end); // last: it speaks of the others
 }
 
-} // namespace mgpu::write
+} // namespace mgpu::agent::write

@@ -7,7 +7,7 @@
 #include "agent/write/hdf5/raw_file.hpp"
 #include "mgpu/columns.hpp"
 
-namespace mgpu::write {
+namespace mgpu::agent::write {
 
 class ItemTable {
  public:
@@ -47,4 +47,4 @@ class ItemTable {
   std::vector<std::uint8_t> is_changed_;
 };
 
-} // namespace mgpu::write
+} // namespace mgpu::agent::write

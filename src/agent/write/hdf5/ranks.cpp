@@ -2,7 +2,7 @@
 
 #include <cstddef>
 
-namespace mgpu::write {
+namespace mgpu::agent::write {
 
 namespace {
 
@@ -85,4 +85,4 @@ std::vector<RankRow> read_ranks(const h5::Id& file) {
   return rows;
 }
 
-} // namespace mgpu::write
+} // namespace mgpu::agent::write

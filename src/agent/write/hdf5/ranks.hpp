@@ -4,11 +4,11 @@
 #include "agent/write/hdf5/h5.hpp"
 #include "agent/write/hdf5/result_file.hpp"
 
-namespace mgpu::write {
+namespace mgpu::agent::write {
 
 /// Writes the table /ranks.
 void write_ranks(const h5::Id& file, std::span<const RankRow> rows);
 /// Reads it; empty where there is none.
 std::vector<RankRow> read_ranks(const h5::Id& file);
 
-} // namespace mgpu::write
+} // namespace mgpu::agent::write

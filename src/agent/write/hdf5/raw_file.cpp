@@ -14,7 +14,7 @@
 
 #include "agent/manifest/text.hpp"
 
-namespace mgpu::write {
+namespace mgpu::agent::write {
 
 namespace {
 constexpr std::size_t most_pieces = 1024; // IOV_MAX of Linux
@@ -218,4 +218,4 @@ void RowStage::flush() {
   owned_ = 0;
 }
 
-} // namespace mgpu::write
+} // namespace mgpu::agent::write

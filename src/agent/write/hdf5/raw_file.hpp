@@ -7,7 +7,7 @@
 
 #include "common/wire/bytes.hpp"
 
-namespace mgpu::write {
+namespace mgpu::agent::write {
 
 /// The error for a failed call on `path`. A full disk, quota or file size limit gives ExitCode::stopped and says how much room
 /// is needed; a disk or file server that fails (EIO, ESTALE) gives ExitCode::stopped, too.
@@ -97,4 +97,4 @@ class RowStage {
   std::size_t owned_ = 0;
 };
 
-} // namespace mgpu::write
+} // namespace mgpu::agent::write

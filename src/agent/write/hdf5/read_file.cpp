@@ -10,7 +10,7 @@
 #include "agent/manifest/text.hpp"
 #include "agent/write/hdf5/strings.hpp"
 
-namespace mgpu::write {
+namespace mgpu::agent::write {
 
 namespace {
 
@@ -230,4 +230,4 @@ TextReader ReadFile::text_rows(const ColumnSpec& column) const {
   return TextReader(h5::open_dataset(*results_, column.name));
 }
 
-} // namespace mgpu::write
+} // namespace mgpu::agent::write

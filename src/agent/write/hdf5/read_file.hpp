@@ -12,7 +12,7 @@
 #include "mgpu/columns.hpp"
 #include "mgpu/job.hpp"
 
-namespace mgpu::write {
+namespace mgpu::agent::write {
 
 /// Strings of rows, in a block.
 class TextReader {
@@ -82,4 +82,4 @@ class ReadFile final : public Results {
 /// Element `index` of `bytes` as a double (64-bit integers lose their low bits).
 double number_at(wire::View bytes, DType type, std::uint64_t index);
 
-} // namespace mgpu::write
+} // namespace mgpu::agent::write

@@ -13,7 +13,7 @@
 #include "agent/write/hdf5/running_file.hpp"
 #include "agent/write/journal/read_journal.hpp"
 
-namespace mgpu::write {
+namespace mgpu::agent::write {
 
 namespace {
 
@@ -191,4 +191,4 @@ std::unique_ptr<ResultFile> ResultFile::resume(const std::string& path, const He
   return file;
 }
 
-} // namespace mgpu::write
+} // namespace mgpu::agent::write

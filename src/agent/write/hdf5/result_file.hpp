@@ -14,7 +14,7 @@
 #include "common/wire/batch_result.hpp"
 #include "mgpu/columns.hpp"
 
-namespace mgpu::write {
+namespace mgpu::agent::write {
 
 /// Root attributes known at the start.
 struct Header {
@@ -109,4 +109,4 @@ class ResultFile {
   virtual void finish(const Footer& footer) = 0;
 };
 
-} // namespace mgpu::write
+} // namespace mgpu::agent::write

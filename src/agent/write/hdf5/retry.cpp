@@ -9,7 +9,7 @@
 #include "agent/write/hdf5/running_file.hpp"
 #include "agent/write/journal/row_block.hpp"
 
-namespace mgpu::write {
+namespace mgpu::agent::write {
 
 namespace {
 
@@ -115,4 +115,4 @@ std::unique_ptr<ResultFile> ResultFile::retry(const std::string& path, const man
   return file;
 }
 
-} // namespace mgpu::write
+} // namespace mgpu::agent::write

@@ -17,7 +17,7 @@
 #include "common/wire/control_messages.hpp"
 #include "common/wire/row_crc.hpp"
 
-namespace mgpu::write {
+namespace mgpu::agent::write {
 
 void remove_old(const std::string& path) {
   if (::unlink(path.c_str()) != 0 && errno != ENOENT)
@@ -261,4 +261,4 @@ void RunningFile::commit() {
   changed_ = false;
 }
 
-} // namespace mgpu::write
+} // namespace mgpu::agent::write

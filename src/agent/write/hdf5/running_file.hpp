@@ -12,7 +12,7 @@
 #include "agent/write/hdf5/result_file.hpp"
 #include "agent/write/journal/journal.hpp"
 
-namespace mgpu::write {
+namespace mgpu::agent::write {
 
 class ReadFile;
 class RowBlock;
@@ -155,4 +155,4 @@ void require_room(const RawFile& file, std::uint64_t more);
 /// Unlinks what is at `path`, a link too; it need not be there. Throws usage_error.
 void remove_old(const std::string& path);
 
-} // namespace mgpu::write
+} // namespace mgpu::agent::write

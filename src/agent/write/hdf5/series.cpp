@@ -3,7 +3,7 @@
 #include "agent/write/hdf5/h5.hpp"
 #include "agent/write/hdf5/strings.hpp"
 
-namespace mgpu::write {
+namespace mgpu::agent::write {
 
 namespace {
 
@@ -38,4 +38,4 @@ void write_training(const h5::Id& file, std::span<const Series> series) {
   for (const Series& each : series) std::visit([&](const auto& values) { write_one(group, each.name, values); }, each.values);
 }
 
-} // namespace mgpu::write
+} // namespace mgpu::agent::write

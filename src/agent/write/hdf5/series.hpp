@@ -6,7 +6,7 @@
 #include <variant>
 #include <vector>
 
-namespace mgpu::write {
+namespace mgpu::agent::write {
 
 namespace h5 {
 class Id;
@@ -21,4 +21,4 @@ struct Series {
 /// Writes the group /training.
 void write_training(const h5::Id& file, std::span<const Series> series);
 
-} // namespace mgpu::write
+} // namespace mgpu::agent::write

@@ -5,7 +5,7 @@
 #include "common/wire/row_crc.hpp"
 #include "mgpu/error.hpp"
 
-namespace mgpu::write {
+namespace mgpu::agent::write {
 
 StringDataset::StringDataset(const h5::Id& group, const std::string& name, std::uint64_t rows)
     : StringDataset(h5::create_contiguous(group, name, h5::utf8_string(), {rows}), rows, false) {}
@@ -59,4 +59,4 @@ std::vector<std::string> item_dataset_names(const std::vector<std::string>& colu
   return names;
 }
 
-} // namespace mgpu::write
+} // namespace mgpu::agent::write

@@ -7,7 +7,7 @@
 
 #include "agent/write/hdf5/h5.hpp"
 
-namespace mgpu::write {
+namespace mgpu::agent::write {
 
 class StringDataset {
  public:
@@ -43,4 +43,4 @@ inline constexpr std::array<std::string_view, 8> own_item_datasets{"path", "stat
 /// that name itself, and without characters that HDF5 cannot have in names.
 std::vector<std::string> item_dataset_names(const std::vector<std::string>& columns);
 
-} // namespace mgpu::write
+} // namespace mgpu::agent::write

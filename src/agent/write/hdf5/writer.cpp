@@ -3,7 +3,7 @@
 #include <atomic>
 #include <optional>
 
-namespace mgpu::write {
+namespace mgpu::agent::write {
 
 namespace {
 using Clock = std::chrono::steady_clock;
@@ -190,4 +190,4 @@ void Writer::finish(const Footer& footer) {
   impl_->file->finish(footer);
 }
 
-} // namespace mgpu::write
+} // namespace mgpu::agent::write

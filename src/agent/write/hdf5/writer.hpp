@@ -11,7 +11,7 @@
 
 #include "agent/write/hdf5/result_file.hpp"
 
-namespace mgpu::write {
+namespace mgpu::agent::write {
 
 /// A block of one batch's results and whoever keeps its memory alive (a receive buffer, or a range of the worker's ring that is
 /// released when `owner` goes).
@@ -46,4 +46,4 @@ class Writer {
   std::unique_ptr<Impl> impl_;
 };
 
-} // namespace mgpu::write
+} // namespace mgpu::agent::write

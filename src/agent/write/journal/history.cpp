@@ -11,7 +11,7 @@
 
 #include "common/support/crc32c.hpp"
 
-namespace mgpu::write {
+namespace mgpu::agent::write {
 
 namespace {
 enum class Kind : std::uint32_t {
@@ -185,4 +185,4 @@ std::vector<Series> History::series() const {
   return all;
 }
 
-} // namespace mgpu::write
+} // namespace mgpu::agent::write

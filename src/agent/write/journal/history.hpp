@@ -9,7 +9,7 @@
 #include "agent/write/hdf5/series.hpp"
 #include "common/wire/training_messages.hpp"
 
-namespace mgpu::write {
+namespace mgpu::agent::write {
 
 class History {
  public:
@@ -46,4 +46,4 @@ class History {
   std::vector<std::uint64_t> validated_; ///< steps after which there was a validation
 };
 
-} // namespace mgpu::write
+} // namespace mgpu::agent::write

@@ -8,7 +8,7 @@
 
 #include "common/support/hash.hpp"
 
-namespace mgpu::write {
+namespace mgpu::agent::write {
 
 namespace {
 
@@ -105,4 +105,4 @@ std::vector<std::string> differences(const Identity& then, const Identity& now) 
   return lines;
 }
 
-} // namespace mgpu::write
+} // namespace mgpu::agent::write

@@ -8,7 +8,7 @@
 
 #include "agent/manifest/manifest.hpp"
 
-namespace mgpu::write {
+namespace mgpu::agent::write {
 
 struct Identity {
   std::string job, version;
@@ -31,4 +31,4 @@ std::string sha256_of(const manifest::Manifest& manifest);
 /// One line for each thing in which two runs differ: "--mean: 0.5 then, 0.4 now". Empty: rows of both may stand in one file.
 std::vector<std::string> differences(const Identity& then, const Identity& now);
 
-} // namespace mgpu::write
+} // namespace mgpu::agent::write

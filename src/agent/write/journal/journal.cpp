@@ -10,7 +10,7 @@
 #include "agent/manifest/text.hpp"
 #include "common/support/crc32c.hpp"
 
-namespace mgpu::write {
+namespace mgpu::agent::write {
 
 namespace {
 
@@ -187,4 +187,4 @@ void Journal::cut(std::uint64_t end) {
   buffer_.clear();
 }
 
-} // namespace mgpu::write
+} // namespace mgpu::agent::write

@@ -10,7 +10,7 @@
 #include "agent/write/hdf5/raw_file.hpp"
 #include "common/wire/batch_result.hpp"
 
-namespace mgpu::write {
+namespace mgpu::agent::write {
 
 enum class FrameKind : std::uint32_t {
   head = 1,  ///< the first two: JSON with the run's identity
@@ -114,4 +114,4 @@ class Journal {
   wire::Buffer buffer_; ///< the last bytes before end_, not yet written
 };
 
-} // namespace mgpu::write
+} // namespace mgpu::agent::write

@@ -18,7 +18,7 @@
 #include "agent/manifest/text.hpp"
 #include "agent/write/hdf5/raw_file.hpp"
 
-namespace mgpu::write {
+namespace mgpu::agent::write {
 
 namespace {
 
@@ -265,4 +265,4 @@ void OutputLock::require() const {
     throw lost("the lock could not be renewed in time, so that another run may have taken it");
 }
 
-} // namespace mgpu::write
+} // namespace mgpu::agent::write

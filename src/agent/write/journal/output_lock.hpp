@@ -8,7 +8,7 @@
 #include <memory>
 #include <string>
 
-namespace mgpu::write {
+namespace mgpu::agent::write {
 
 class OutputLock {
  public:
@@ -55,4 +55,4 @@ class OutputLock {
   std::shared_ptr<Beating> beating_; ///< of Way::beat
 };
 
-} // namespace mgpu::write
+} // namespace mgpu::agent::write

@@ -13,7 +13,7 @@
 #include "common/wire/control_messages.hpp"
 #include "common/wire/row_crc.hpp"
 
-namespace mgpu::write {
+namespace mgpu::agent::write {
 
 namespace {
 
@@ -273,4 +273,4 @@ std::unique_ptr<RunningFile> read_journal(const Places& places, RawFile::Mode mo
   return std::make_unique<RunningFile>(places, std::move(journal), std::move(identity), verify_all, on_reading, std::move(lock));
 }
 
-} // namespace mgpu::write
+} // namespace mgpu::agent::write

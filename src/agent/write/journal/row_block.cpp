@@ -7,7 +7,7 @@
 
 #include "common/wire/row_crc.hpp"
 
-namespace mgpu::write {
+namespace mgpu::agent::write {
 
 RowBlock::RowBlock(const ReadFile& file, const std::vector<ColumnSpec>& columns, std::uint64_t first, std::uint64_t count)
     : status_(file.item_numbers<std::uint8_t>("status", h5::status_type().get(), first, count)),
@@ -64,4 +64,4 @@ std::uint64_t rows_a_block(const std::vector<ColumnSpec>& columns) {
   return std::clamp<std::uint64_t>(block_bytes / row_bytes, 1, most);
 }
 
-} // namespace mgpu::write
+} // namespace mgpu::agent::write

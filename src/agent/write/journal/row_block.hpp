@@ -6,7 +6,7 @@
 #include "agent/write/hdf5/read_file.hpp"
 #include "common/wire/batch_result.hpp"
 
-namespace mgpu::write {
+namespace mgpu::agent::write {
 
 /// Rows [first, first + count) and what the views of `result` point into. The result's columns are numbered as in `columns`.
 class RowBlock {
@@ -37,4 +37,4 @@ class RowBlock {
 /// Rows of which a block takes some megabytes.
 std::uint64_t rows_a_block(const std::vector<ColumnSpec>& columns);
 
-} // namespace mgpu::write
+} // namespace mgpu::agent::write

@@ -11,7 +11,7 @@
 #include "agent/write/hdf5/read_file.hpp"
 #include "agent/write/tools/tools.hpp"
 
-namespace mgpu::write {
+namespace mgpu::agent::write {
 
 namespace {
 
@@ -238,4 +238,4 @@ void export_rows(const std::string& path, std::string_view format, bool safe_csv
   if (!out) throw Error("export: the output cannot be written (disk full, or its reader has gone)");
 }
 
-} // namespace mgpu::write
+} // namespace mgpu::agent::write

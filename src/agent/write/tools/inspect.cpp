@@ -15,7 +15,7 @@
 #include "agent/write/tools/tools.hpp"
 #include "common/support/text.hpp"
 
-namespace mgpu::write {
+namespace mgpu::agent::write {
 
 namespace {
 
@@ -168,4 +168,4 @@ void inspect(const std::string& path, std::ostream& out) {
   print_advice(file, counts, out);
 }
 
-} // namespace mgpu::write
+} // namespace mgpu::agent::write

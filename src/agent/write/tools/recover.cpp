@@ -15,7 +15,7 @@
 #include "agent/write/tools/tools.hpp"
 #include "common/support/clock.hpp"
 
-namespace mgpu::write {
+namespace mgpu::agent::write {
 
 namespace {
 
@@ -140,4 +140,4 @@ void recover(const std::string& path, std::ostream& out) {
                      counts(items, found));
 }
 
-} // namespace mgpu::write
+} // namespace mgpu::agent::write

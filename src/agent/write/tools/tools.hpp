@@ -5,7 +5,7 @@
 #include <string>
 #include <string_view>
 
-namespace mgpu::write {
+namespace mgpu::agent::write {
 
 /// Prints what a file holds, for people: run, model, counts, columns, ranks, the first failures and what to do about them.
 void inspect(const std::string& path, std::ostream& out);
@@ -23,4 +23,4 @@ bool verify(const std::string& path, std::ostream& out);
 /// that --resume can still go on. Throws usage_error when there is nothing, or when a run is writing it.
 void recover(const std::string& path, std::ostream& out);
 
-} // namespace mgpu::write
+} // namespace mgpu::agent::write

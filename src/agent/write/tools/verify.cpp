@@ -15,7 +15,7 @@
 #include "common/support/text.hpp"
 #include "common/wire/row_crc.hpp"
 
-namespace mgpu::write {
+namespace mgpu::agent::write {
 
 namespace {
 
@@ -178,4 +178,4 @@ bool verify(const std::string& path, std::ostream& out) {
   return Check(file, out).run();
 }
 
-} // namespace mgpu::write
+} // namespace mgpu::agent::write

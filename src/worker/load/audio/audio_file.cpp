@@ -18,7 +18,7 @@ extern "C" {
 #include "mgpu/error.hpp"
 #include "worker/load/file_bytes.hpp"
 
-namespace mgpu::load {
+namespace mgpu::worker::load {
 namespace {
 
 std::string text_of(int error) {
@@ -280,4 +280,4 @@ void AudioFile::decode(const std::function<bool(const float*, std::int64_t)>& ta
   if (failures > 1 || (failures > 0 && decoded == 0)) fail(failure);
 }
 
-} // namespace mgpu::load
+} // namespace mgpu::worker::load

@@ -5,7 +5,7 @@
 
 #include "mgpu/load.hpp"
 
-namespace mgpu::load {
+namespace mgpu::worker::load {
 
 /// What a recording's header says.
 struct AudioHeader {
@@ -32,4 +32,4 @@ class AudioFile {
   std::unique_ptr<Impl> impl_;
 };
 
-} // namespace mgpu::load
+} // namespace mgpu::worker::load

@@ -10,7 +10,11 @@
 #include "worker/load/audio/sinc_resampler.hpp"
 
 namespace mgpu {
-namespace load {
+
+using namespace worker;
+
+using namespace worker;
+namespace worker::load {
 namespace {
 
 // Beyond these a header is damaged, and the resampler's table would be of any size.
@@ -64,7 +68,7 @@ std::vector<std::vector<float>> decode(AudioFile& file, const AudioSpec& spec, c
 }
 
 } // namespace
-} // namespace load
+} // namespace worker::load
 
 AudioLoader::AudioLoader(AudioSpec spec, LoadLimits limits) : spec_(spec), limits_(limits) {
   if (spec.sample_rate < 1) throw usage_error("sample rate must be positive");

@@ -6,7 +6,7 @@
 
 #include "worker/load/image/lanes.hpp"
 
-namespace mgpu::load {
+namespace mgpu::worker::load {
 
 /// A complex number in each lane.
 struct alignas(64) ComplexLanes {
@@ -160,4 +160,4 @@ class Fft {
   std::vector<Stage> stages_;
 };
 
-} // namespace mgpu::load
+} // namespace mgpu::worker::load

@@ -11,7 +11,11 @@
 #include "worker/load/audio/fft.hpp"
 
 namespace mgpu {
-namespace load {
+
+using namespace worker;
+
+using namespace worker;
+namespace worker::load {
 namespace {
 
 /// Mel scale of Slaney's Auditory Toolbox: linear below 1 kHz, logarithmic above.
@@ -187,7 +191,7 @@ std::int64_t reflected(std::int64_t i, std::int64_t count) {
 }
 
 } // namespace
-} // namespace load
+} // namespace worker::load
 
 std::vector<float> log_mel(const float* samples, std::int64_t count, const AudioSpec& spec) {
   using namespace load;

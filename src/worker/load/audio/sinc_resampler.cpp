@@ -5,7 +5,7 @@
 #include <numbers>
 #include <numeric>
 
-namespace mgpu::load {
+namespace mgpu::worker::load {
 namespace {
 
 constexpr double zero_crossings = 6, rolloff = 0.99;
@@ -88,4 +88,4 @@ void SincResampler::produce(std::int64_t until, std::vector<float>& out) {
   pending_begin_ += done;
 }
 
-} // namespace mgpu::load
+} // namespace mgpu::worker::load

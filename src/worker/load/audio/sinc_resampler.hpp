@@ -2,7 +2,7 @@
 #include <cstdint>
 #include <vector>
 
-namespace mgpu::load {
+namespace mgpu::worker::load {
 
 /// Changes the sampling rate of one channel as it streams in: windowed sinc with the very kernel of torchaudio.functional.resample's
 /// defaults (Hann window, lowpass_filter_width 6, rolloff 0.99), so that models hear what they heard in training. Sums run in a
@@ -27,4 +27,4 @@ class SincResampler {
   std::int64_t pending_begin_ = 0, received_ = 0, produced_ = 0, reach_ = 0;
 };
 
-} // namespace mgpu::load
+} // namespace mgpu::worker::load

@@ -4,7 +4,7 @@
 #include "common/support/random.hpp"
 #include "worker/load/augment.hpp"
 
-namespace mgpu::load {
+namespace mgpu::worker::load {
 
 namespace {
 
@@ -65,4 +65,4 @@ void vary_waveform(const Augmentation& augmentation, double strength, std::uint6
     });
 }
 
-} // namespace mgpu::load
+} // namespace mgpu::worker::load

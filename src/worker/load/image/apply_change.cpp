@@ -8,7 +8,7 @@
 #include "worker/load/image/picture_decoder.hpp"
 #include "worker/load/image/resample.hpp"
 
-namespace mgpu::load {
+namespace mgpu::worker::load {
 
 namespace {
 
@@ -149,4 +149,4 @@ void apply_change(const PictureChange& change, const std::uint8_t* pixels, int w
   }
 }
 
-} // namespace mgpu::load
+} // namespace mgpu::worker::load

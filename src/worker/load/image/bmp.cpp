@@ -8,7 +8,7 @@
 #include "mgpu/error.hpp"
 #include "worker/load/image/picture_decoder.hpp"
 
-namespace mgpu::load {
+namespace mgpu::worker::load {
 namespace {
 
 /// Windows bitmap: 1, 4, 8 bits with a palette (also run-length coded), 16, 24, 32 bits with or without masks. Alpha is dropped.
@@ -173,4 +173,4 @@ std::unique_ptr<PictureDecoder> open_bmp(std::span<const std::uint8_t> bytes, co
   return std::make_unique<BmpDecoder>(bytes, limits);
 }
 
-} // namespace mgpu::load
+} // namespace mgpu::worker::load

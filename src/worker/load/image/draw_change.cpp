@@ -4,7 +4,7 @@
 #include "common/support/random.hpp"
 #include "worker/load/augment.hpp"
 
-namespace mgpu::load {
+namespace mgpu::worker::load {
 
 namespace {
 
@@ -57,4 +57,4 @@ PictureChange draw_change(const Augmentation& augmentation, double strength, std
   return change;
 }
 
-} // namespace mgpu::load
+} // namespace mgpu::worker::load

@@ -4,7 +4,7 @@
 #include <optional>
 #include <string_view>
 
-namespace mgpu::load {
+namespace mgpu::worker::load {
 namespace {
 
 using namespace std::string_view_literals;
@@ -71,4 +71,4 @@ int orientation_of(std::span<const std::uint8_t> exif, std::span<const std::uint
   return value && *value >= 1 && *value <= 8 ? *value : 1;
 }
 
-} // namespace mgpu::load
+} // namespace mgpu::worker::load

@@ -7,7 +7,7 @@
 
 #include "mgpu/error.hpp"
 
-namespace mgpu::load {
+namespace mgpu::worker::load {
 namespace {
 
 constexpr int letterbox_grey = 114;
@@ -71,4 +71,4 @@ Placement place(const ImageSpec& spec, int width, int height) {
   return result;
 }
 
-} // namespace mgpu::load
+} // namespace mgpu::worker::load

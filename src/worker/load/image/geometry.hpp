@@ -1,7 +1,7 @@
 #pragma once
 #include "mgpu/bundle.hpp"
 
-namespace mgpu::load {
+namespace mgpu::worker::load {
 
 /// Where a picture's pixels go: it is resized to resized_width × resized_height, of which the model's pixel (0, 0) is
 /// (left, top); negative where the picture is smaller than the model's input, and what lies outside is `pad`.
@@ -15,4 +15,4 @@ struct Placement {
 /// Throws Error where the rule cannot give the model's size.
 Placement place(const ImageSpec& spec, int width, int height);
 
-} // namespace mgpu::load
+} // namespace mgpu::worker::load

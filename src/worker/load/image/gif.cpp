@@ -8,7 +8,7 @@
 #include "mgpu/error.hpp"
 #include "worker/load/image/picture_decoder.hpp"
 
-namespace mgpu::load {
+namespace mgpu::worker::load {
 namespace {
 
 /// First frame of a GIF. A transparent pixel has its palette's colour, as Pillow's convert("RGB") gives it.
@@ -119,4 +119,4 @@ std::unique_ptr<PictureDecoder> open_gif(std::span<const std::uint8_t> bytes, co
   return std::make_unique<GifDecoder>(bytes, limits);
 }
 
-} // namespace mgpu::load
+} // namespace mgpu::worker::load

@@ -17,7 +17,11 @@
 #include "worker/load/image/resample.hpp"
 
 namespace mgpu {
-namespace load {
+
+using namespace worker;
+
+using namespace worker;
+namespace worker::load {
 namespace {
 
 /// A decoder may deliver a smaller picture only while its sides stay this many times the resized ones.
@@ -156,7 +160,7 @@ AxisRequest stretched(int reduced, int size, int reduction, bool flipped, int re
 }
 
 } // namespace
-} // namespace load
+} // namespace worker::load
 
 struct ImageLoader::Impl {
   Impl(ImageSpec its_spec, PixelForm its_form, LoadLimits its_limits)
@@ -230,7 +234,7 @@ void ImageLoader::load(const Item& item, void* out) const {
   if (decoder->clipped()) ++impl_->clipped;
 }
 
-namespace load {
+namespace worker::load {
 namespace {
 
 class PictureSink final : public RowSink {
@@ -251,7 +255,7 @@ class PictureSink final : public RowSink {
 };
 
 } // namespace
-} // namespace load
+} // namespace worker::load
 
 Picture decode_picture(const Item& item, int channels, const LoadLimits& limits) {
   using namespace load;

@@ -16,7 +16,7 @@
 #include "worker/load/image/jpeg_facts.hpp"
 #include "worker/load/image/picture_decoder.hpp"
 
-namespace mgpu::load {
+namespace mgpu::worker::load {
 namespace {
 
 using namespace std::string_view_literals;
@@ -230,4 +230,4 @@ std::unique_ptr<PictureDecoder> open_jpeg(std::span<const std::uint8_t> bytes, c
   return std::make_unique<JpegDecoder>(bytes, limits);
 }
 
-} // namespace mgpu::load
+} // namespace mgpu::worker::load

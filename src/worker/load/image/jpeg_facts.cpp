@@ -1,6 +1,6 @@
 #include "worker/load/image/jpeg_facts.hpp"
 
-namespace mgpu::load {
+namespace mgpu::worker::load {
 
 std::string_view nvjpeg_obstacle(const std::optional<JpegFacts>& facts) {
   if (!facts) return "no JPEG";
@@ -13,4 +13,4 @@ std::string_view nvjpeg_obstacle(const std::optional<JpegFacts>& facts) {
   return "";
 }
 
-} // namespace mgpu::load
+} // namespace mgpu::worker::load

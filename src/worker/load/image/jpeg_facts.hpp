@@ -6,7 +6,7 @@
 
 #include "mgpu/load.hpp"
 
-namespace mgpu::load {
+namespace mgpu::worker::load {
 
 /// What a JPEG's header says, for those who have another decoder for it than libjpeg.
 struct JpegFacts {
@@ -28,4 +28,4 @@ inline constexpr std::uint64_t nvjpeg_pixels = 64'000'000;
 /// Why nvJPEG is not given a picture, as counted in the log ("CMYK JPEG"); "" where it is. `facts`: jpeg_facts of its bytes.
 std::string_view nvjpeg_obstacle(const std::optional<JpegFacts>& facts);
 
-} // namespace mgpu::load
+} // namespace mgpu::worker::load

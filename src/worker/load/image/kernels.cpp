@@ -8,7 +8,7 @@
 #include <immintrin.h>
 #endif
 
-namespace mgpu::load {
+namespace mgpu::worker::load {
 namespace {
 
 constexpr std::int32_t half = 1 << (coefficient_bits - 1);
@@ -201,4 +201,4 @@ const Kernels& kernels() {
   return best;
 }
 
-} // namespace mgpu::load
+} // namespace mgpu::worker::load

@@ -4,7 +4,7 @@
 
 #include "worker/load/image/resample.hpp"
 
-namespace mgpu::load {
+namespace mgpu::worker::load {
 
 /// The inner loops. All implementations give the same bits: resampling is integer arithmetic, normalising one multiplication and
 /// one subtraction, each rounded, without fused multiply-add.
@@ -27,4 +27,4 @@ const Kernels& kernels();
 /// Every implementation this processor can run: plain C++ first, the best last.
 std::vector<const Kernels*> all_kernels();
 
-} // namespace mgpu::load
+} // namespace mgpu::worker::load

@@ -2,7 +2,7 @@
 #include <cstdint>
 #include <cstring>
 
-namespace mgpu::load {
+namespace mgpu::worker::load {
 
 /// Eight numbers side by side: what happens to one frame happens to eight. The compiler makes of it one AVX or two SSE registers;
 /// there is no fused multiply-add, so that both give the same bits.
@@ -62,4 +62,4 @@ MGPU_INLINE void log10_lanes(Lanes& x) {
   x = natural * 0.4342944819f + __builtin_convertvector(exponent, Lanes) * 0.3010299957f;
 }
 
-} // namespace mgpu::load
+} // namespace mgpu::worker::load

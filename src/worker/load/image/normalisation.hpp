@@ -1,7 +1,7 @@
 #pragma once
 #include "mgpu/bundle.hpp"
 
-namespace mgpu::load {
+namespace mgpu::worker::load {
 
 /// value · factor − offset of each channel: ImageSpec's scale, mean and std as the kernels take them.
 struct Normalisation {
@@ -15,4 +15,4 @@ struct Normalisation {
   float factor[3] = {}, offset[3] = {};
 };
 
-} // namespace mgpu::load
+} // namespace mgpu::worker::load

@@ -3,7 +3,7 @@
 #include <cstring>
 #include <vector>
 
-namespace mgpu::load {
+namespace mgpu::worker::load {
 namespace {
 
 /// The stored pixels of a window, to be read in another order.
@@ -78,4 +78,4 @@ void decode_oriented(PictureDecoder& decoder, const Window& window, RowSink& sin
   }
 }
 
-} // namespace mgpu::load
+} // namespace mgpu::worker::load

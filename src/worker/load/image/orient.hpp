@@ -1,7 +1,7 @@
 #pragma once
 #include "worker/load/image/picture_decoder.hpp"
 
-namespace mgpu::load {
+namespace mgpu::worker::load {
 
 /// EXIF orientation as steps that take the stored picture to the seen one: first transpose, then mirror.
 struct OrientationSteps {
@@ -20,4 +20,4 @@ inline std::uint8_t luma(const std::uint8_t* rgbx) {
   return static_cast<std::uint8_t>((rgbx[0] * 19595u + rgbx[1] * 38470u + rgbx[2] * 7471u + 0x8000u) >> 16);
 }
 
-} // namespace mgpu::load
+} // namespace mgpu::worker::load

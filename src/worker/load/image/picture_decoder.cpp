@@ -8,7 +8,7 @@
 #include "mgpu/error.hpp"
 #include "worker/load/file_bytes.hpp"
 
-namespace mgpu::load {
+namespace mgpu::worker::load {
 
 void check_memory(std::string_view what, std::uint64_t bytes, const LoadLimits& limits) {
   if (bytes > limits.memory_bytes)
@@ -56,4 +56,4 @@ void PixelBuffer::emit(const Window& window, RowSink& sink) {
   for (int y = window.y0; y < window.y1; ++y) sink.row(row(y) + static_cast<std::size_t>(window.x0) * 4);
 }
 
-} // namespace mgpu::load
+} // namespace mgpu::worker::load

@@ -8,7 +8,7 @@
 
 #include "mgpu/load.hpp"
 
-namespace mgpu::load {
+namespace mgpu::worker::load {
 
 /// Part of a picture in pixels, end exclusive.
 struct Window {
@@ -122,4 +122,4 @@ inline void put_cmyk(std::uint8_t* rgbx, int cyan, int magenta, int yellow, int 
   put_pixel(rgbx, mix(cyan), mix(magenta), mix(yellow));
 }
 
-} // namespace mgpu::load
+} // namespace mgpu::worker::load

@@ -10,7 +10,7 @@
 #include "worker/load/image/exif.hpp"
 #include "worker/load/image/picture_decoder.hpp"
 
-namespace mgpu::load {
+namespace mgpu::worker::load {
 namespace {
 
 using namespace std::string_view_literals;
@@ -157,4 +157,4 @@ std::unique_ptr<PictureDecoder> open_png(std::span<const std::uint8_t> bytes, co
   return std::make_unique<PngDecoder>(bytes, limits);
 }
 
-} // namespace mgpu::load
+} // namespace mgpu::worker::load

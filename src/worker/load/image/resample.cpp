@@ -4,7 +4,7 @@
 #include <cmath>
 #include <utility>
 
-namespace mgpu::load {
+namespace mgpu::worker::load {
 namespace {
 
 constexpr std::int32_t one = 1 << coefficient_bits;
@@ -128,4 +128,4 @@ void Axis::pack() {
             }
 }
 
-} // namespace mgpu::load
+} // namespace mgpu::worker::load

@@ -4,7 +4,7 @@
 
 #include "mgpu/bundle.hpp"
 
-namespace mgpu::load {
+namespace mgpu::worker::load {
 
 /// What to compute along one axis: `count` outputs from `first_out` of a resize from the source range [begin, end) to `out_size`.
 struct AxisRequest {
@@ -59,4 +59,4 @@ class Axis {
   std::vector<std::int32_t> offsets_;
 };
 
-} // namespace mgpu::load
+} // namespace mgpu::worker::load

@@ -12,7 +12,7 @@
 #include "mgpu/error.hpp"
 #include "worker/load/image/picture_decoder.hpp"
 
-namespace mgpu::load {
+namespace mgpu::worker::load {
 namespace {
 
 /// The file as libtiff's client functions see it.
@@ -250,4 +250,4 @@ std::unique_ptr<PictureDecoder> open_tiff(std::span<const std::uint8_t> bytes, c
   return std::make_unique<TiffDecoder>(bytes, limits);
 }
 
-} // namespace mgpu::load
+} // namespace mgpu::worker::load

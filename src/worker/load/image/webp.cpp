@@ -9,7 +9,7 @@
 #include "worker/load/image/exif.hpp"
 #include "worker/load/image/picture_decoder.hpp"
 
-namespace mgpu::load {
+namespace mgpu::worker::load {
 namespace {
 
 /// WebP, still or the first frame of an animation. Transparency is dropped, as Pillow's convert("RGB") does.
@@ -65,4 +65,4 @@ std::unique_ptr<PictureDecoder> open_webp(std::span<const std::uint8_t> bytes, c
   return std::make_unique<WebpDecoder>(bytes, limits);
 }
 
-} // namespace mgpu::load
+} // namespace mgpu::worker::load

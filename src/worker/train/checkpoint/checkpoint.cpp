@@ -4,7 +4,7 @@
 
 #include <filesystem>
 
-namespace mgpu::train {
+namespace mgpu::worker::train {
 
 namespace fs = std::filesystem;
 
@@ -74,4 +74,4 @@ Restored restore(const std::string& folder, int rank, int world_size, std::size_
   return restored;
 }
 
-} // namespace mgpu::train
+} // namespace mgpu::worker::train

@@ -7,7 +7,7 @@
 #include "common/wire/training_messages.hpp"
 #include "worker/train/checkpoint/part_file.hpp"
 
-namespace mgpu::train {
+namespace mgpu::worker::train {
 
 /// Writes one part at a time on a thread of its own. Used by one thread.
 class CheckpointWriter {
@@ -40,4 +40,4 @@ Restored restore(const std::string& folder, int rank, int world_size, std::size_
 /// The trainer's state alone, from the first part.
 nlohmann::json restore_state(const std::string& folder);
 
-} // namespace mgpu::train
+} // namespace mgpu::worker::train

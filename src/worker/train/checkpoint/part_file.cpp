@@ -13,7 +13,7 @@
 
 #include "common/support/crc32c.hpp"
 
-namespace mgpu::train {
+namespace mgpu::worker::train {
 
 namespace {
 
@@ -199,4 +199,4 @@ std::size_t copy_overlap(const Part& part, std::size_t array, const std::vector<
   return copied;
 }
 
-} // namespace mgpu::train
+} // namespace mgpu::worker::train

@@ -9,7 +9,7 @@
 #include "mgpu/training.hpp"
 #include "worker/collective/exchange.hpp"
 
-namespace mgpu::train {
+namespace mgpu::worker::train {
 
 inline constexpr std::uint32_t part_version = 1;
 
@@ -36,4 +36,4 @@ Part read_part(const std::string& path);
 std::size_t copy_overlap(const Part& part, std::size_t array, const std::vector<collective::Slice>& wanted,
                          std::vector<float>& out);
 
-} // namespace mgpu::train
+} // namespace mgpu::worker::train

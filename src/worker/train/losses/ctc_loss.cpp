@@ -8,7 +8,7 @@
 #include "worker/train/losses/loss_shapes.hpp"
 #include "worker/train/losses/text_units.hpp"
 
-namespace mgpu::train {
+namespace mgpu::worker::train {
 
 namespace {
 
@@ -74,4 +74,4 @@ std::unique_ptr<Loss> make_ctc_loss(const Config& config, const Bundle& bundle) 
   return std::make_unique<CtcLoss>(config, bundle);
 }
 
-} // namespace mgpu::train
+} // namespace mgpu::worker::train

@@ -3,9 +3,9 @@
 
 #include "mgpu/losses.hpp"
 
-namespace mgpu::train {
+namespace mgpu::worker::train {
 
 /// Loss "ctc" of mgpu/losses.hpp.
 std::unique_ptr<Loss> make_ctc_loss(const Config& config, const Bundle& bundle);
 
-} // namespace mgpu::train
+} // namespace mgpu::worker::train

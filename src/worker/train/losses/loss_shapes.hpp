@@ -7,7 +7,7 @@
 
 #include "mgpu/work.hpp"
 
-namespace mgpu::train {
+namespace mgpu::worker::train {
 
 /// "[2, 10, 3]", several with a comma between.
 std::string shapes_of(const std::vector<torch::Tensor>& outputs);
@@ -21,4 +21,4 @@ const torch::Tensor& target_of(const Batch& batch, std::size_t which);
 /// Sum of all elements, in double.
 double total(const torch::Tensor& values);
 
-} // namespace mgpu::train
+} // namespace mgpu::worker::train

@@ -10,7 +10,11 @@
 
 namespace mgpu {
 
-namespace train {
+using namespace worker;
+
+using namespace worker;
+
+namespace worker::train {
 
 std::string shapes_of(const std::vector<torch::Tensor>& outputs) {
   if (outputs.empty()) return "nothing";
@@ -197,7 +201,7 @@ class OwnScalar final : public Loss {
 };
 
 } // namespace
-} // namespace train
+} // namespace worker::train
 
 torch::Tensor Loss::operator()(const std::vector<torch::Tensor>& outputs, const Batch& batch) const {
   return by_row(outputs, batch).mean();

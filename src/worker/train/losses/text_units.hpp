@@ -4,7 +4,7 @@
 #include <string_view>
 #include <vector>
 
-namespace mgpu::train {
+namespace mgpu::worker::train {
 
 /// The UTF-8 characters of a text, as pieces of it.
 inline std::vector<std::string_view> characters_of(std::string_view text) {
@@ -29,4 +29,4 @@ inline std::vector<std::string_view> words_of(std::string_view text) {
   return words;
 }
 
-} // namespace mgpu::train
+} // namespace mgpu::worker::train
