@@ -24,6 +24,7 @@
 namespace {
 
 using namespace mgpu;
+using namespace mgpu::agent;
 using namespace mgpu::worker::collective;
 
 constexpr unsigned watchdog_s = 60;

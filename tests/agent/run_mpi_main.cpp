@@ -26,6 +26,7 @@
 namespace {
 
 using namespace mgpu;
+using namespace mgpu::agent;
 
 constexpr unsigned watchdog_s = 50;
 constexpr std::uint64_t items = 1003;

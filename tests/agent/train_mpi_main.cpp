@@ -24,6 +24,7 @@
 namespace {
 
 using namespace mgpu;
+using namespace mgpu::agent;
 namespace fs = std::filesystem;
 
 constexpr unsigned watchdog_s = 50;

@@ -27,6 +27,8 @@
 namespace {
 
 using namespace mgpu;
+using namespace mgpu::agent;
+using namespace mgpu::worker;
 using namespace mgpu::worker::collective;
 
 constexpr std::size_t large = 6'250'000; ///< float32: 25 MB

@@ -18,6 +18,7 @@
 namespace {
 
 using namespace mgpu;
+using namespace mgpu::agent;
 
 class SleepJob final : public Job {
  public:

@@ -18,6 +18,7 @@
 namespace {
 
 using namespace mgpu;
+using namespace mgpu::agent;
 using Clock = std::chrono::steady_clock;
 
 constexpr std::chrono::milliseconds commit_every(100);

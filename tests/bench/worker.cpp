@@ -23,6 +23,7 @@
 namespace {
 
 using namespace mgpu;
+using namespace mgpu::worker;
 using Clock = std::chrono::steady_clock;
 
 double seconds_since(Clock::time_point begin) {

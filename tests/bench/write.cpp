@@ -22,6 +22,7 @@
 namespace {
 
 using namespace mgpu;
+using namespace mgpu::agent;
 using Clock = std::chrono::steady_clock;
 
 constexpr std::uint64_t row_floats = 1024; // 4 KB

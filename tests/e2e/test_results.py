@@ -17,6 +17,7 @@ from PIL import Image
 from torchvision import transforms
 
 from conftest import BIN, ENVIRONMENT, SmallNet, arrays, mgpu_run
+from processes import left_in_shared_memory
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +45,7 @@ def test_ways_of_shipping_and_loading_change_no_bit(options, tmp_path, reference
     done = mgpu_run("infer", "--model", bundle, "--input", pictures, "--output", output, "--batch-size", 4, "--threads", 1, *options)
     assert done.code == 0, done.err
     assert arrays(output) == arrays(reference)
-    assert not list(pathlib.Path("/dev/shm").glob("mgpu-model-*")), "the staged model was left in memory"
+    assert not left_in_shared_memory(), "the staged model"
 
 
 def test_agrees_with_torchvision_and_pytorch(reference, pictures):

@@ -7,6 +7,7 @@ import time
 import h5py
 import numpy as np
 import pytest
+from processes import left_in_shared_memory
 from test_results import workers_of
 from training import assert_same_bits, history, start_train, train
 
@@ -33,7 +34,7 @@ def test_the_bits_are_those_of_an_undisturbed_run(fault, data, undisturbed, tmp_
     assert_same_bits((tmp_path / "out.h5", tmp_path / "net.pt"), undisturbed)
     for name in ("validation_loss", "validation_accuracy", "validation_step"):
         np.testing.assert_array_equal(history(tmp_path / "out.h5", name), history(undisturbed[0], name), err_msg=name)
-    assert not [name for name in os.listdir("/dev/shm") if name.startswith("mgpu-")], "shared memory of the workers that died"
+    assert not left_in_shared_memory(), "of the workers that died"
 
 
 POISON = 417

@@ -9,6 +9,7 @@
 namespace {
 
 using namespace mgpu;
+using namespace mgpu::agent;
 
 void write_frames(const std::string& path, std::string_view bytes) {
   write::Journal journal(path, write::RawFile::Mode::create);

@@ -4,6 +4,7 @@
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   using namespace mgpu;
+  using namespace mgpu::agent;
   if (size == 0) return 0;
   constexpr const char* names[] = {"list.csv", "list.jsonl", "list.txt"};
   const fuzz::File file(names[data[0] % 3], fuzz::text_of(data + 1, size - 1));

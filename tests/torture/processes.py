@@ -44,6 +44,16 @@ def sweep_session_folders(place=tempfile.gettempdir()):
             shutil.rmtree(folder, ignore_errors=True)
 
 
+def left_in_shared_memory(limit_s=30):
+    """What lies in /dev/shm under our names and does not go. Other runs may be under way on this machine: theirs goes with them."""
+    end = time.monotonic() + limit_s
+    seen = {path.name for path in pathlib.Path("/dev/shm").glob("mgpu-*")}
+    while seen and time.monotonic() < end:
+        time.sleep(0.1)
+        seen &= {path.name for path in pathlib.Path("/dev/shm").glob("mgpu-*")}
+    return seen
+
+
 class Run:
     """`mpirun -np RANKS COMMAND…`; what it says goes to `log`. `more`: variables of its own; `closed`: the ranks begin without standard streams."""
 

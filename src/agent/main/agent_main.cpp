@@ -36,6 +36,7 @@
 namespace {
 
 using namespace mgpu;
+using namespace mgpu::agent;
 
 /// Shared memory between an agent and its worker: some batches of results.
 constexpr std::size_t ring_bytes = 256u << 20;

@@ -27,6 +27,7 @@
 namespace {
 
 using namespace mgpu;
+using namespace mgpu::worker;
 
 /// `--socket FD --ring FD --activity FD [--forks FD]`: descriptors inherited from the agent.
 std::map<std::string_view, int> parse_descriptors(int argc, char** argv) {

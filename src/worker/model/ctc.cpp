@@ -53,6 +53,8 @@ Transcript transcript_of(const std::int64_t* best, std::int64_t frames, const Ct
 
 } // namespace
 
+namespace worker {
+
 std::vector<std::int64_t> valid_frames(const Batch& batch, const torch::Tensor& reported, std::int64_t frames) {
   if (!reported.defined() && !batch.lengths.defined())
     return std::vector<std::int64_t>(static_cast<std::size_t>(batch.size()), frames);
@@ -71,6 +73,8 @@ std::vector<std::int64_t> valid_frames(const Batch& batch, const torch::Tensor& 
 bool reports_lengths(const torch::Tensor& output) {
   return output.defined() && output.dim() == 1 && output.scalar_type() == torch::kInt64;
 }
+
+} // namespace worker
 
 std::vector<std::int64_t> ctc_frames(const std::vector<torch::Tensor>& outputs, const Batch& batch) {
   const bool reported = outputs.size() > 1 && reports_lengths(outputs[1]);

@@ -12,6 +12,7 @@
 namespace {
 
 using namespace mgpu;
+using namespace mgpu::agent;
 
 constexpr unsigned watchdog_s = 60;
 const std::vector<std::size_t> sizes{0, 1, 63, 64, 65, 4096, 32u << 10, (32u << 10) + 64, 3'000'064, 100};

@@ -17,6 +17,7 @@
 namespace {
 
 using namespace mgpu;
+using namespace mgpu::agent;
 
 constexpr unsigned watchdog_s = 60;
 constexpr std::size_t memory_bytes = 40u << 20;
