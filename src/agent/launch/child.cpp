@@ -19,8 +19,6 @@ namespace mgpu::agent::launch {
 
 namespace {
 
-constexpr useconds_t pause_us = 20'000;
-
 std::vector<char*> pointers(const std::vector<std::string>& words) {
   std::vector<char*> result;
   for (const std::string& word : words) result.push_back(const_cast<char*>(word.c_str()));
@@ -64,48 +62,36 @@ pid_t start(const std::vector<std::string>& command, int input, int output) {
   throw usage_error(fmt::format("cannot start {}: {}", command.front(), std::strerror(reason)));
 }
 
-} // namespace
-
-Child::Child(const std::vector<std::string>& command, bool reads) : pid_(-1) {
+/// `reads`: from this process's standard input; else there is nothing to read.
+pid_t start_reading(const std::vector<std::string>& command, bool reads) {
   const int nothing = reads ? -1 : open("/dev/null", O_RDONLY | O_CLOEXEC);
   try {
-    pid_ = start(command, nothing, -1);
+    const pid_t pid = start(command, nothing, -1);
+    if (nothing >= 0) close(nothing);
+    return pid;
   } catch (...) {
     if (nothing >= 0) close(nothing);
     throw;
   }
-  if (nothing >= 0) close(nothing);
 }
+
+} // namespace
+
+Child::Child(const std::vector<std::string>& command, bool reads) : process_(start_reading(command, reads)) {}
 
 Child::~Child() {
   end(0);
 }
 
-std::optional<int> Child::ended() {
-  int status = 0;
-  if (!status_ && waitpid(pid_, &status, WNOHANG) == pid_) status_ = status;
-  return status_;
-}
-
-void Child::signal(int number) const {
-  if (!status_) kill(pid_, number);
-}
-
 void Child::end(double patience_s) {
+  constexpr double driver_s = 60; // what SIGKILL has not ended by then hangs in the kernel
   if (patience_s > 0) {
     signal(SIGTERM);
     signal(SIGCONT); // one that is stopped hears nothing
   }
-  for (const double limit = now_s() + patience_s; !ended() && now_s() < limit;) usleep(pause_us);
-  if (ended()) return;
-  killpg(pid_, SIGKILL);
-  int status = 0;
-  if (waitpid(pid_, &status, 0) == pid_) status_ = status;
-}
-
-std::string describe_end(int status) {
-  if (WIFSIGNALED(status)) return fmt::format("killed by signal {} ({})", WTERMSIG(status), strsignal(WTERMSIG(status)));
-  return fmt::format("exit code {}", WEXITSTATUS(status));
+  if (process_.wait(patience_s)) return;
+  process_.signal_group(SIGKILL);
+  process_.wait(driver_s);
 }
 
 std::string output_of(const std::vector<std::string>& command) {

@@ -1,9 +1,9 @@
 #pragma once
-#include <sys/types.h>
-
 #include <optional>
 #include <string>
 #include <vector>
+
+#include "common/support/child_process.hpp"
 
 namespace mgpu::agent::launch {
 
@@ -19,18 +19,14 @@ class Child {
   Child& operator=(const Child&) = delete;
 
   /// waitpid's status once it has ended.
-  std::optional<int> ended();
-  void signal(int number) const;
+  std::optional<int> ended() { return process_.ended(); }
+  void signal(int number) const { process_.signal(number); }
   /// TERM, and KILL when that has not worked after `patience_s`; to its whole group.
   void end(double patience_s);
 
  private:
-  pid_t pid_;
-  std::optional<int> status_;
+  ChildProcess process_;
 };
-
-/// "exit code 1", "killed by signal 9 (Killed)".
-std::string describe_end(int status);
 
 /// What a program prints on standard output, at most some kilobytes of it. Throws Error when it cannot be run or does not end in time.
 std::string output_of(const std::vector<std::string>& command);

@@ -27,7 +27,7 @@ namespace {
 constexpr std::size_t last_words_bytes = 1000;
 constexpr double read_errors_every_s = 0.02;
 /// A process that SIGKILL has not ended by then hangs in its driver.
-constexpr int reap_limit_ms = 5000;
+constexpr double reap_limit_s = 5;
 
 } // namespace
 
@@ -50,7 +50,8 @@ WorkerProcess::WorkerProcess(WorkerStarter& starter, std::size_t ring_bytes, std
   if (pipe2(pipe_ends, O_CLOEXEC) != 0) throw Error(fmt::format("pipe2: {}", std::strerror(errno)));
   OwnedFd reading(pipe_ends[0]);
   const OwnedFd writing(pipe_ends[1]);
-  pid_ = starter.start({given.get(), shared_->ring.fd(), shared_->activity_table.fd(), writing.get()}, temporary_.path());
+  process_.emplace(
+      starter.start({given.get(), shared_->ring.fd(), shared_->activity_table.fd(), writing.get()}, temporary_.path()));
   fcntl(reading.get(), F_SETFL, O_NONBLOCK);
   errors_ = reading.let_go();
 }
@@ -63,7 +64,7 @@ WorkerProcess::~WorkerProcess() {
 void WorkerProcess::end() {
   if (!end_) {
     kill();
-    for (int waited_ms = 0; waited_ms < reap_limit_ms && waitpid(pid_, nullptr, WNOHANG) == 0; ++waited_ms) usleep(1000);
+    process_->wait(reap_limit_s);
     end_ = {"ended by its agent", SIGKILL};
   }
   pass_on_errors();
@@ -139,21 +140,19 @@ void WorkerProcess::wait(std::chrono::microseconds timeout) {
 
 std::optional<WorkerEnd> WorkerProcess::ended() {
   if (end_) return end_;
-  int status = 0;
   // Its socket closes with it; asking the kernel each round would cost a system call for nothing.
-  if (!shared_->channel.closed() || waitpid(pid_, &status, WNOHANG) != pid_) return std::nullopt;
+  if (!shared_->channel.closed()) return std::nullopt;
+  const std::optional<int> status = process_->ended();
+  if (!status) return std::nullopt;
   pass_on_errors();
-  if (WIFSIGNALED(status))
-    end_ = {fmt::format("killed by signal {} ({}{})", WTERMSIG(status), strsignal(WTERMSIG(status)),
-                        WTERMSIG(status) == SIGKILL ? ", " + who_killed(memory_before_, read_memory_events()) : ""),
-            WTERMSIG(status)};
-  else
-    end_ = {WEXITSTATUS(status) == 0 ? "" : fmt::format("exit code {}", WEXITSTATUS(status)), 0};
+  const int signal = WIFSIGNALED(*status) ? WTERMSIG(*status) : 0;
+  const bool good = signal == 0 && WEXITSTATUS(*status) == 0;
+  end_ = {good ? "" : describe_end(*status, signal == SIGKILL ? who_killed(memory_before_, read_memory_events()) : ""), signal};
   return end_;
 }
 
 void WorkerProcess::kill() {
-  if (!end_) ::kill(pid_, SIGKILL);
+  if (!end_) process_->signal(SIGKILL);
 }
 
 } // namespace mgpu::agent

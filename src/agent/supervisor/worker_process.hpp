@@ -6,6 +6,7 @@
 #include "agent/supervisor/memory_events.hpp"
 #include "agent/supervisor/supervisor.hpp"
 #include "agent/supervisor/worker_starter.hpp"
+#include "common/support/child_process.hpp"
 #include "common/support/temporary_folder.hpp"
 #include "common/wire/channel.hpp"
 #include "common/wire/ring.hpp"
@@ -30,12 +31,12 @@ class WorkerProcess final : public LocalWorker {
   std::optional<WorkerEnd> ended() override;
   void kill() override;
   const wire::ActivityTable& activity_table() const override;
-  ProcessUsage usage() const override { return usage_of(pid_); }
+  ProcessUsage usage() const override { return usage_of(pid()); }
   std::string last_words() const override { return last_words_; }
   /// Kills the process if it still lives, reaps it (a process stuck in its driver is left behind) and removes its folder of temporary
   /// files. For those who leave by _exit.
   void end();
-  pid_t pid() const { return pid_; }
+  pid_t pid() const { return process_->pid(); }
 
   /// mgpu_worker beside the running program (or what MGPU_WORKER names).
   static std::string find_program();
@@ -49,8 +50,8 @@ class WorkerProcess final : public LocalWorker {
   std::shared_ptr<Shared> shared_;
   TemporaryFolder temporary_;
   std::optional<MemoryEvents> memory_before_ = read_memory_events();
-  pid_t pid_ = -1;
-  int errors_ = -1; ///< what the worker writes to its standard error
+  std::optional<ChildProcess> process_; ///< from its start on
+  int errors_ = -1;                     ///< what the worker writes to its standard error
   double read_errors_s_ = 0;
   std::string last_words_;
   std::optional<WorkerEnd> end_;
