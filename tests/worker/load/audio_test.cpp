@@ -108,7 +108,7 @@ TEST(Resampler, DoesNotDependOnHowTheInputIsCut) {
   for (std::size_t i = 0; i < input.size(); ++i) input[i] = std::sin(static_cast<float>(i * i % 977));
   for (const auto& [from, to] : {std::pair(44100, 16000), {8000, 16000}, {48000, 16000}, {16000, 22050}, {11025, 48000}}) {
     std::vector<float> whole, pieces;
-    load::SincResampler one(from, to), many(from, to);
+    worker::load::SincResampler one(from, to), many(from, to);
     one.push(input.data(), 20000, whole);
     one.finish(whole);
     for (std::int64_t at = 0, step = 1; at < 20000; at += step, step = std::min<std::int64_t>(step * 3 % 1009 + 1, 20000 - at))

@@ -23,7 +23,7 @@ std::span<const std::uint8_t> bytes_of(const std::string& text) {
 }
 
 std::string obstacle(const std::string& bytes) {
-  return std::string(load::nvjpeg_obstacle(load::jpeg_facts(bytes_of(bytes), {})));
+  return std::string(worker::load::nvjpeg_obstacle(worker::load::jpeg_facts(bytes_of(bytes), {})));
 }
 
 std::string reference(const char* name) {
@@ -103,16 +103,16 @@ TEST(JpegFacts, OthersStayOnTheCpuAndSayWhy) {
 }
 
 TEST(JpegFacts, HugePicturesStayOnTheCpu) {
-  load::JpegFacts facts;
+  worker::load::JpegFacts facts;
   facts.width = 8000, facts.height = 8000;
-  EXPECT_EQ(load::nvjpeg_obstacle(facts), "");
+  EXPECT_EQ(worker::load::nvjpeg_obstacle(facts), "");
   ++facts.height;
-  EXPECT_EQ(load::nvjpeg_obstacle(facts), "more than 64 million pixels");
+  EXPECT_EQ(worker::load::nvjpeg_obstacle(facts), "more than 64 million pixels");
 }
 
 TEST(JpegFacts, SizesAndOrientationsAreTheFiles) {
   for (int orientation = 1; orientation <= 8; ++orientation) {
-    const auto facts = load::jpeg_facts(bytes_of(reference(("orientation_" + std::to_string(orientation) + ".jpg").c_str())), {});
+    const auto facts = worker::load::jpeg_facts(bytes_of(reference(("orientation_" + std::to_string(orientation) + ".jpg").c_str())), {});
     ASSERT_TRUE(facts);
     EXPECT_EQ(facts->orientation, orientation);
     EXPECT_EQ(facts->width, 361); // make_references.py crops the photograph to this
@@ -124,7 +124,7 @@ TEST(JpegFacts, BadHeadersAndLimitsHaveTheLoadersReasons) {
   const auto reason = [](const std::string& bytes, const LoadLimits& limits) {
     std::string from_facts = "nothing thrown", from_loader = "nothing thrown";
     try {
-      load::jpeg_facts(bytes_of(bytes), limits);
+      worker::load::jpeg_facts(bytes_of(bytes), limits);
     } catch (const Error& error) {
       from_facts = error.what();
     }
