@@ -28,14 +28,15 @@ Coordinator::Coordinator(const RunSetup& setup, comm::Messenger& messenger, Work
       on_beat_(std::move(on_beat)),
       on_leave_(std::move(on_leave)),
       rank_table_(messenger.size()),
-      staged_paths_(static_cast<std::size_t>(messenger.size()), setup.model) {}
+      staged_paths_(static_cast<std::size_t>(messenger.size()), setup.model) {
+  for (int rank = 0; rank < rank_table_.size(); ++rank) rank_table_.at(rank).heard_s = now_s(); // also for dismiss() without run()
+}
 
 Coordinator::~Coordinator() = default;
 
 Outcome Coordinator::run(const wire::Join& own_join) {
   const double now = beat_s_ = now_s();
   phase_deadline_s_ = now + setup_.start_timeout_s;
-  for (int rank = 0; rank < rank_table_.size(); ++rank) rank_table_.at(rank).heard_s = now;
   rank_table_.at(0).join = own_join;
   workload_ = make_workload_(*this);
   if (!setup_.trace.empty()) trace_ = std::make_shared<TraceFile>(setup_.trace);
