@@ -67,7 +67,7 @@ ItemWorkload::ItemWorkload(RunControl& control)
       unreadable_(counts_.size()),
       stalls_(counts_.size()),
       grants_(counts_.size()),
-      began_s_(now_s()) {}
+      began_s_(control.now_s()) {}
 
 void ItemWorkload::plan(const std::vector<comm::Binding>& bindings) {
   plan_.emplace(setup_.manifest, choose_batch_size(setup_, bindings[0].device >= 0), setup_.schedule,
@@ -187,13 +187,13 @@ void ItemWorkload::lost(int rank, const std::string& reason, ExitCode /*code*/, 
 
 bool ItemWorkload::step(double now) {
   output_.check();
-  watch_input(now);
-  give_up_stalled_ranks();
-  put_aside_sick_ranks();
   if (const double away_s = suspension_.seconds(now); away_s > 0) {
     dispatcher_->postpone(away_s);
     lively_s_ = now;
   }
+  watch_input(now);
+  give_up_stalled_ranks();
+  put_aside_sick_ranks();
   for (const int rank : dispatcher_->overdue(now))
     control_.give_up(rank, fmt::format("its batch took longer than --item-timeout allows ({:.0f} s)", setup_.item_timeout_s));
   if (stop_reason_.empty() && dispatcher_->finished()) return true;
@@ -302,7 +302,7 @@ void ItemWorkload::on_results(int rank, wire::View block, const std::shared_ptr<
     throw wire::Malformed(fmt::format("a result of {} rows of batch {}, {} were asked for", result.rows(), result.batch, leased));
   // A large batch comes in parts.
   const dispatch::Lease lease =
-      dispatcher_->complete(rank, result.batch, begin, now_s(), static_cast<std::uint32_t>(result.rows())).value();
+      dispatcher_->complete(rank, result.batch, begin, control_.now_s(), static_cast<std::uint32_t>(result.rows())).value();
   if (shipper_ && !dispatcher_->leases().holds(rank, result.batch)) shipper_->answered(rank, result.batch);
   const std::vector<items::Unreadable> unreadable = items::unreadable_rows(result, most_parts);
   std::uint32_t failed = 0;
@@ -313,7 +313,7 @@ void ItemWorkload::on_results(int rank, wire::View block, const std::shared_ptr<
 }
 
 void ItemWorkload::accept(int rank, const wire::BatchResult& result, wire::View block, const std::shared_ptr<void>& owner) {
-  last_result_s_ = now_s();
+  last_result_s_ = control_.now_s();
   const items::Accepted accepted = gatherer_->count(result, [&](const items::FailedItem& failed) { tell_failure(rank, failed); });
   Count& count = counts_[static_cast<std::size_t>(rank)];
   count.items += accepted.rows;
@@ -324,7 +324,7 @@ void ItemWorkload::accept(int rank, const wire::BatchResult& result, wire::View 
   warn_if_all_fail();
   if (gatherer_->failed() > setup_.max_failures && stop_reason_.empty()) {
     stop_reason_ = fmt::format("{} items failed, --max-failures allows {}", gatherer_->failed(), setup_.max_failures);
-    stop_s_ = now_s();
+    stop_s_ = control_.now_s();
     dispatcher_->stop();
   }
 }
@@ -360,7 +360,7 @@ Outcome ItemWorkload::finish() {
   outcome.flagged = gatherer_->flagged();
   outcome.stopped = stop_reason_;
   outcome.run_s = first_grant_s_ > 0 ? std::max(last_result_s_ - first_grant_s_, 0.0) : 0;
-  outcome.open_s = (first_grant_s_ > 0 ? first_grant_s_ : now_s()) - began_s_;
+  outcome.open_s = (first_grant_s_ > 0 ? first_grant_s_ : control_.now_s()) - began_s_;
   outcome.writer_busy = output_.busy_fraction();
   const write::Footer footer = output_.finish(dispatcher_->all_done(), control_.rank_table(), {}, [this](write::RankRow& row) {
     const Count& count = counts_[static_cast<std::size_t>(row.rank)];

@@ -30,7 +30,8 @@ void ItemWorkload::try_elsewhere(int rank, const dispatch::Lease& lease, const w
   std::uint32_t at = 0;
   for (const items::Unreadable& rows : unreadable) {
     accept_rows(at, rows.begin);
-    dispatcher_->try_elsewhere(rank, lease, {lease.batch, lease.begin + rows.begin, rows.end - rows.begin}, rows.failed, now_s());
+    dispatcher_->try_elsewhere(rank, lease, {lease.batch, lease.begin + rows.begin, rows.end - rows.begin}, rows.failed,
+                               control_.now_s());
     at = rows.end;
   }
   accept_rows(at, result.rows());
@@ -57,7 +58,7 @@ double ItemWorkload::quiet_since() const {
 /// A server that does not answer stalls every rank that reads from it. Rank 0 tries a file itself; where it sees none of them, the other ranks
 /// must tell: all have work in hand, and none has got anything done.
 bool ItemWorkload::input_is_away() const {
-  const double now = now_s(), stall_s = setup_.stall_timeout_s;
+  const double now = control_.now_s(), stall_s = setup_.stall_timeout_s;
   if (now - quiet_since() < nearly * stall_s) return false;
   if (probe_.hangs(now, std::min(1.0, stall_s / 4))) return true;
   if (probe_.read_one()) return false;

@@ -22,7 +22,7 @@ constexpr double listen_s = 0.5; ///< ranks that miss another one may speak befo
 void TrainingWorkload::worker_died(int rank, const wire::Died& died) {
   if (!fresh_[static_cast<std::size_t>(rank)]) return; // as it was told
   fresh_[static_cast<std::size_t>(rank)] = false;
-  if (losses_.empty()) lost_s_ = now_s();
+  if (losses_.empty()) lost_s_ = control_.now_s();
   Loss& loss = losses_.emplace_back(Loss{rank, died.reason, ExitCode::failed, died.cause, {}});
   // Loaders note one item at a time; whatever else ended a worker is put down to its rank.
   if (died.certain != 0 && died.suspects.size() == 1 && died.suspects.front().rows == 1)
@@ -34,7 +34,7 @@ void TrainingWorkload::lost(int rank, const std::string& reason, ExitCode code, 
   const std::string& host = control_.rank_table().at(rank).join->host;
   if (code == ExitCode::usage && !progress_.last()) throw usage_error(reason);
   control_.log(rank, log_error, reason);
-  if (losses_.empty()) lost_s_ = now_s();
+  if (losses_.empty()) lost_s_ = control_.now_s();
   losses_.push_back({rank, reason, code, wire::FailureCause::exit, {}});
   if (!over) return; // step() finds out who is to blame
   if (stop_reason_.empty())
@@ -125,7 +125,7 @@ void TrainingWorkload::begin_again(const Loss& loss) {
     fresh_[static_cast<std::size_t>(rank)] = false;
     control_.post(rank, Type::halt, wire::View(bytes));
   }
-  heard_s_ = now_s();
+  heard_s_ = control_.now_s();
   control_.configure_waiting(); // workers that stand already in the place of those that died
 }
 

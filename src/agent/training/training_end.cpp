@@ -36,8 +36,8 @@ Outcome TrainingWorkload::finish() {
   outcome.failed = static_cast<std::uint64_t>(
       std::count_if(skipped_.begin(), skipped_.end(), [](const auto& each) { return each.first.first == part_train; }));
   outcome.done = all_used ? setup_.manifest.size() : outcome.failed;
-  outcome.run_s = connected_ ? now_s() - connected_s_ : 0;
-  outcome.open_s = (connected_ ? connected_s_ : now_s()) - began_s_;
+  outcome.run_s = connected_ ? control_.now_s() - connected_s_ : 0;
+  outcome.open_s = (connected_ ? connected_s_ : control_.now_s()) - began_s_;
   outcome.error = error_;
   if (!error_.empty()) {
     outcome.code = error_code_ == ExitCode::stopped ? ExitCode::stopped : ExitCode::failed;
@@ -130,7 +130,7 @@ nlohmann::json TrainingWorkload::summary() const {
           {"total_steps", progress_.total()},
           {"epochs", last ? last->epoch : 0},
           {"samples", samples_},
-          {"samples_per_second", connected_ ? static_cast<double>(samples_) / (now_s() - connected_s_) : 0.0},
+          {"samples_per_second", connected_ ? static_cast<double>(samples_) / (control_.now_s() - connected_s_) : 0.0},
           {"global_batch", plan_.global_batch},
           {"loss", last ? nlohmann::json(last->loss) : nlohmann::json()},
           {"validation", values(last_metrics_)},

@@ -16,7 +16,9 @@ using wire::Type;
 
 void TrainingWorkload::on_frame(int rank, Type type, wire::View payload, const std::shared_ptr<void>& /*owner*/) {
   if (!fresh_[static_cast<std::size_t>(rank)]) return; // of a worker that ends, because all begin again
-  heard_s_ = now_s();
+  heard_s_ = control_.now_s();
+  if (!history_ && (type == Type::steps || type == Type::metrics || type == Type::saved))
+    throw wire::Malformed("it speaks of steps before the training has begun");
   switch (type) {
     case Type::steps:
       return on_steps(wire::decode<wire::Steps>(payload));
@@ -35,7 +37,7 @@ void TrainingWorkload::on_steps(const wire::Steps& steps) {
   progress_.set_total(steps.total);
   for (const wire::Step& step : steps.steps) {
     history_->add(step);
-    progress_.add(step, now_s());
+    progress_.add(step, control_.now_s());
     samples_ += step.samples;
     if (step.updated == 0)
       control_.say(fmt::format("step {}: not finite (loss {}); the parameters were left as they were", step.step, step.loss));

@@ -54,7 +54,7 @@ TrainingWorkload::TrainingWorkload(RunControl& control)
       begin_(training_.begin),
       fresh_(static_cast<std::size_t>(control.rank_table().size()), true),
       next_piece_(fresh_.size(), std::numeric_limits<std::size_t>::max()),
-      began_s_(now_s()),
+      began_s_(control.now_s()),
       blamed_(fresh_.size(), 0) {
   number_ranks();
 }
@@ -209,7 +209,7 @@ void TrainingWorkload::connect() {
   pieces_ = {};
   trainable_ = first;
   connected_ = true;
-  heard_s_ = now_s();
+  heard_s_ = control_.now_s();
   if (connected_s_ == 0) connected_s_ = heard_s_;
 }
 
@@ -233,8 +233,9 @@ void TrainingWorkload::fail(const std::string& reason, ExitCode code) {
 
 bool TrainingWorkload::step(double now) {
   output_.check();
+  heard_s_ += suspension_.seconds(now);
   hand_out_pieces();
-  if (!losses_.empty()) take_losses(now);
+  if (!losses_.empty() && stop_reason_.empty()) take_losses(now);
   // Between two words of rank 0 lies at most a validation; what takes this long will not end.
   const double silent_limit_s = std::max(3600.0, 10 * config_.get<double>("reduce-timeout"));
   if (connected_ && now - heard_s_ > silent_limit_s)

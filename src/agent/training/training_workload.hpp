@@ -12,6 +12,7 @@
 #include "agent/training/training_plan.hpp"
 #include "agent/training/training_progress.hpp"
 #include "agent/write/journal/history.hpp"
+#include "common/support/suspension.hpp"
 #include "common/wire/control_messages.hpp"
 #include "common/wire/training_messages.hpp"
 
@@ -91,7 +92,8 @@ class TrainingWorkload final : public Workload {
   std::vector<std::size_t> next_piece_; ///< by rank, of the list; configured() sets it to the first
   bool connected_ = false;
   wire::Trainable trainable_; ///< what they all opened
-  double began_s_, connected_s_ = 0, heard_s_ = 0, ended_s_ = 0;
+  double began_s_, connected_s_ = 0, heard_s_ = 0;
+  Suspension suspension_;
 
   std::optional<write::History> history_;
   TrainingProgress progress_;
