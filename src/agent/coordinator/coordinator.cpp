@@ -20,35 +20,59 @@ namespace mgpu::agent {
 using wire::Type;
 
 Coordinator::Coordinator(const RunSetup& setup, comm::Messenger& messenger, WorkerLink& worker, MakeWorkload make_workload,
-                         std::function<void()> on_beat, std::function<void()> on_leave)
+                         std::function<void()> on_beat, std::function<void()> on_leave, Process process)
     : setup_(setup),
       messenger_(messenger),
       worker_(worker),
       make_workload_(std::move(make_workload)),
       on_beat_(std::move(on_beat)),
       on_leave_(std::move(on_leave)),
+      process_(std::move(process)),
       rank_table_(messenger.size()),
       staged_paths_(static_cast<std::size_t>(messenger.size()), setup.model) {
-  for (int rank = 0; rank < rank_table_.size(); ++rank) rank_table_.at(rank).heard_s = now_s(); // also for dismiss() without run()
+  // Also of one that only dismisses: nobody has been silent yet.
+  for (int rank = 0; rank < rank_table_.size(); ++rank) rank_table_.at(rank).heard_s = process_.clock();
 }
 
 Coordinator::~Coordinator() = default;
 
 Outcome Coordinator::run(const wire::Join& own_join) {
+  start(own_join);
+  try {
+    serve(0, [this] { return done(); });
+  } catch (...) {
+    abandon();
+    throw;
+  }
+  return outcome();
+}
+
+void Coordinator::start(const wire::Join& own_join) {
   const double now = beat_s_ = now_s();
   phase_deadline_s_ = now + setup_.start_timeout_s;
   rank_table_.at(0).join = own_join;
   workload_ = make_workload_(*this);
   if (!setup_.trace.empty()) trace_ = std::make_shared<TraceFile>(setup_.trace);
   if (!setup_.log_dir.empty()) logs_ = std::make_shared<RankLogs>(setup_.log_dir);
+}
+
+bool Coordinator::step() {
   try {
-    serve(0, [this] { return phase_ == Phase::done; });
+    return round();
   } catch (...) {
-    call_off_ = true;
-    if (planning_.valid()) planning_.wait();
-    workload_->discard_unused();
+    abandon();
     throw;
   }
+}
+
+/// The run has failed.
+void Coordinator::abandon() {
+  call_off_ = true;
+  if (planning_.valid()) planning_.wait();
+  workload_->discard_unused();
+}
+
+const Outcome& Coordinator::outcome() const {
   if (!outcome_.error.empty()) throw Error(outcome_.error, outcome_.code);
   return outcome_;
 }
@@ -57,19 +81,19 @@ void Coordinator::serve(double limit_s, const std::function<bool()>& until) {
   Backoff backoff;
   const double begin = now_s();
   while (!until() && (limit_s <= 0 || now_s() - begin < limit_s)) {
-    const bool busy = step();
+    const bool busy = round();
     if (const auto pause = backoff.next(busy); pause.count() > 0) worker_.wait(pause);
   }
 }
 
-bool Coordinator::step() {
+bool Coordinator::round() {
   bool busy = messenger_.poll([this](int rank, Type type, wire::View payload, const std::shared_ptr<void>& owner) {
     on_frame(rank, type, payload, owner);
   });
   busy |= worker_.poll(
       [this](Type type, wire::View payload, const std::shared_ptr<void>& owner) { on_frame(0, type, payload, owner); });
   for (const int rank : messenger_.take_dead()) lose_agent(rank, "its agent died");
-  on_signal(stop_request());
+  on_signal(process_.stop_request());
   const double now = now_s();
   watch(now);
   messenger_.flush();
@@ -169,7 +193,7 @@ void Coordinator::hear(int rank, Type type, wire::View payload, const std::share
       if (!starting()) workload_->on_frame(rank, type, payload, owner);
       return;
   }
-  if (phase_ == Phase::gathering && rank_table_.all([](const RankState& each) { return each.ready(); })) begin();
+  if (phase_ == Phase::gathering && rank_table_.all([](const RankState& each) { return each.ready(); })) make_plan();
 }
 
 void Coordinator::on_failure(int rank, const wire::Failure& failure) {
@@ -197,7 +221,7 @@ void Coordinator::on_died(int rank, const wire::Died& died) {
 
 void Coordinator::drop_rank(int rank, const std::string& reason, ExitCode code) {
   RankState& state = rank_table_.at(rank);
-  if (!state.lost.empty()) return;
+  if (!state.lost.empty() || over()) return;
   state.lost = reason;
   if (starting())
     throw Error(fmt::format("rank {} on {}: {}", rank, state.join ? state.join->host : "unknown host", reason), code);
@@ -215,6 +239,7 @@ void Coordinator::lose_agent(int rank, const std::string& reason) {
 
 /// By whoever is on its node. A whole node that is silent is mpirun's to notice.
 void Coordinator::end_silent_agent(int rank) {
+  if (!rank_table_.at(rank).join) return; // it never came
   const wire::Join& silent = *rank_table_.at(rank).join;
   for (int other = 0; other < rank_table_.size(); ++other) {
     const RankState& state = rank_table_.at(other);
@@ -268,12 +293,15 @@ void Coordinator::watch(double now) {
 void Coordinator::beat(double now) {
   constexpr double interval_s = 1;
   // The others' messages of the time in which this process was suspended are still to be read.
-  if (const double away_s = suspension_.seconds(now); away_s > 0)
+  if (const double away_s = suspension_.seconds(now); away_s > 0) {
     for (int rank = 1; rank < rank_table_.size(); ++rank) rank_table_.at(rank).heard_s += away_s;
+    phase_deadline_s_ += away_s;
+    drain_s_ += away_s;
+  }
   if (now - beat_s_ < interval_s) return;
   beat_s_ = now;
   if (on_beat_) on_beat_();
-  if (launcher_gone() && phase_ != Phase::done)
+  if (process_.launcher_gone() && phase_ != Phase::done)
     throw Error("the launcher of rank 0 has ended, and the other ranks with it", ExitCode::stopped);
   wire::Buffer word;
   wire::encode(wire::Heartbeat{setup_.rank_timeout_s, getpid(), rank_table_.at(0).join ? rank_table_.at(0).join->node : ""},
@@ -327,7 +355,7 @@ int Coordinator::lost_agents() const {
 
 bool Coordinator::lost_machines() const {
   if (asked_.number != 0) return asked_.from_launcher != 0;
-  return lost_agents() > 0 || launcher_gone();
+  return lost_agents() > 0 || process_.launcher_gone();
 }
 
 bool Coordinator::dismiss(double limit_s) {

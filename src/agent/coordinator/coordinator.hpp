@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "agent/comm/messenger.hpp"
+#include "agent/coordinator/process.hpp"
 #include "agent/coordinator/rank_table.hpp"
 #include "agent/coordinator/router.hpp"
 #include "agent/coordinator/staging.hpp"
@@ -31,7 +32,7 @@ class Coordinator final : private RunControl {
   /// `on_beat`: called about once a second while the loop is alive. `on_leave`: called when a second INT ends this process on the spot,
   /// to end the worker.
   Coordinator(const RunSetup& setup, comm::Messenger& messenger, WorkerLink& worker, MakeWorkload make_workload,
-              std::function<void()> on_beat = {}, std::function<void()> on_leave = {});
+              std::function<void()> on_beat = {}, std::function<void()> on_leave = {}, Process process = {});
   ~Coordinator() override;
   Coordinator(const Coordinator&) = delete;
   Coordinator& operator=(const Coordinator&) = delete;
@@ -39,6 +40,12 @@ class Coordinator final : private RunControl {
   /// Runs to the end. Throws Error when the run cannot start or cannot go on (exit 1 or 2); what was finished is kept.
   /// dismiss() must follow either way.
   Outcome run(const wire::Join& own_join);
+  /// The same in pieces: start(), step() until done(), outcome(). What run() throws, step() and outcome() throw.
+  void start(const wire::Join& own_join);
+  /// One round of the event loop; true if anything happened.
+  bool step();
+  bool done() const { return phase_ == Phase::done; }
+  const Outcome& outcome() const;
   /// Sends every rank home with an exit code of 0 (rank 0 carries the run's) and waits for their byes, at most `limit_s`. False
   /// if some rank is lost or did not answer: MPI must then be left without MPI_Finalize, and at once, as the others do.
   bool dismiss(double limit_s = 10);
@@ -51,6 +58,7 @@ class Coordinator final : private RunControl {
   enum class Phase : std::uint8_t { gathering, planning, running, draining, finishing, done };
 
   const RunSetup& setup() const override { return setup_; }
+  double now_s() const override { return process_.clock(); }
   void post(int rank, wire::Type type, wire::View payload = {}) override;
   bool idle(int rank) const override { return rank == 0 || messenger_.idle(rank); }
   void post_all(wire::Type type, wire::View payload = {}) override;
@@ -60,7 +68,8 @@ class Coordinator final : private RunControl {
   void configure_waiting() override { configure_ready(); }
   void reading(std::string_view what, std::uint64_t done, std::uint64_t total) override;
 
-  bool step();
+  bool round();
+  void abandon();
   void serve(double limit_s, const std::function<bool()>& until);
   void on_frame(int rank, wire::Type type, wire::View payload, const std::shared_ptr<void>& owner);
   void hear(int rank, wire::Type type, wire::View payload, const std::shared_ptr<void>& owner);
@@ -81,9 +90,9 @@ class Coordinator final : private RunControl {
   void watch_draining(double now);
   void watch_finishing();
 
-  void begin(); ///< all ranks are here: bind, plan
+  void make_plan(); ///< all ranks are here
   void watch_planning(double now);
-  void start();
+  void begin_work();
   void stage_or_configure();
   void stage_on(int rank);
   void restage(int lost);
@@ -97,6 +106,7 @@ class Coordinator final : private RunControl {
   WorkerLink& worker_;
   MakeWorkload make_workload_;
   std::function<void()> on_beat_, on_leave_;
+  Process process_;
   RankTable rank_table_;
   std::unique_ptr<Workload> workload_;
   std::mutex reading_mutex_;

@@ -21,7 +21,7 @@ namespace {
 constexpr double reading_told_after_s = 3, reading_told_every_s = 10;
 } // namespace
 
-void Coordinator::begin() {
+void Coordinator::make_plan() {
   const std::vector<comm::RankFacts> facts = rank_table_.facts();
   for (int rank = 1; rank < rank_table_.size(); ++rank)
     if (facts[static_cast<std::size_t>(rank)].hello.versions.mgpu != facts[0].hello.versions.mgpu)
@@ -48,7 +48,7 @@ void Coordinator::reading(std::string_view what, std::uint64_t done, std::uint64
 void Coordinator::watch_planning(double now) {
   if (planning_.wait_for(std::chrono::seconds(0)) == std::future_status::ready) {
     planning_.get();
-    return start();
+    return begin_work();
   }
   if (setup_.progress == "none" || now - reading_shown_s_ < reading_told_every_s) return;
   reading_shown_s_ = now;
@@ -58,7 +58,7 @@ void Coordinator::watch_planning(double now) {
             human_bytes(static_cast<double>(reading_.total)));
 }
 
-void Coordinator::start() {
+void Coordinator::begin_work() {
   if (setup_.dry_run) {
     phase_ = Phase::done;
     return;
@@ -96,6 +96,7 @@ void Coordinator::restage(int lost) {
 }
 
 void Coordinator::on_staged(int rank, const wire::Staged& staged) {
+  if (phase_ != Phase::running) return; // the others have done all work meanwhile
   const std::string& node = rank_table_.at(rank).join->node;
   if (!staged.error.empty())
     throw Error(fmt::format("rank {} on {}: cannot stage the model in memory: {}", rank, node, staged.error),
@@ -107,6 +108,7 @@ void Coordinator::on_staged(int rank, const wire::Staged& staged) {
 }
 
 void Coordinator::configure_ready() {
+  if (phase_ != Phase::running) return;
   std::set<std::string> opening; // nodes with a rank that is reading its model
   const bool staggered = setup_.model_load == ModelLoad::staggered;
   for (int rank = 0; rank < rank_table_.size(); ++rank)

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <utility>
 
 #include "agent/coordinator/signals.hpp"
 #include "agent/coordinator/staging.hpp"
@@ -28,13 +29,13 @@ std::chrono::microseconds Backoff::next(bool busy) {
   return std::chrono::microseconds(std::min(50 << std::min((round - eager_rounds) / 4, longest_doubling + 1), 2000));
 }
 
-Router::Router(comm::Messenger& messenger, WorkerLink& worker, const RouterOptions& options)
-    : messenger_(messenger), worker_(worker), options_(options) {}
+Router::Router(comm::Messenger& messenger, WorkerLink& worker, const RouterOptions& options, Process process)
+    : messenger_(messenger), worker_(worker), options_(options), process_(std::move(process)) {}
 
 int Router::run(const wire::Join& join) {
   messenger_.post_message(0, Type::join, join);
   node_ = join.node;
-  heard_s_ = beat_s_ = now_s();
+  heard_s_ = beat_s_ = process_.clock();
   Backoff backoff;
   try {
     while (!exit_code_) {
@@ -59,7 +60,7 @@ void Router::say_bye() {
   const auto poll = [this](int, Type type, wire::View payload, const std::shared_ptr<void>&) {
     if (type == Type::bye) on_bye(wire::decode<wire::Bye>(payload));
   };
-  for (const double limit = now_s() + limit_s; now_s() < limit && !rank0_dead_;) {
+  for (const double limit = process_.clock() + limit_s; process_.clock() < limit && !rank0_dead_;) {
     messenger_.poll(poll);
     for (const int rank : messenger_.take_dead()) {
       rank0_dead_ |= rank == 0;
@@ -91,14 +92,14 @@ bool Router::step() {
 }
 
 void Router::pass_on_signals() {
-  const wire::Signal now = stop_request();
+  const wire::Signal now = process_.stop_request();
   if (now.number == told_.number && now.at_once == told_.at_once) return;
   told_ = now;
   messenger_.post_message(0, Type::signal, now);
 }
 
 void Router::on_rank0(Type type, wire::View payload) {
-  heard_s_ = now_s();
+  heard_s_ = process_.clock();
   switch (type) {
     case Type::supervise:
     case Type::configure:
@@ -150,7 +151,7 @@ void Router::watch_worker() {
 }
 
 void Router::watch_rank0() {
-  const double now = now_s();
+  const double now = process_.clock();
   // Rank 0's messages of the time in which this process was suspended are still to be read.
   heard_s_ += suspension_.seconds(now);
   const auto lost = [this](const std::string& how) {
@@ -166,7 +167,7 @@ void Router::watch_rank0() {
   }
   if (now - beat_s_ < options_.heartbeat_s) return;
   beat_s_ = now;
-  if (launcher_gone()) throw lost("the launcher of this rank has ended");
+  if (process_.launcher_gone()) throw lost("the launcher of this rank has ended");
   messenger_.post(0, Type::heartbeat);
 }
 

@@ -6,6 +6,7 @@
 #include <optional>
 
 #include "agent/comm/messenger.hpp"
+#include "agent/coordinator/process.hpp"
 #include "agent/coordinator/staging.hpp"
 #include "agent/supervisor/worker_link.hpp"
 #include "common/support/suspension.hpp"
@@ -21,7 +22,7 @@ struct RouterOptions {
 /// What a rank that is not rank 0 does: run() returns when rank 0 says bye, or throws (exit 75) when rank 0 or the launcher is lost.
 class Router {
  public:
-  Router(comm::Messenger& messenger, WorkerLink& worker, const RouterOptions& options);
+  Router(comm::Messenger& messenger, WorkerLink& worker, const RouterOptions& options, Process process = {});
   /// Sends `join` to rank 0 and serves until the end. Returns the exit code rank 0 gave.
   int run(const wire::Join& join);
   /// Some rank is lost: MPI must be left without MPI_Finalize, which would wait for it.
@@ -41,6 +42,7 @@ class Router {
   comm::Messenger& messenger_;
   WorkerLink& worker_;
   RouterOptions options_;
+  Process process_;
   Staging staging_;
   double heard_s_ = 0, beat_s_ = 0;
   Suspension suspension_;

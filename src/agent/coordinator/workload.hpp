@@ -34,6 +34,8 @@ class RunControl {
   virtual ~RunControl() = default;
   virtual const RunSetup& setup() const = 0;
   virtual const RankTable& rank_table() const = 0;
+  /// The time of the run; any thread.
+  virtual double now_s() const = 0;
   /// A frame for a rank's worker.
   virtual void post(int rank, wire::Type type, wire::View payload = {}) = 0;
   /// Nothing that was posted to another rank is still on its way out; of rank 0 always true.
@@ -57,7 +59,7 @@ class Workload {
   virtual ~Workload() = default;
 
   /// All ranks are here and bound: decides who does what and prints it. Throws usage_error. May take minutes: runs on a thread of its own
-  /// and may use nothing of the RunControl but setup(), rank_table() and reading(); nothing else is called meanwhile.
+  /// and may use nothing of the RunControl but setup(), rank_table(), now_s() and reading(); nothing else is called meanwhile.
   virtual void plan(const std::vector<comm::Binding>& bindings) = 0;
   /// The run begins: the output is made.
   virtual void start() = 0;

@@ -49,7 +49,8 @@ Accepted Gatherer::count(const wire::BatchResult& result, const std::function<vo
     if (status != static_cast<std::uint8_t>(Status::ok)) ++accepted.failed;
   for (const std::uint8_t flags : result.flags)
     if (flags != flag_none) ++accepted.flagged;
-  for (const auto& [row, reason] : result.errors) failed({result.first + row, std::string(reason)});
+  for (std::size_t i = 0; i < result.errors.size(); ++i)
+    failed({result.first + result.errors[i].first, std::string(result.errors[i].second), result.cause(i)});
   done_ += accepted.rows;
   failed_ += accepted.failed;
   flagged_ += accepted.flagged;

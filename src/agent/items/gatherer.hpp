@@ -13,6 +13,7 @@ namespace mgpu::agent::items {
 struct FailedItem {
   std::uint64_t item = 0;
   std::string reason;
+  Cause cause = Cause::item;
 };
 
 /// What one batch amounted to.

@@ -6,17 +6,14 @@
 #include <map>
 #include <utility>
 
+#include "agent/coordinator/batches_in_flight.hpp"
 #include "agent/coordinator/report.hpp"
 #include "agent/setup/run_identity.hpp"
 #include "agent/write/hdf5/read_file.hpp"
 #include "common/support/clock.hpp"
-#include "common/support/hash.hpp"
-#include "common/support/rank_logs.hpp"
 #include "common/support/say.hpp"
-#include "common/support/text.hpp"
 #include "common/wire/control_messages.hpp"
 #include "common/wire/items_messages.hpp"
-#include "mgpu/version.hpp"
 
 namespace mgpu::agent {
 
@@ -38,8 +35,6 @@ std::uint32_t choose_batch_size(const RunSetup& setup, bool gpu) {
 /// How long an agent may take to notice that a worker is late, at least, and to end it.
 constexpr double least_notice_s = 10, late_agent_s = 5;
 constexpr std::size_t longest_last_words = 200;
-/// Rows of a batch that are tried elsewhere go in at most so many leases, each of which names all items of the batch.
-constexpr std::size_t most_parts = 8;
 /// --ship bytes: files read and not answered for. Each lies in memory up to three times on its way.
 constexpr std::uint64_t shipped_bytes = 64u << 20;
 
@@ -50,12 +45,9 @@ std::string last_line(std::string_view text) {
   return std::string(text.substr(begin == std::string_view::npos ? 0 : begin + 1).substr(0, longest_last_words));
 }
 
-/// Batches a worker may hold: enough to keep its loaders busy while one runs and one is being sent. A GPU holds two more: one queued
-/// behind the running one, one being copied to it.
-std::int32_t batches_in_flight(std::uint32_t batch_size, const comm::Binding& binding) {
-  const auto loading = (static_cast<std::uint32_t>(binding.loaders) + batch_size - 1) / batch_size;
-  return static_cast<std::int32_t>((binding.device >= 0 ? 4 : 2) + loading);
-}
+/// Batches that a worker holds beside those being loaded: one runs and one is being sent. A GPU holds two more: one queued behind the
+/// running one, one being copied to it.
+constexpr std::int32_t cpu_ahead = 2, gpu_ahead = 4;
 
 } // namespace
 
@@ -64,15 +56,15 @@ ItemWorkload::ItemWorkload(RunControl& control)
       setup_(control.setup()),
       output_(setup_),
       counts_(static_cast<std::size_t>(control.rank_table().size())),
-      unreadable_(counts_.size()),
-      stalls_(counts_.size()),
       grants_(counts_.size()),
-      began_s_(now_s()) {}
+      failures_(control),
+      began_s_(control.now_s()) {}
 
 void ItemWorkload::plan(const std::vector<comm::Binding>& bindings) {
   plan_.emplace(setup_.manifest, choose_batch_size(setup_, bindings[0].device >= 0), setup_.schedule,
                 control_.rank_table().size());
-  for (const comm::Binding& binding : bindings) in_flight_.push_back(batches_in_flight(plan_->batch_size(), binding));
+  for (const comm::Binding& binding : bindings)
+    in_flight_.push_back(batches_in_flight(binding.device >= 0 ? gpu_ahead : cpu_ahead, binding, plan_->batch_size()));
   dispatch::DispatcherOptions options;
   options.least_credit = static_cast<std::uint32_t>(in_flight_[0]);
   options.retries = static_cast<std::uint32_t>(setup_.retries);
@@ -84,6 +76,8 @@ void ItemWorkload::plan(const std::vector<comm::Binding>& bindings) {
   gatherer_.emplace(plan_->items(), plan_->batch_size());
   identify(bindings[0].device >= 0);
   dispatcher_.emplace(*plan_, options, setup_.resume && !setup_.dry_run ? go_on() : std::vector<bool>());
+  failover_.emplace(control_, *dispatcher_);
+  input_.emplace(setup_, control_.rank_table(), *plan_, dispatcher_->leases());
   if (setup_.ship_bytes && !setup_.dry_run) shipper_.emplace(control_.rank_table().size(), setup_.max_file_bytes, shipped_bytes);
   for (const std::string& name : setup_.item_columns) item_columns_.push_back(setup_.manifest.column(name).value());
   print_plan(setup_, *plan_, control_.rank_table(), bindings);
@@ -156,8 +150,8 @@ void ItemWorkload::worker_died(int rank, const wire::Died& died) {
   dispatch::Death death;
   death.certain = died.certain != 0;
   if (died.device != wire::DeviceTrouble::none) death.gpu_of = rank;
-  const bool blameless = died.stalled != 0 && input_is_away();
-  if (died.stalled != 0 && !blameless) ++stalls_[static_cast<std::size_t>(rank)];
+  const bool blameless = died.stalled != 0 && input_->is_away(control_.now_s());
+  if (died.stalled != 0 && !blameless) failover_->note_stall(rank);
   for (const wire::Suspect& suspect : died.suspects)
     if (!blameless) death.suspects.push_back({suspect.batch, row_in_batch(suspect.batch, suspect.first), suspect.rows});
   control_.say(fmt::format("rank {} on {}: its worker died: {}{}", rank, state.join->host, died.reason,
@@ -187,18 +181,18 @@ void ItemWorkload::lost(int rank, const std::string& reason, ExitCode /*code*/, 
 
 bool ItemWorkload::step(double now) {
   output_.check();
-  watch_input(now);
-  give_up_stalled_ranks();
-  put_aside_sick_ranks();
   if (const double away_s = suspension_.seconds(now); away_s > 0) {
     dispatcher_->postpone(away_s);
-    lively_s_ = now;
+    input_->note_life(now);
   }
+  if (input_->look(now))
+    stop_early(fmt::format("no rank got anything read for {:.0f} s: the input does not answer", input_->quiet_s(now)), now, 0);
+  failover_->give_up_stalled_ranks();
+  if (!stop_.asked()) failover_->put_aside_sick_ranks();
   for (const int rank : dispatcher_->overdue(now))
     control_.give_up(rank, fmt::format("its batch took longer than --item-timeout allows ({:.0f} s)", setup_.item_timeout_s));
-  if (stop_reason_.empty() && dispatcher_->finished()) return true;
-  if (!stop_reason_.empty() && (dispatcher_->finished() || now - stop_s_ >= grace_s_)) {
-    stopped_s_ = now;
+  if (dispatcher_->finished() || stop_.expired(now)) {
+    stop_.end(now);
     return true;
   }
   hand_out(now);
@@ -206,12 +200,14 @@ bool ItemWorkload::step(double now) {
 }
 
 void ItemWorkload::stop(const std::string& reason, double now, double grace_s) {
-  if (!stop_reason_.empty()) return;
-  stop_reason_ = reason;
-  stop_s_ = now;
-  grace_s_ = grace_s;
-  dispatcher_->stop();
+  if (stop_.asked()) return;
+  stop_early(reason, now, grace_s);
   control_.say(fmt::format("stopping: {} received; batches in hand are finished first ({:.0f} s at most)", reason, grace_s));
+}
+
+void ItemWorkload::stop_early(const std::string& reason, double now, double grace_s) {
+  stop_.ask(reason, now, grace_s);
+  dispatcher_->stop();
 }
 
 void ItemWorkload::show(Progress& progress, double now) const {
@@ -220,9 +216,7 @@ void ItemWorkload::show(Progress& progress, double now) const {
 }
 
 double ItemWorkload::drain_limit_s() const {
-  constexpr double limit_s = 30, last_words_s = 1;
-  if (stop_reason_.empty()) return limit_s;
-  return std::max(stop_s_ + grace_s_ - stopped_s_, std::min(grace_s_, last_words_s));
+  return stop_.drain_limit_s();
 }
 
 void ItemWorkload::hand_out(double now) {
@@ -302,54 +296,40 @@ void ItemWorkload::on_results(int rank, wire::View block, const std::shared_ptr<
     throw wire::Malformed(fmt::format("a result of {} rows of batch {}, {} were asked for", result.rows(), result.batch, leased));
   // A large batch comes in parts.
   const dispatch::Lease lease =
-      dispatcher_->complete(rank, result.batch, begin, now_s(), static_cast<std::uint32_t>(result.rows())).value();
+      dispatcher_->complete(rank, result.batch, begin, control_.now_s(), static_cast<std::uint32_t>(result.rows())).value();
   if (shipper_ && !dispatcher_->leases().holds(rank, result.batch)) shipper_->answered(rank, result.batch);
-  const std::vector<items::Unreadable> unreadable = items::unreadable_rows(result, most_parts);
-  std::uint32_t failed = 0;
-  for (const items::Unreadable& rows : unreadable) failed += rows.failed;
-  settled_ |= lease.second_try();
-  if (!dispatcher_->note_rows(rank, lease, failed)) return accept(rank, result, block, owner);
-  try_elsewhere(rank, lease, result, unreadable);
+  const std::vector<items::Unreadable> for_others = failover_->rows_for_others(rank, lease, result);
+  if (for_others.empty()) return accept(rank, result, block, owner);
+  std::size_t at = 0;
+  for (const items::Unreadable& rows : for_others) {
+    accept_rows(rank, result, at, rows.begin);
+    at = rows.end;
+  }
+  accept_rows(rank, result, at, result.rows());
+}
+
+void ItemWorkload::accept_rows(int rank, const wire::BatchResult& result, std::size_t begin, std::size_t end) {
+  if (begin == end) return;
+  const wire::BatchResult rows = wire::part_of(result, begin, end);
+  const wire::Block block = wire::make_block(rows);
+  accept(rank, rows, block.bytes, block.owner);
 }
 
 void ItemWorkload::accept(int rank, const wire::BatchResult& result, wire::View block, const std::shared_ptr<void>& owner) {
-  last_result_s_ = now_s();
-  const items::Accepted accepted = gatherer_->count(result, [&](const items::FailedItem& failed) { tell_failure(rank, failed); });
+  last_result_s_ = control_.now_s();
+  input_->note_life(last_result_s_);
+  failover_->note_done(rank);
+  const items::Accepted accepted =
+      gatherer_->count(result, [&](const items::FailedItem& failed) { failures_.add(rank, failed, gatherer_->failed()); });
   Count& count = counts_[static_cast<std::size_t>(rank)];
   count.items += accepted.rows;
   count.failed += accepted.failed;
   ++count.batches;
-  stalls_[static_cast<std::size_t>(rank)] = 0;
   output_.put({rank, block, owner});
-  warn_if_all_fail();
-  if (gatherer_->failed() > setup_.max_failures && stop_reason_.empty()) {
-    stop_reason_ = fmt::format("{} items failed, --max-failures allows {}", gatherer_->failed(), setup_.max_failures);
-    stop_s_ = now_s();
-    dispatcher_->stop();
-  }
-}
-
-/// A wrong folder or model fails everything: said while there is time to stop.
-void ItemWorkload::warn_if_all_fail() {
-  constexpr std::uint64_t enough = 100;
-  if (told_all_fail_ || earlier_ > 0 || gatherer_->done() < enough) return;
-  told_all_fail_ = true;
-  if (failed_alike_ < gatherer_->done()) return;
-  const bool missing = first_reason_.find("o such file") != std::string::npos; // ours, and the system's
-  control_.say(
-      fmt::format("the first {} items all failed, for one reason: {}{}", gatherer_->done(), printable(first_reason_),
-                  missing ? ". Are the paths right? Those of a list or table are relative to its folder, and every host must see "
-                            "the files (else --ship bytes)"
-                          : ""));
-}
-
-void ItemWorkload::tell_failure(int rank, const items::FailedItem& failed) {
-  if (first_reason_.empty()) first_reason_ = failed.reason;
-  failed_alike_ += failed.reason == first_reason_ ? 1 : 0;
-  const std::string text =
-      fmt::format("item {} {}: {}", failed.item, show_path(setup_.manifest.path(failed.item)), failed.reason);
-  control_.log(rank, log_error, text);
-  if (gatherer_->failed() < max_reasons_shown) control_.say(fmt::format("rank {}: {}", rank, text));
+  if (earlier_ == 0) failures_.warn_if_all_fail(gatherer_->done());
+  if (gatherer_->failed() > setup_.max_failures && !stop_.asked())
+    stop_early(fmt::format("{} items failed, --max-failures allows {}", gatherer_->failed(), setup_.max_failures),
+               control_.now_s(), setup_.grace_s);
 }
 
 Outcome ItemWorkload::finish() {
@@ -358,9 +338,9 @@ Outcome ItemWorkload::finish() {
   outcome.earlier = earlier_;
   outcome.failed = gatherer_->failed();
   outcome.flagged = gatherer_->flagged();
-  outcome.stopped = stop_reason_;
+  outcome.stopped = stop_.reason();
   outcome.run_s = first_grant_s_ > 0 ? std::max(last_result_s_ - first_grant_s_, 0.0) : 0;
-  outcome.open_s = (first_grant_s_ > 0 ? first_grant_s_ : now_s()) - began_s_;
+  outcome.open_s = (first_grant_s_ > 0 ? first_grant_s_ : control_.now_s()) - began_s_;
   outcome.writer_busy = output_.busy_fraction();
   const write::Footer footer = output_.finish(dispatcher_->all_done(), control_.rank_table(), {}, [this](write::RankRow& row) {
     const Count& count = counts_[static_cast<std::size_t>(row.rank)];

@@ -8,10 +8,12 @@
 #include "agent/coordinator/output.hpp"
 #include "agent/coordinator/workload.hpp"
 #include "agent/dispatch/dispatcher.hpp"
+#include "agent/items/early_stop.hpp"
+#include "agent/items/failover.hpp"
+#include "agent/items/failure_report.hpp"
 #include "agent/items/gatherer.hpp"
-#include "agent/items/input_probe.hpp"
+#include "agent/items/input_watch.hpp"
 #include "agent/items/shipper.hpp"
-#include "agent/items/unreadable.hpp"
 #include "common/support/suspension.hpp"
 #include "common/wire/control_messages.hpp"
 #include "common/wire/items_messages.hpp"
@@ -47,17 +49,9 @@ class ItemWorkload final : public Workload {
   void fail_row(int rank, const dispatch::Lease& lease, const std::string& reason);
   void on_results(int rank, wire::View block, const std::shared_ptr<void>& owner);
   void accept(int rank, const wire::BatchResult& result, wire::View block, const std::shared_ptr<void>& owner);
-  void try_elsewhere(int rank, const dispatch::Lease& lease, const wire::BatchResult& result,
-                     const std::vector<items::Unreadable>& unreadable);
-  void put_aside_sick_ranks();
-  double quiet_since() const;
-  bool input_is_away() const;
-  void watch_input(double now);
-  std::vector<std::string> paths_to_probe();
-  void give_up_stalled_ranks();
+  void accept_rows(int rank, const wire::BatchResult& result, std::size_t begin, std::size_t end);
   std::uint32_t row_in_batch(std::uint64_t batch, std::uint64_t item) const;
-  void warn_if_all_fail();
-  void tell_failure(int rank, const items::FailedItem& failed);
+  void stop_early(const std::string& reason, double now, double grace_s);
 
   RunControl& control_;
   const RunSetup& setup_;
@@ -66,29 +60,21 @@ class ItemWorkload final : public Workload {
   struct Count {
     std::uint64_t items = 0, failed = 0, batches = 0;
   };
-  std::vector<Count> counts_;           ///< by rank, of all its workers: one that died has told nothing
-  std::vector<std::string> unreadable_; ///< by rank: why it first could not read an item
-  std::vector<int> stalls_;             ///< by rank: workers that stalled, and were to blame, with nothing done between
-  InputProbe probe_;
-  std::uint64_t probed_items_ = 0;
-  double probed_s_ = 0, lively_s_ = 0;
-  bool settled_ = false; ///< a second try was answered
+  std::vector<Count> counts_; ///< by rank, of all its workers: one that died has told nothing
   std::optional<dispatch::Plan> plan_;
   std::optional<dispatch::Dispatcher> dispatcher_;
+  std::optional<items::Failover> failover_;
+  std::optional<items::InputWatch> input_;
   std::optional<items::Gatherer> gatherer_;
   std::optional<Shipper> shipper_;        ///< --ship bytes
   std::vector<wire::Grant> grants_;       ///< by rank: being put together
   std::vector<std::size_t> item_columns_; ///< indices into the manifest
   write::Identity identity_;
-  std::string first_reason_;       ///< of the first item that failed
-  std::uint64_t failed_alike_ = 0; ///< items that failed for that reason
-  bool told_all_fail_ = false;
+  items::FailureReport failures_;
+  items::EarlyStop stop_;
   std::uint64_t earlier_ = 0; ///< items done by runs that this one goes on with
   double began_s_, first_grant_s_ = 0, last_result_s_ = 0;
-  std::string stop_reason_;
-  double grace_s_ = setup_.grace_s;
   Suspension suspension_;
-  double stop_s_ = 0, stopped_s_ = 0; ///< when a stop was asked for; when no more work was waited for
 };
 
 } // namespace mgpu::agent

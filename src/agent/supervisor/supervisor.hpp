@@ -35,8 +35,6 @@ class Supervisor final : public WorkerLink {
   using MakeWorker = std::function<std::unique_ptr<LocalWorker>()>;
   /// Asks whether a GPU, by UUID, can still be used: "" or why not.
   using ProbeDevice = std::function<std::string(const std::string& uuid)>;
-  /// Seconds that only grow.
-  using Clock = std::function<double()>;
   /// Starts the first worker.
   explicit Supervisor(MakeWorker make, ProbeDevice probe = probe_device, BadDevices bad = BadDevices(), Clock clock = now_s);
 

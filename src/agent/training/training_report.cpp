@@ -3,9 +3,10 @@
 
 #include <algorithm>
 #include <array>
+#include <cstdio>
 
 #include "agent/coordinator/report.hpp"
-#include "agent/training/training_workload.hpp"
+#include "agent/training/training_report.hpp"
 #include "common/support/clock.hpp"
 #include "common/support/say.hpp"
 #include "common/support/text.hpp"
@@ -25,6 +26,15 @@ void print_classes(const wire::Metrics& metrics) {
   say("{}", table(rows, {false, true, true}));
   if (metrics.classes.size() > most_classes_shown)
     say("  … and {} more classes (/training/class_accuracy)\n", metrics.classes.size() - most_classes_shown);
+}
+
+/// A validation in the summary: its step and its values by name; empty if there was none.
+nlohmann::json values_of(const std::optional<wire::Metrics>& metrics) {
+  nlohmann::json json = nlohmann::json::object();
+  if (!metrics) return json;
+  json["step"] = metrics->step;
+  for (const wire::Metric& metric : metrics->values) json[metric.name] = metric.value;
+  return json;
 }
 
 } // namespace
@@ -71,6 +81,39 @@ std::string training_bottleneck(const std::vector<write::RankRow>& ranks) {
       *std::max_element(parts.begin(), parts.end(), [](const Part& a, const Part& b) { return a.share < b.share; });
   if (most.share <= 0) return "";
   return fmt::format("The bottleneck was {}: {:.0f} % of the ranks' time; {}.", most.name, 100 * most.share, most.advice);
+}
+
+void print_training_end(const RunSetup& setup, const Outcome& outcome, const TrainingProgress& progress, const TrainingEnd& end) {
+  say("{} steps, {} samples in {} ({:.1f} samples/s)", end.step, end.samples, human_duration(outcome.run_s),
+      outcome.run_s > 0 ? static_cast<double>(end.samples) / outcome.run_s : 0.0);
+  if (progress.last()) say(", last loss {:.4f}", progress.last()->loss);
+  say("; {} items skipped; ranks ready after {}\n", end.skipped, human_duration(outcome.open_s));
+  if (end.complete) {
+    say("Result: {}\n", setup.output);
+    if (!end.network.empty()) say("Network: {}\n", end.network);
+  } else {
+    say("Stopped early{}{}. {}; the same command with --resume goes on.\n", end.stopped.empty() ? "" : ": ", end.stopped,
+        end.last_checkpoint.empty() ? "No checkpoint was written in this run"
+                                    : fmt::format("The checkpoint {} is kept", show_path(end.last_checkpoint)));
+  }
+  std::fflush(stdout);
+}
+
+nlohmann::json training_summary(const Outcome& outcome, const TrainingProgress& progress, const TrainingEnd& end,
+                                const std::optional<wire::Metrics>& last, const std::optional<wire::Metrics>& best) {
+  const auto& step = progress.last();
+  return {{"steps", step ? step->step : 0},
+          {"total_steps", progress.total()},
+          {"epochs", step ? step->epoch : 0},
+          {"samples", end.samples},
+          {"samples_per_second", outcome.run_s > 0 ? static_cast<double>(end.samples) / outcome.run_s : 0.0},
+          {"global_batch", end.global_batch},
+          {"loss", step ? nlohmann::json(step->loss) : nlohmann::json()},
+          {"validation", values_of(last)},
+          {"best", values_of(best)},
+          {"skipped", end.skipped},
+          {"checkpoint", end.last_checkpoint},
+          {"saved", end.network}};
 }
 
 } // namespace mgpu::agent

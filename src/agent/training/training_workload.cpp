@@ -3,14 +3,16 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <limits>
-#include <random>
+#include <utility>
 
+#include "agent/coordinator/batches_in_flight.hpp"
 #include "agent/coordinator/report.hpp"
 #include "agent/setup/run_identity.hpp"
+#include "agent/training/training_connect.hpp"
+#include "agent/training/training_report.hpp"
+#include "agent/training/training_result.hpp"
 #include "common/support/clock.hpp"
 #include "common/support/rank_logs.hpp"
-#include "common/support/say.hpp"
 #include "common/support/text.hpp"
 #include "common/wire/control_messages.hpp"
 #include "common/wire/training_messages.hpp"
@@ -20,20 +22,6 @@ namespace mgpu::agent {
 using wire::Type;
 
 namespace {
-
-constexpr std::uint64_t piece_items = 4096;
-
-std::string random_token() {
-  std::random_device device;
-  return fmt::format("{:08x}{:08x}", device(), device());
-}
-
-/// Items and why they could not be used, as a checkpoint holds them: [part, row, reason].
-template <typename Places>
-void add_places(const nlohmann::json& checkpoint, const char* name, Places& places) {
-  for (const nlohmann::json& each : checkpoint.value(name, nlohmann::json::array()))
-    places.emplace(std::pair(each.at(0).get<std::uint8_t>(), each.at(1).get<std::uint64_t>()), each.at(2).get<std::string>());
-}
 
 template <typename Message>
 void send_all(RunControl& control, Type type, const Message& message) {
@@ -50,12 +38,12 @@ TrainingWorkload::TrainingWorkload(RunControl& control)
       training_(*setup_.training),
       config_(setup_.config),
       output_(setup_),
-      checkpoints_(training_.checkpoints, config_.get<std::size_t>("keep-checkpoints"), control.rank_table().size()),
+      pieces_(control),
       begin_(training_.begin),
       fresh_(static_cast<std::size_t>(control.rank_table().size()), true),
-      next_piece_(fresh_.size(), std::numeric_limits<std::size_t>::max()),
-      began_s_(now_s()),
-      blamed_(fresh_.size(), 0) {
+      began_s_(control.now_s()),
+      records_(setup_, config_.get<std::size_t>("keep-checkpoints")),
+      losses_(control) {
   number_ranks();
 }
 
@@ -67,27 +55,23 @@ void TrainingWorkload::plan(const std::vector<comm::Binding>& bindings) {
 }
 
 void TrainingWorkload::start() {
-  if (begin_) open_history(); // else when the network is open: until then an earlier training stays as it is
+  if (begin_) open_records(); // else when the network is open: until then an earlier training stays as it is
   make_pieces();
   output_.start(control_.rank_table().size(), identity_of(setup_), false);
 }
 
 /// The curves and checkpoints up to where the training begins.
-void TrainingWorkload::open_history() {
-  const std::uint64_t step = begin_ ? begin_->step : 0;
-  if (begin_) add_places(begin_->json, "given_up", given_up_);
-  const std::string curves = write::History::path_of(setup_.output);
-  checkpoints_.begin(step);
-  history_.reset();
-  if (step == 0) {
-    history_ = write::History::create(curves);
-    return;
-  }
-  history_ = write::History::resume(curves, step, begin_->json.value("validations", std::uint64_t{0}));
-  if (history_->last_step() != step)
-    print_warning(fmt::format("{} ends at step {}, the checkpoint at {}: /training will have a gap", show_path(curves),
-                              history_->last_step(), step));
-  add_places(begin_->json, "skipped", skipped_);
+void TrainingWorkload::open_records() {
+  if (begin_) UnusableItems::add(begin_->json, "given_up", unusable_.given_up);
+  records_.open(begin_, ranks_);
+  if (begin_ && begin_->step > 0) UnusableItems::add(begin_->json, "skipped", unusable_.skipped);
+}
+
+void TrainingWorkload::make_pieces() {
+  std::uint64_t held_out = training_.validation ? training_.validation->manifest.size() : 0;
+  if (config_.get<bool>("quick-test"))
+    held_out = std::min<std::uint64_t>(held_out, plan_.steps_an_epoch * static_cast<std::uint64_t>(plan_.global_batch));
+  pieces_.make(held_out, unusable_);
 }
 
 void TrainingWorkload::describe(int rank, wire::Configure& configure) const {
@@ -95,9 +79,8 @@ void TrainingWorkload::describe(int rank, wire::Configure& configure) const {
   configure.batch_size = plan_.batch_size;
   configure.rank = number_[static_cast<std::size_t>(rank)];
   configure.world_size = ranks_;
-  // Enough to keep the loaders busy while one is computed.
-  const auto loaders = bindings_[static_cast<std::size_t>(rank)].loaders;
-  configure.batches_in_flight = static_cast<std::int32_t>(2 + (loaders + plan_.batch_size - 1) / plan_.batch_size);
+  constexpr std::int32_t ahead = 2; // one is computed, one waits
+  configure.batches_in_flight = batches_in_flight(ahead, bindings_[static_cast<std::size_t>(rank)], plan_.batch_size);
 }
 
 wire::Supervise TrainingWorkload::supervise() const {
@@ -110,51 +93,9 @@ wire::Supervise TrainingWorkload::supervise() const {
   return supervise;
 }
 
-void TrainingWorkload::make_pieces() {
-  std::uint64_t held_out = training_.validation ? training_.validation->manifest.size() : 0;
-  if (config_.get<bool>("quick-test"))
-    held_out = std::min<std::uint64_t>(held_out, plan_.steps_an_epoch * static_cast<std::uint64_t>(plan_.global_batch));
-  add_pieces(wire::DataPart::train, setup_.manifest, training_.labels, setup_.manifest.size());
-  if (training_.validation)
-    add_pieces(wire::DataPart::validation, training_.validation->manifest, training_.validation->labels, held_out);
-  else
-    add_pieces(wire::DataPart::validation, {}, {}, 0);
-}
-
-void TrainingWorkload::add_pieces(wire::DataPart part, const manifest::Manifest& manifest, const manifest::StringColumn& labels,
-                                  std::uint64_t count) {
-  std::vector<std::size_t> columns;
-  for (const std::string& name : setup_.item_columns)
-    if (count > 0) columns.push_back(manifest.column(name).value());
-  std::uint64_t row = 0;
-  do { // one piece at least, so that the worker knows that the part is empty
-    wire::Items piece{static_cast<std::uint8_t>(part), count, {}, {}};
-    for (; row < count && piece.items.size() < piece_items; ++row) {
-      Item& item = piece.items.emplace_back();
-      item.index = row;
-      item.path = manifest.path(row);
-      item.columns.emplace_back("label", labels[row]);
-      if (const auto found = given_up_.find({piece.part, row}); found != given_up_.end())
-        piece.given_up.push_back({row, piece.part, found->second});
-      for (std::size_t at = 0; at < columns.size(); ++at)
-        item.columns.emplace_back(setup_.item_columns[at], manifest.value(columns[at], row));
-    }
-    wire::encode(piece, pieces_.emplace_back());
-  } while (row < count);
-}
-
 void TrainingWorkload::configured(int rank) {
   fresh_[static_cast<std::size_t>(rank)] = true;
-  next_piece_[static_cast<std::size_t>(rank)] = 0;
-}
-
-/// A rank gets a piece of the list when the one before has left: else each of them would wait as a copy of its own.
-void TrainingWorkload::hand_out_pieces() {
-  for (int rank = 0; rank < control_.rank_table().size(); ++rank) {
-    std::size_t& next = next_piece_[static_cast<std::size_t>(rank)];
-    if (!fresh_[static_cast<std::size_t>(rank)] || !control_.rank_table().at(rank).lost.empty()) next = pieces_.size();
-    for (; next < pieces_.size() && control_.idle(rank); ++next) control_.post(rank, Type::items, wire::View(pieces_[next]));
-  }
+  pieces_.begin(rank);
 }
 
 void TrainingWorkload::opened(int /*rank*/, bool /*again*/) {
@@ -166,39 +107,20 @@ void TrainingWorkload::opened(int /*rank*/, bool /*again*/) {
 }
 
 void TrainingWorkload::connect() {
-  const RankTable& rank_table = control_.rank_table();
-  const int leader = first_rank();
-  const wire::Trainable& first = rank_table.at(leader).opened->trainable;
-  wire::Connect message;
-  std::vector<std::string> nodes;
-  std::int64_t fits = first.batch_size;
-  for (int rank = leader; rank < rank_table.size(); ++rank) {
-    if (number_[static_cast<std::size_t>(rank)] < 0) continue;
-    const wire::Trainable& trainable = rank_table.at(rank).opened->trainable;
-    const wire::Join& join = *rank_table.at(rank).join;
-    if (trainable.signature != first.signature)
-      throw usage_error(
-          fmt::format("rank {} on {} opened another network than rank {} on {}: is the file the same on every host?", rank,
-                      join.host, leader, rank_table.at(leader).join->host));
-    fits = std::min(fits, trainable.batch_size);
-    auto node = std::find(nodes.begin(), nodes.end(), join.node);
-    if (node == nodes.end()) node = nodes.insert(node, join.node);
-    message.node_of.push_back(static_cast<std::int32_t>(node - nodes.begin()));
-    message.hosts.push_back(join.host);
-  }
+  Connection connection = connect_ranks(control_.rank_table(), number_);
+  wire::Connect& message = connection.message;
+  trainable_ = connection.trainable;
   if (begin_)
-    if (const auto was = begin_->json.value("signature", first.signature); was != first.signature)
+    if (const auto was = begin_->json.value("signature", trainable_.signature); was != trainable_.signature)
       throw usage_error(
           fmt::format("--resume: checkpoint {} is of another network than --model {}", show_path(begin_->folder), setup_.model));
-  if (!history_) open_history();
+  if (!records_.is_open()) open_records();
   if (plan_.batch_found && connected_s_ == 0) {
-    if (fits > 0) plan_ = with_batch(plan_, setup_, ranks_, fits, config_);
+    if (connection.fits > 0) plan_ = with_batch(plan_, setup_, ranks_, connection.fits, config_);
     control_.say(fmt::format("--batch-size auto: {} a rank, global batch {}, {} steps an epoch, learning rate × {:.6g}",
                              plan_.batch_size, plan_.global_batch, plan_.steps_an_epoch, plan_.lr_factor));
   }
   message.timeout_s = setup_.config.get<double>("reduce-timeout");
-  message.token = random_token();
-  message.nccl_id = first.nccl_id;
   message.batch_size = plan_.batch_size;
   message.attempt = attempt_;
   if (begin_) {
@@ -206,10 +128,9 @@ void TrainingWorkload::connect() {
     message.checkpoint = begin_->folder;
   }
   send_all(control_, Type::connect, message);
-  pieces_ = {};
-  trainable_ = first;
+  pieces_.clear();
   connected_ = true;
-  heard_s_ = now_s();
+  heard_s_ = control_.now_s();
   if (connected_s_ == 0) connected_s_ = heard_s_;
 }
 
@@ -233,8 +154,9 @@ void TrainingWorkload::fail(const std::string& reason, ExitCode code) {
 
 bool TrainingWorkload::step(double now) {
   output_.check();
-  hand_out_pieces();
-  if (!losses_.empty()) take_losses(now);
+  heard_s_ += suspension_.seconds(now);
+  pieces_.hand_out(fresh_);
+  if (!losses_.empty() && stop_reason_.empty()) take_losses(now);
   // Between two words of rank 0 lies at most a validation; what takes this long will not end.
   const double silent_limit_s = std::max(3600.0, 10 * config_.get<double>("reduce-timeout"));
   if (connected_ && now - heard_s_ > silent_limit_s)
@@ -255,6 +177,222 @@ void TrainingWorkload::show(Progress& progress, double now) const {
   if (!progress.due(now)) return;
   const auto& last = progress_.last();
   progress.show(last ? last->step : 0, progress_.total(), last ? progress_.line(now) : opening_line(control_.rank_table()), now);
+}
+
+// --- what is heard -----------------------------------------------------------------------------------------------------------
+
+void TrainingWorkload::on_frame(int rank, Type type, wire::View payload, const std::shared_ptr<void>& /*owner*/) {
+  if (!fresh_[static_cast<std::size_t>(rank)]) return; // of a worker that ends, because all begin again
+  heard_s_ = control_.now_s();
+  if (!records_.is_open() && (type == Type::steps || type == Type::metrics || type == Type::saved))
+    throw wire::Malformed("it speaks of steps before the training has begun");
+  switch (type) {
+    case Type::steps:
+      return on_steps(wire::decode<wire::Steps>(payload));
+    case Type::metrics:
+      return on_metrics(wire::decode<wire::Metrics>(payload));
+    case Type::skipped:
+      return on_skipped(rank, wire::decode<wire::Skipped>(payload));
+    case Type::saved:
+      return on_saved(rank, wire::decode<wire::Saved>(payload));
+    default:
+      return; // of another workload
+  }
+}
+
+void TrainingWorkload::on_steps(const wire::Steps& steps) {
+  progress_.set_total(steps.total);
+  for (const wire::Step& step : steps.steps) {
+    records_.add(step);
+    progress_.add(step, control_.now_s());
+    samples_ += step.samples;
+    if (step.updated == 0)
+      control_.say(fmt::format("step {}: not finite (loss {}); the parameters were left as they were", step.step, step.loss));
+  }
+  complete_checkpoints();
+}
+
+void TrainingWorkload::on_metrics(wire::Metrics metrics) {
+  records_.add(metrics);
+  control_.say(fmt::format("epoch {}, step {}: validation {} ({}){}", metrics.epoch, metrics.step, agent::describe(metrics),
+                           human_duration(metrics.seconds), metrics.best != 0 ? " · best so far" : ""));
+  if (metrics.best != 0) best_metrics_ = metrics;
+  last_metrics_ = std::move(metrics);
+}
+
+void TrainingWorkload::on_skipped(int rank, const wire::Skipped& skipped) {
+  note_skipped(control_, rank, skipped, unusable_.skipped);
+  if (unusable_.skipped.size() <= setup_.max_failures || !stop_reason_.empty() || !error_.empty()) return;
+  stop_reason_ =
+      fmt::format("{} items could not be used, --max-failures allows {}", unusable_.skipped.size(), setup_.max_failures);
+  stop_code_ = ExitCode::failed;
+  halt(false, stop_reason_);
+}
+
+void TrainingWorkload::on_saved(int rank, wire::Saved saved) {
+  if (!saved.error.empty())
+    return fail(fmt::format("rank {} on {}: checkpoint {}: {}", rank, control_.rank_table().at(rank).join->host,
+                            show_path(saved.folder), saved.error),
+                ExitCode::stopped);
+  records_.saved(number_[static_cast<std::size_t>(rank)], std::move(saved));
+  complete_checkpoints();
+}
+
+void TrainingWorkload::complete_checkpoints() {
+  for (const std::string& folder :
+       records_.complete([this] { return checkpoint_facts(setup_, config_, plan_, trainable_, unusable_); })) {
+    control_.log(0, log_info, fmt::format("checkpoint {} is whole", folder));
+    losses_.forgive();
+  }
+}
+
+// --- what is lost ------------------------------------------------------------------------------------------------------------
+
+void TrainingWorkload::worker_died(int rank, const wire::Died& died) {
+  if (!fresh_[static_cast<std::size_t>(rank)]) return; // as it was told
+  fresh_[static_cast<std::size_t>(rank)] = false;
+  Loss loss{rank, died.reason, ExitCode::failed, died.cause, {}};
+  // Loaders note one item at a time; whatever else ended a worker is put down to its rank.
+  if (died.certain != 0 && died.suspects.size() == 1 && died.suspects.front().rows == 1)
+    loss.item = ItemPlace{died.suspects.front().part, died.suspects.front().first};
+  losses_.add(loss);
+}
+
+void TrainingWorkload::lost(int rank, const std::string& reason, ExitCode code, bool over) {
+  if (over && control_.rank_table().at(rank).stats) return; // its work was done
+  const std::string& host = control_.rank_table().at(rank).join->host;
+  if (code == ExitCode::usage && !progress_.last()) throw usage_error(reason);
+  control_.log(rank, log_error, reason);
+  losses_.add({rank, reason, code, wire::FailureCause::exit, {}});
+  if (!over) return; // step() finds out who is to blame
+  if (stop_reason_.empty())
+    fail(fmt::format("rank {} on {}: {}", rank, host, reason), code);
+  else
+    halt(true, reason); // the others would wait for it; the checkpoint before is the one to go on from
+}
+
+void TrainingWorkload::take_losses(double now) {
+  if (!losses_.all_heard(now)) return;
+  const Loss loss = losses_.root_cause();
+  const int least = config_.get<int>("min-ranks");
+  if (losses_.too_often(loss) && least > 0 && control_.rank_table().living() > least)
+    control_.give_up(loss.rank, fmt::format("its worker died {} times: {}", setup_.max_restarts + 1, loss.reason));
+  if (stop_reason_.empty() && error_.empty() && losses_.may_restart(loss, least) && !agents_sum()) return restart(loss);
+  fail(fmt::format("rank {} on {}: {}", loss.rank, control_.rank_table().at(loss.rank).join->host, loss.reason), loss.code);
+}
+
+/// Sums between nodes that are under way in the agents cannot be called back.
+bool TrainingWorkload::agents_sum() const {
+  const std::string& node = control_.rank_table().at(0).join->node;
+  for (int rank = 0; rank < control_.rank_table().size(); ++rank)
+    if (bindings_[static_cast<std::size_t>(rank)].device < 0 && control_.rank_table().at(rank).join->node != node) return true;
+  return false;
+}
+
+void TrainingWorkload::restart(const Loss& loss) {
+  const int before = ranks_;
+  ++attempt_;
+  // An item that ends too many workers is left out from here on, as one that cannot be decoded is.
+  if (const std::string given_up = losses_.charge(loss); !given_up.empty()) unusable_.given_up[*loss.item] = given_up;
+  if (records_.is_open()) begin_ = Checkpoints::newest(training_.checkpoints); // else what lies there is of an earlier training
+  control_.say(fmt::format(
+      "rank {} on {}: {}; all workers begin again {}", loss.rank, control_.rank_table().at(loss.rank).join->host, loss.reason,
+      begin_ ? fmt::format("from step {}, {}", begin_->step, show_path(begin_->folder)) : "at the beginning"));
+  number_ranks();
+  if (ranks_ != before) {
+    control_.say(fmt::format("{} rank(s) go on, the global batch of {} stays", ranks_, plan_.global_batch));
+    config_.set("global-batch", plan_.global_batch);
+    config_.set("lr-reference-batch", plan_.lr_reference);
+    plan_ = with_batch(plan_, setup_, ranks_, plan_.batch_size, config_);
+  }
+  losses_.clear();
+  connected_ = false;
+  progress_.go_back();
+  if (last_metrics_ && last_metrics_->step > last_step()) last_metrics_.reset();
+  if (best_metrics_ && best_metrics_->step > last_step()) best_metrics_.reset();
+  if (records_.is_open()) open_records();
+  make_pieces();
+  wire::Buffer bytes;
+  wire::encode(wire::Halt{1, loss.reason}, bytes);
+  for (int rank = 0; rank < control_.rank_table().size(); ++rank) {
+    const RankState& state = control_.rank_table().at(rank);
+    if (!state.lost.empty() || !fresh_[static_cast<std::size_t>(rank)]) continue;
+    fresh_[static_cast<std::size_t>(rank)] = false;
+    control_.post(rank, Type::halt, wire::View(bytes));
+  }
+  heard_s_ = control_.now_s();
+  control_.configure_waiting(); // workers that stand already in the place of those that died
+}
+
+/// Ranks that are not lost, counted from 0.
+void TrainingWorkload::number_ranks() {
+  const RankTable& rank_table = control_.rank_table();
+  number_.assign(static_cast<std::size_t>(rank_table.size()), -1);
+  ranks_ = 0;
+  for (int rank = 0; rank < rank_table.size(); ++rank)
+    if (rank_table.at(rank).lost.empty()) number_[static_cast<std::size_t>(rank)] = ranks_++;
+}
+
+std::uint64_t TrainingWorkload::last_step() const {
+  return progress_.last() ? progress_.last()->step : begin_ ? begin_->step : 0;
+}
+
+// --- the end -----------------------------------------------------------------------------------------------------------------
+
+Outcome TrainingWorkload::finish() {
+  const RankTable& rank_table = control_.rank_table();
+  const auto& last = progress_.last();
+  const std::uint64_t step = last_step();
+  const bool all_steps = progress_.total() > 0 && step >= progress_.total();
+  if (const int silent = rank_table.first_without([](const RankState& state) { return state.stats.has_value(); });
+      silent >= 0 && error_.empty() && stop_reason_.empty())
+    fail(fmt::format("rank {} on {}: did not end after the last step", silent, rank_table.at(silent).join->host),
+         ExitCode::failed);
+
+  Outcome outcome;
+  const bool complete = all_steps && error_.empty() && stop_code_ != ExitCode::failed;
+  const bool all_used = all_steps || (last && last->epoch > 1);
+  outcome.failed = unusable_.skipped_in_training();
+  outcome.done = all_used ? setup_.manifest.size() : outcome.failed;
+  outcome.run_s = connected_ ? control_.now_s() - connected_s_ : 0;
+  outcome.open_s = (connected_ ? connected_s_ : control_.now_s()) - began_s_;
+  outcome.error = error_;
+  if (!error_.empty()) {
+    outcome.code = error_code_ == ExitCode::stopped ? ExitCode::stopped : ExitCode::failed;
+  } else if (!complete) {
+    outcome.code = stop_code_;
+    (stop_code_ == ExitCode::failed ? outcome.error : outcome.stopped) = stop_reason_;
+  } else if (!unusable_.skipped.empty()) {
+    outcome.code = ExitCode::items_failed;
+  }
+
+  if (!last && !complete) { // nothing to tell of
+    discard_unused();
+    return outcome;
+  }
+  put_statuses(output_, setup_.manifest.size(), unusable_.skipped, all_used);
+  const write::Footer footer = output_.finish(complete, rank_table, with_classes(records_.series(), last_metrics_));
+  print_training_table(footer.ranks, last_metrics_, best_metrics_);
+  const TrainingEnd end{.complete = complete,
+                        .step = step,
+                        .samples = samples_,
+                        .skipped = unusable_.skipped.size(),
+                        .global_batch = plan_.global_batch,
+                        .stopped = stop_reason_,
+                        .network = config_.get<std::string>("save"),
+                        .last_checkpoint = records_.last_checkpoint()};
+  print_training_end(setup_, outcome, progress_, end);
+  if (complete) records_.remove_curves(); // they are in /training now
+  write_summary(setup_, outcome, footer, training_summary(outcome, progress_, end, last_metrics_, best_metrics_));
+  return outcome;
+}
+
+void TrainingWorkload::discard_unused() noexcept {
+  if (progress_.last()) return;
+  output_.discard();
+  if (begin_) return;                               // the curves before the checkpoint stay
+  if (records_.is_open()) records_.remove_curves(); // else they are of an earlier training
+  records_.remove_empty_folder();
 }
 
 } // namespace mgpu::agent

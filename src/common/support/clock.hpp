@@ -1,5 +1,6 @@
 #pragma once
 #include <chrono>
+#include <functional>
 #include <string>
 
 namespace mgpu {
@@ -8,6 +9,9 @@ namespace mgpu {
 inline double now_s() {
   return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
 }
+
+/// As now_s(), injected: tests have a clock of their own.
+using Clock = std::function<double()>;
 
 inline double seconds(std::chrono::steady_clock::duration time) {
   return std::chrono::duration<double>(time).count();

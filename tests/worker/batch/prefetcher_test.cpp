@@ -1,7 +1,11 @@
 #include "worker/batch/prefetcher.hpp"
 
 #include <gmock/gmock.h>
+#include <unistd.h>
 
+#include <filesystem>
+#include <fstream>
+#include <functional>
 #include <future>
 #include <set>
 
@@ -11,10 +15,28 @@
 namespace mgpu::worker {
 namespace {
 
-using std::chrono::milliseconds;
 using testing::HasSubstr;
 
-/// Rows hold their item's index; items named "bad" throw, items named "slow" take a while.
+/// Whether every thread of this process but the caller sleeps.
+bool others_sleep() {
+  for (const auto& task : std::filesystem::directory_iterator("/proc/self/task")) {
+    if (task.path().filename() == std::to_string(gettid())) continue;
+    std::ifstream file(task.path() / "stat");
+    std::string text;
+    std::getline(file, text);
+    const std::size_t name_end = text.rfind(')');
+    if (name_end != std::string::npos && name_end + 2 < text.size() && text[name_end + 2] != 'S') return false;
+  }
+  return true;
+}
+
+/// Until all others wait: nothing is being loaded, and whoever takes a batch waits for it.
+void wait_for_quiet() {
+  constexpr int looks = 20; // a thread may sleep for a moment, for a lock
+  for (int quiet = 0; quiet < looks; std::this_thread::yield()) quiet = others_sleep() ? quiet + 1 : 0;
+}
+
+/// Rows hold their item's index; items named "bad" throw.
 class CountingWork : public Work {
  public:
   explicit CountingWork(bool fixed) : fixed_(fixed) {}
@@ -23,7 +45,7 @@ class CountingWork : public Work {
     return fixed_ ? std::optional(RowSpec{{2}, torch::kFloat32}) : std::nullopt;
   }
   void prepare(const Item& item, Sample& sample) override {
-    if (item.path == "slow") std::this_thread::sleep_for(milliseconds(20));
+    before(item);
     const int under_way = ++rows_;
     if (fixed_)
       sample.input.fill_(static_cast<double>(item.index));
@@ -33,6 +55,7 @@ class CountingWork : public Work {
     if (item.path == "bad") throw Error("this item is bad");
   }
   void run(const Batch&, Outputs&) override {}
+  std::function<void(const Item&)> before = [](const Item&) {}; ///< a row is prepared
   std::atomic<int> rows_{0};
 
  private:
@@ -64,9 +87,15 @@ class PrefetcherTest : public testing::TestWithParam<int> {
 
 TEST_P(PrefetcherTest, GivesBatchesInTheOrderAdded) {
   CountingWork work(true);
+  std::atomic<std::uint64_t> newest{0};
+  work.before = [&](const Item& item) { // the first row of some batches ends after one of the next batch has begun
+    const std::uint64_t batch = item.index / 4;
+    for (std::uint64_t seen = newest; seen < batch && !newest.compare_exchange_weak(seen, batch);) continue;
+    const bool slow = GetParam() > 1 && item.index % 4 == 0 && batch % 7 == 0 && batch < 49;
+    while (slow && newest == batch) std::this_thread::yield();
+  };
   Prefetcher prefetcher(work, settings(work), trace_);
-  for (std::uint64_t batch = 0; batch < 50; ++batch)
-    prefetcher.add(range(batch, batch % 4 + 1, batch % 7 == 0 ? "slow" : "good"));
+  for (std::uint64_t batch = 0; batch < 50; ++batch) prefetcher.add(range(batch, batch % 4 + 1));
   prefetcher.close();
   for (std::uint64_t batch = 0; batch < 50; ++batch) {
     auto loaded = prefetcher.take();
@@ -100,7 +129,7 @@ TEST_P(PrefetcherTest, LoadsNoFurtherThanItHasBuffers) {
   Prefetcher prefetcher(work, settings(work, 2), trace_);
   for (std::uint64_t batch = 0; batch < 10; ++batch) prefetcher.add(range(batch, 4));
   auto first = prefetcher.take(), second = prefetcher.take();
-  std::this_thread::sleep_for(milliseconds(50));
+  wait_for_quiet();
   EXPECT_EQ(work.rows_, 8);
   prefetcher.recycle(std::move(first));
   EXPECT_NE(prefetcher.take(), nullptr);
@@ -121,26 +150,41 @@ TEST_P(PrefetcherTest, StopWakesAWaitingConsumer) {
   CountingWork work(true);
   Prefetcher prefetcher(work, settings(work), trace_);
   auto taken = std::async(std::launch::async, [&] { return prefetcher.take(); });
-  EXPECT_EQ(taken.wait_for(milliseconds(30)), std::future_status::timeout);
+  wait_for_quiet();
   prefetcher.stop();
-  ASSERT_EQ(taken.wait_for(milliseconds(5000)), std::future_status::ready);
   EXPECT_EQ(taken.get(), nullptr);
 }
 
 TEST_P(PrefetcherTest, TellsWaitingForDataFromWaitingForGrants) {
   CountingWork work(true);
   Prefetcher prefetcher(work, settings(work), trace_);
-  std::this_thread::sleep_for(milliseconds(20)); // before the first grant: counts for nothing
-  prefetcher.add(range(7, 1));
+  const auto add_while_it_waits = [&](std::uint64_t batch) {
+    return std::async(std::launch::async, [&prefetcher, batch] {
+      wait_for_quiet();
+      prefetcher.add(range(batch, 1));
+    });
+  };
+  auto first = add_while_it_waits(0);
   prefetcher.recycle(prefetcher.take());
-  auto later = std::async(std::launch::async, [&] {
-    std::this_thread::sleep_for(milliseconds(60));
-    prefetcher.add(range(0, 1, "slow"));
-  });
+  first.get();
+  EXPECT_EQ(prefetcher.waits().for_grant_s, 0) << "before the first grant nothing counts";
+  auto second = add_while_it_waits(1);
   prefetcher.recycle(prefetcher.take());
-  EXPECT_GE(prefetcher.waits().for_grant_s, 0.05);
-  EXPECT_GE(prefetcher.waits().for_data_s, 0.015);
-  EXPECT_GE(prefetcher.load_s(), 0.015);
+  second.get();
+  const Prefetcher::Waits waits = prefetcher.waits();
+  EXPECT_GT(waits.for_grant_s, 0);
+
+  double prepared_s = 0;
+  work.before = [&](const Item&) {
+    const auto begin = std::chrono::steady_clock::now();
+    wait_for_quiet(); // the batch is taken while its row is prepared
+    prepared_s = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+  };
+  prefetcher.add(range(2, 1));
+  prefetcher.recycle(prefetcher.take());
+  EXPECT_EQ(prefetcher.waits().for_grant_s, waits.for_grant_s) << "it was granted";
+  EXPECT_GT(prefetcher.waits().for_data_s, waits.for_data_s);
+  EXPECT_GE(prefetcher.load_s(), prepared_s);
 }
 
 TEST_P(PrefetcherTest, RefusesABatchThatCannotBe) {
@@ -200,7 +244,7 @@ TEST_P(PrefetcherTest, LoadsNoFurtherThanItsBytes) {
   bounded.bytes = 64; // a batch takes 36 or 48
   Prefetcher prefetcher(work, bounded, trace_);
   for (std::uint64_t batch = 0; batch < 50; ++batch) prefetcher.add(range(batch, 4));
-  std::this_thread::sleep_for(milliseconds(50));
+  wait_for_quiet();
   const int most = 4 * 4 + GetParam(); // two batches, and what the loaders were at
   EXPECT_LE(work.rows_, most);
   for (int batch = 0; batch < 50; ++batch) prefetcher.recycle(prefetcher.take());

@@ -203,15 +203,18 @@ TEST_P(Ranks, AShardIsReadAndWritten) {
 
 TEST(SharedExchange, AMissingRankIsNamedInTime) {
   const std::string token = new_token();
+  const MeetingPoint all(3);
   expect_all_good(run_processes(3, [&](int rank) {
+    all.meet(); // no process starts so late that the others give it up
     const auto exchange = open_shared_exchange(one_node(token, rank, 3, 0.5), some_layout(), 0);
-    if (rank == 1) {
-      usleep(2'000'000);
-      EXPECT_THAT(error_of([&] { exchange->barrier("late"); }), HasSubstr("rank 1 on host1"));
-      return;
+    if (rank != 1) {
+      const std::string error = error_of([&] { exchange->barrier("lunch"); });
+      EXPECT_THAT(error, HasSubstr("lunch: after 0.5 s still waiting for rank 1 on host1 (last seen in: meeting"));
     }
-    const std::string error = error_of([&] { exchange->barrier("lunch"); });
-    EXPECT_THAT(error, HasSubstr("lunch: after 0.5 s still waiting for rank 1 on host1 (last seen in: meeting"));
+    all.meet();
+    if (rank == 1) {
+      EXPECT_THAT(error_of([&] { exchange->barrier("late"); }), HasSubstr("rank 1 on host1"));
+    }
   }));
 }
 
@@ -246,29 +249,29 @@ TEST(SharedExchange, ARankThatWasKilledIsNamedAtOnce) {
 
 TEST(SharedExchange, AbortWakesEverybody) {
   const std::string token = new_token();
+  const MeetingPoint all(4);
   expect_all_good(run_processes(
       4,
       [&](int rank) {
         const auto exchange = open_shared_exchange(one_node(token, rank, 4, 40), some_layout(), 0);
-        if (rank == 3) {
-          usleep(300'000);
-          exchange->abort("rank 3: no memory");
-        }
+        all.meet(); // the others are about to wait
+        if (rank == 3) exchange->abort("rank 3: no memory");
         EXPECT_EQ(error_of([&] { exchange->barrier("lunch"); }), "rank 3: no memory");
         EXPECT_EQ(error_of([&] { exchange->barrier("dinner"); }), "rank 3: no memory");
-        usleep(100'000); // leaving is noticed as well, but must not come first
+        all.meet(); // leaving is noticed as well, but must not come first
       },
       20));
 }
 
 TEST(SharedExchange, AnotherNetworkIsRefused) {
   const std::string token = new_token();
+  const MeetingPoint all(2);
   expect_all_good(run_processes(2, [&](int rank) {
     FlatLayout layout = some_layout();
     if (rank == 1) layout.buckets.pop_back();
     const std::string error = error_of([&] { open_shared_exchange(one_node(token, rank, 2), layout, 0); });
     EXPECT_THAT(error, HasSubstr("rank 1 on host1 has another network than rank 0 on host0"));
-    usleep(100'000);
+    all.meet();
   }));
 }
 

@@ -2,6 +2,8 @@
 // Ranks for tests: processes made by fork, or threads that share one mapping (which a thread sanitizer can watch).
 #include <fmt/format.h>
 #include <gtest/gtest.h>
+#include <pthread.h>
+#include <sys/mman.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -20,6 +22,29 @@ inline std::string new_token() {
   static int count = 0;
   return fmt::format("test-{}-{}", getpid(), count++);
 }
+
+/// Where processes of a test meet, whatever becomes of their exchange. Made before they are.
+class MeetingPoint {
+ public:
+  explicit MeetingPoint(unsigned size)
+      : barrier_(static_cast<pthread_barrier_t*>(
+            ::mmap(nullptr, sizeof(pthread_barrier_t), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0))) {
+    pthread_barrierattr_t shared{};
+    pthread_barrierattr_init(&shared);
+    pthread_barrierattr_setpshared(&shared, PTHREAD_PROCESS_SHARED);
+    pthread_barrier_init(barrier_, &shared, size);
+    pthread_barrierattr_destroy(&shared);
+  }
+  ~MeetingPoint() { ::munmap(barrier_, sizeof *barrier_); }
+  MeetingPoint(const MeetingPoint&) = delete;
+  MeetingPoint& operator=(const MeetingPoint&) = delete;
+
+  /// Waits for all.
+  void meet() const { pthread_barrier_wait(barrier_); }
+
+ private:
+  pthread_barrier_t* barrier_;
+};
 
 /// Runs `body(rank)` in a process each; returns their wait statuses. A hang ends after `limit_s`.
 inline std::vector<int> run_processes(int size, const std::function<void(int)>& body, unsigned limit_s = 60) {

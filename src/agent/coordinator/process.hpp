@@ -1,0 +1,17 @@
+#pragma once
+#include <functional>
+
+#include "agent/coordinator/signals.hpp"
+#include "common/support/clock.hpp"
+#include "common/wire/control_messages.hpp"
+
+namespace mgpu::agent {
+
+/// What an event loop takes from the process that it runs in. Tests give their own.
+struct Process {
+  Clock clock = mgpu::now_s; ///< asked by several threads
+  std::function<wire::Signal()> stop_request = agent::stop_request;
+  std::function<bool()> launcher_gone = agent::launcher_gone;
+};
+
+} // namespace mgpu::agent
