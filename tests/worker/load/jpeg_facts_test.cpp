@@ -112,7 +112,8 @@ TEST(JpegFacts, HugePicturesStayOnTheCpu) {
 
 TEST(JpegFacts, SizesAndOrientationsAreTheFiles) {
   for (int orientation = 1; orientation <= 8; ++orientation) {
-    const auto facts = worker::load::jpeg_facts(bytes_of(reference(("orientation_" + std::to_string(orientation) + ".jpg").c_str())), {});
+    const auto facts =
+        worker::load::jpeg_facts(bytes_of(reference(("orientation_" + std::to_string(orientation) + ".jpg").c_str())), {});
     ASSERT_TRUE(facts);
     EXPECT_EQ(facts->orientation, orientation);
     EXPECT_EQ(facts->width, 361); // make_references.py crops the photograph to this
