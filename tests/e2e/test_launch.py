@@ -32,7 +32,7 @@ def test_gives_the_exit_code_of_the_job(tmp_path):
         assert run.wait() == 0, run.text
         run.check_complete()
     with Run(tmp_path, launch=()) as run:
-        assert run.wait() == 2 and "--resume goes on" in run.text and "restart" not in run.text, run.text
+        assert run.wait() == 2 and "--resume continues" in run.text and "restart" not in run.text, run.text
     with Run(tmp_path, "--resume", launch=()) as run:
         assert run.wait() == 0 and "complete already" in run.text, run.text
 

@@ -89,7 +89,7 @@ def test_a_training_goes_on_without_a_killed_agent(data, tmp_path):
         text.seek(0)
         said = text.read()
     assert code == 0, said
-    assert "its agent died; all workers begin again" in said and "2 rank(s) go on, the global batch of 32 stays" in said, said
+    assert "its agent died; all workers restart" in said and "2 rank(s) continue, the global batch of 32 stays" in said, said
     train(*common, "--output", tmp_path / "well.h5", ranks=2)
     np.testing.assert_allclose(history(output)[:100], history(tmp_path / "well.h5")[:100], rtol=1e-4)  # later the rounding of 3 ranks and 2 shows
     assert len(history(output)) == 300
@@ -115,5 +115,5 @@ def test_an_mpi_error_on_rank_0_stops_the_run(ranks, rank, call, at, failing_mpi
 def test_an_mpi_error_on_another_rank_does_so_too(call, at, failing_mpi, tmp_path):
     with Run(tmp_path, *SHORT, ranks=2, items=40000, LD_PRELOAD=failing_mpi, MPI_FAULT_RANK=1, MPI_FAULT_CALL=call, MPI_FAULT_AT=at) as run:
         assert run.wait() == 75, run.text
-        assert f"error: rank 1 on {os.uname().nodename}: {call}" in run.text and "--resume goes on" in run.text, run.text
+        assert f"error: rank 1 on {os.uname().nodename}: {call}" in run.text and "--resume continues" in run.text, run.text
         resume(run)

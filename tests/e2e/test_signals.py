@@ -32,7 +32,7 @@ def test_to_mpirun(number, tmp_path):
             assert code == 75, run.text
         else:
             assert code != 0
-            assert "--resume goes on" in run.text, "nobody was told what is kept"
+            assert "--resume continues" in run.text, "nobody was told what is kept"
         status = json.loads((tmp_path / "out.h5.status.json").read_text())
         assert status["state"] == "running" or status["exit_code"] == 75
         resume(run)

@@ -30,7 +30,7 @@ def undisturbed(data, tmp_path_factory):
 def test_the_bits_are_those_of_an_undisturbed_run(fault, data, undisturbed, tmp_path):
     """After a checkpoint; before the first one; twice."""
     done = train(*options(data, tmp_path, "--fault", fault), ranks=2)
-    assert (done.out + done.err).count("all workers begin again") == (2 if "times=2" in fault else 1), done.err
+    assert (done.out + done.err).count("all workers restart") == (2 if "times=2" in fault else 1), done.err
     assert_same_bits((tmp_path / "out.h5", tmp_path / "net.pt"), undisturbed)
     for name in ("validation_loss", "validation_accuracy", "validation_step"):
         np.testing.assert_array_equal(history(tmp_path / "out.h5", name), history(undisturbed[0], name), err_msg=name)
@@ -57,7 +57,7 @@ def without_poison(data, tmp_path_factory):
 def test_an_item_that_ends_workers_is_left_out(fault, data, without_poison, tmp_path):
     done = train(*options(data, tmp_path, "--fault", fault, "--retries", 1, "--max-restarts", 1, "--item-timeout", 2), ranks=2, code=3)
     text = done.out + done.err
-    assert text.count("all workers begin again") == 2, text
+    assert text.count("all workers restart") == 2, text
     assert f"skipped item {POISON}" in text and "2 worker(s) died over it" in text, text
     assert_same_bits((tmp_path / "out.h5", tmp_path / "net.pt"), without_poison)
     with h5py.File(tmp_path / "out.h5") as file:
@@ -67,9 +67,9 @@ def test_an_item_that_ends_workers_is_left_out(fault, data, without_poison, tmp_
 def test_what_was_left_out_stays_out_when_it_is_resumed(data, without_poison, tmp_path):
     poisoned = options(data, tmp_path, "--retries", 0, "--max-restarts", 1)
     done = train(*poisoned, "--fault", f"segv:item={POISON}; kill:rank=0,step=110", ranks=2, code=1)
-    assert (done.out + done.err).count("all workers begin again") == 2
+    assert (done.out + done.err).count("all workers restart") == 2
     done = train(*poisoned, "--fault", f"segv:item={POISON}", "--resume", ranks=2, code=3)
-    assert "begin again" not in done.out + done.err
+    assert "all workers restart" not in done.out + done.err
     assert_same_bits((tmp_path / "out.h5", tmp_path / "net.pt"), without_poison)
 
 
@@ -86,7 +86,7 @@ def test_one_rank_alone_begins_again(data, tmp_path):
 
 def test_a_rank_that_dies_again_and_again_ends_the_run(data, tmp_path):
     done = train(*options(data, tmp_path, "--fault", "kill:rank=1,step=70", "--max-restarts", 1), ranks=2, code=1)
-    assert (done.out + done.err).count("all workers begin again") == 1
+    assert (done.out + done.err).count("all workers restart") == 1
     assert any("rank 1" in line and "signal 9" in line for line in done.lines_of_ours())
     train(*options(data, tmp_path, "--resume"), ranks=2)
     assert len(history(tmp_path / "out.h5")) == 120
@@ -95,7 +95,7 @@ def test_a_rank_that_dies_again_and_again_ends_the_run(data, tmp_path):
 @pytest.mark.parametrize("rank", [0, 1, 2])
 def test_others_go_on_without_a_rank_that_is_out(rank, data, undisturbed, tmp_path):
     done = train(*options(data, tmp_path, "--fault", f"kill:rank={rank},step=70,times=2", "--max-restarts", 1, "--min-ranks", 2), ranks=3)
-    assert "2 rank(s) go on, the global batch of 32 stays" in done.out + done.err
+    assert "2 rank(s) continue, the global batch of 32 stays" in done.out + done.err
     # The same training up to rounding: the same samples at the same rates. Rounding grows from step to step, so what comes long after it
     # is compared as a whole.
     for name in ("step", "epoch", "lr", "samples"):
@@ -108,7 +108,7 @@ def test_others_go_on_without_a_rank_that_is_out(rank, data, undisturbed, tmp_pa
 
 def test_what_a_worker_says_itself_is_not_tried_again(data, tmp_path):
     done = train(*options(data, tmp_path, "--fault", "nan:step=30", "--max-nonfinite", 1), ranks=2, code=1)
-    assert "begin again" not in done.out + done.err
+    assert "all workers restart" not in done.out + done.err
 
 
 @pytest.mark.parametrize("blow", [signal.SIGKILL, signal.SIGSTOP])
@@ -128,5 +128,5 @@ def test_a_worker_struck_from_outside(blow, data, undisturbed, tmp_path):
         output.seek(0)
         text = output.read()
     assert code == 0, text
-    assert "begin again" in text
+    assert "all workers restart" in text
     assert_same_bits((tmp_path / "out.h5", tmp_path / "net.pt"), undisturbed)

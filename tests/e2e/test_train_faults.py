@@ -222,6 +222,6 @@ def test_what_ends_mpirun_costs_no_steps(number, data, tmp_path):
             if process.poll() is None:
                 process.kill()
         output.seek(0)
-        assert "--resume goes on" in output.read()
+        assert "--resume continues" in output.read()
     assert json.loads((tmp_path / "out.h5.status.json").read_text())["exit_code"] == 75
     assert list((tmp_path / "out.h5.checkpoints").glob("step-*/checkpoint.json")), "all steps are lost"

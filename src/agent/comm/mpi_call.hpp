@@ -10,7 +10,7 @@
 namespace mgpu::agent::comm {
 
 /// Throws Error with MPI's own text when `code` is not MPI_SUCCESS; ExitCode::stopped: neither a process that died nor a network that fails
-/// is a fault of the job, and --resume goes on.
+/// is a fault of the job, and --resume continues.
 inline void check_mpi(int code, const char* call) {
   if (code == MPI_SUCCESS) return;
   std::array<char, MPI_MAX_ERROR_STRING> text{};

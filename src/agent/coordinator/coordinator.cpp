@@ -265,7 +265,7 @@ void Coordinator::leave_at_once() {
   constexpr double limit_s = 0.2;
   for (const double limit = now_s() + limit_s; !messenger_.idle() && now_s() < limit;) messenger_.poll([](auto&&...) {});
   worker_.kill();
-  std::fputs("stopped at once; the same command with --resume goes on\n", stderr);
+  std::fputs("stopped at once; the same command with --resume continues\n", stderr);
   std::fflush(nullptr);
   if (on_leave_) on_leave_(); // last: a worker that hangs in its driver takes a while to be given up
   _exit(static_cast<int>(ExitCode::stopped));

@@ -42,7 +42,7 @@ int open_launcher_stderr() {
 /// An mpirun that ends its ranks passes nothing on that they still say, so they say it where mpirun would. Only what a signal handler
 /// may call.
 void answer() {
-  constexpr std::string_view line = "stopping: what is done is kept; the same command with --resume goes on\n";
+  constexpr std::string_view line = "stopping: what is done is kept; the same command with --resume continues\n";
   const int before = errno;
   const int other = from_launcher && launcher_stderr[0] != 0 ? open_launcher_stderr() : -1;
   [[maybe_unused]] const ssize_t written = write(other >= 0 ? other : STDERR_FILENO, line.data(), line.size());

@@ -31,7 +31,7 @@ std::string examples(const std::string& program) {
       "      never again; and options of mpirun's own\n\n"
       "The exit code is the job's own: 0 every item done, 1 failed, 2 bad usage, 3 some items failed, 75 stopped early. The "
       "first INT, TERM,\n"
-      "USR1 or USR2 asks the job to stop in good order (75, --resume goes on), a second INT stops it at once.",
+      "USR1 or USR2 asks the job to stop in good order (75, --resume continues), a second INT stops it at once.",
       program);
 }
 

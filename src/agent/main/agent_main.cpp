@@ -47,7 +47,7 @@ constexpr unsigned start_limit_s = 60;
 int print_error(const Error& error, const std::string& rank) {
   std::string text = error.what();
   if (error.call.starts_with("MPI_") && !rank.empty())
-    text = fmt::format("{}: {}; what is done is kept, the same command with --resume goes on", rank, text);
+    text = fmt::format("{}: {}; what is done is kept, the same command with --resume continues", rank, text);
   const std::string line = fmt::format("{}: {}{}\n", program_name(), error.code() == ExitCode::usage ? "" : "error: ", text);
   std::fputs(line.c_str(), stderr); // unlike fmt::print it does not throw when mpirun is gone, and nobody reads
   return static_cast<int>(error.code());

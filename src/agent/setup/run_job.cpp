@@ -214,7 +214,7 @@ RunSetup prepare_beside(const Waiting& waiting, bool& left_behind, const std::fu
     const double still_s = thread.still_s();
     if (waiting.stall_s > 0 && still_s > waiting.stall_s)
       leave(
-          fmt::format("{}: nothing has moved for {:.0f} s; does its file system answer? The same command goes on when it does "
+          fmt::format("{}: nothing has moved for {:.0f} s; does its file system answer? The same command continues when it does "
                       "(--stall-timeout)",
                       looking_at.load(), still_s));
   }

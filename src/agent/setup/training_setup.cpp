@@ -79,8 +79,8 @@ std::optional<Checkpoint> find_checkpoint(const RunSetup& setup) {
   }
   if (!setup.config.get<bool>("overwrite") && !setup.dry_run && Checkpoints::any(folder))
     throw usage_error(
-        fmt::format("--checkpoint-dir {}: holds checkpoints of an earlier training; --resume goes on with it, --overwrite "
-                    "begins anew",
+        fmt::format("--checkpoint-dir {}: holds checkpoints of an earlier training; --resume continues it, --overwrite "
+                    "starts over",
                     show_path(folder)));
   return std::nullopt;
 }

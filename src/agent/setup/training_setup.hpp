@@ -23,7 +23,7 @@ struct TrainingSetup {
   nlohmann::json made_of;                              ///< SHA-256 by option: of the lists (paths and columns) and of the model
   std::string checkpoints;                             ///< folder
   std::shared_ptr<write::OutputLock> checkpoints_lock; ///< trainings of two outputs may share no folder
-  std::optional<Checkpoint> begin;                     ///< --resume goes on from it
+  std::optional<Checkpoint> begin;                     ///< --resume continues from it
 };
 
 /// Fills in the names that follow from others: --lr by the optimizer, --checkpoint-dir by --output, and with --experiment-name the

@@ -35,7 +35,7 @@ void take_over(const Checkpoint& checkpoint, int ranks, Config& config) {
   if (stages_have_batches(config)) {
     if (const int before = checkpoint.json.value("world_size", ranks); before != ranks)
       throw usage_error(
-          fmt::format("--resume: {} ranks made this checkpoint; as its stages have batch sizes of their own, go on with as "
+          fmt::format("--resume: {} ranks made this checkpoint; as its stages have batch sizes of their own, resume it on as "
                       "many (not {})",
                       before, ranks));
     return;
@@ -188,7 +188,7 @@ void print_training_plan(const RunSetup& setup, const TrainingPlan& plan, const 
   const auto keep = config.get<std::int64_t>("keep-checkpoints");
   say("  checkpoints: every {} in {}{}\n", config.get<std::string>("checkpoint-every"), show_path(training.checkpoints),
       keep > 0 ? fmt::format(", {} kept", keep) : "");
-  if (training.begin) say("  going on from step {}, {}\n", training.begin->step, show_path(training.begin->folder));
+  if (training.begin) say("  resuming from step {}, {}\n", training.begin->step, show_path(training.begin->folder));
   std::vector<std::vector<std::string>> rows{{"rank", "host", "device", "cores", "threads", "loaders"}};
   for (std::size_t rank = 0; rank < bindings.size() && rank < most_rows_shown; ++rank) {
     const RankState& state = rank_table.at(static_cast<int>(rank));

@@ -92,7 +92,7 @@ void print_training_end(const RunSetup& setup, const Outcome& outcome, const Tra
     say("Result: {}\n", setup.output);
     if (!end.network.empty()) say("Network: {}\n", end.network);
   } else {
-    say("Stopped early{}{}. {}; the same command with --resume goes on.\n", end.stopped.empty() ? "" : ": ", end.stopped,
+    say("Stopped early{}{}. {}; the same command with --resume continues.\n", end.stopped.empty() ? "" : ": ", end.stopped,
         end.last_checkpoint.empty() ? "No checkpoint was written in this run"
                                     : fmt::format("The checkpoint {} is kept", show_path(end.last_checkpoint)));
   }

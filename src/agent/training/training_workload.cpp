@@ -296,11 +296,11 @@ void TrainingWorkload::restart(const Loss& loss) {
   if (const std::string given_up = losses_.charge(loss); !given_up.empty()) unusable_.given_up[*loss.item] = given_up;
   if (records_.is_open()) begin_ = Checkpoints::newest(training_.checkpoints); // else what lies there is of an earlier training
   control_.say(fmt::format(
-      "rank {} on {}: {}; all workers begin again {}", loss.rank, control_.rank_table().at(loss.rank).join->host, loss.reason,
+      "rank {} on {}: {}; all workers restart {}", loss.rank, control_.rank_table().at(loss.rank).join->host, loss.reason,
       begin_ ? fmt::format("from step {}, {}", begin_->step, show_path(begin_->folder)) : "at the beginning"));
   number_ranks();
   if (ranks_ != before) {
-    control_.say(fmt::format("{} rank(s) go on, the global batch of {} stays", ranks_, plan_.global_batch));
+    control_.say(fmt::format("{} rank(s) continue, the global batch of {} stays", ranks_, plan_.global_batch));
     config_.set("global-batch", plan_.global_batch);
     config_.set("lr-reference-batch", plan_.lr_reference);
     plan_ = with_batch(plan_, setup_, ranks_, plan_.batch_size, config_);

@@ -77,7 +77,7 @@ TEST_F(CoordinatorTest, ASecondInterruptEndsTheRunAtOnce) {
   EXPECT_TRUE(link_.killed);
   EXPECT_EQ(count(1, Type::bye), 2) << "the second lets it go without the others";
   EXPECT_EQ(last<wire::Bye>(1, Type::bye).without_finalize, 1);
-  EXPECT_THAT(said(), HasSubstr("stopped at once; the same command with --resume goes on"));
+  EXPECT_THAT(said(), HasSubstr("stopped at once; the same command with --resume continues"));
 }
 
 TEST_F(CoordinatorTest, ASecondInterruptAtAnotherRank) {

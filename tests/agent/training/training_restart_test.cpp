@@ -27,7 +27,7 @@ TEST_F(TrainingTest, AllRestartFromTheLastCheckpoint) {
   const Ended ended = end_training();
   EXPECT_EQ(ended.code, ExitCode::ok);
   EXPECT_EQ(curve(), expected_curve());
-  EXPECT_THAT(said(), HasSubstr("rank 1 on a: killed by signal 9 (Killed); all workers begin again from step 5, "));
+  EXPECT_THAT(said(), HasSubstr("rank 1 on a: killed by signal 9 (Killed); all workers restart from step 5, "));
 }
 
 TEST_F(TrainingTest, WithoutACheckpointTheyBeginAtTheBeginning) {
@@ -38,7 +38,7 @@ TEST_F(TrainingTest, WithoutACheckpointTheyBeginAtTheBeginning) {
   train(1, 20);
   EXPECT_EQ(end_training().code, ExitCode::ok);
   EXPECT_EQ(curve(), expected_curve());
-  EXPECT_THAT(said(), HasSubstr("all workers begin again at the beginning"));
+  EXPECT_THAT(said(), HasSubstr("all workers restart at the beginning"));
 }
 
 TEST_F(TrainingTest, ButOnlySoOften) {
@@ -57,7 +57,7 @@ TEST_F(TrainingTest, ButOnlySoOften) {
   });
   EXPECT_EQ(ended.code, ExitCode::failed);
   EXPECT_EQ(ended.text, "rank 1 on a: killed by signal 9 (Killed)");
-  EXPECT_TRUE(std::filesystem::exists(checkpoint(5))) << "--resume goes on";
+  EXPECT_TRUE(std::filesystem::exists(checkpoint(5))) << "--resume continues";
 }
 
 TEST_F(TrainingTest, ACheckpointCountsAnew) {
@@ -192,7 +192,7 @@ TEST_F(TrainingTest, WithMinRanksTheOthersGoOn) {
   train(11, 20);
   EXPECT_EQ(end_training({1}).code, ExitCode::ok);
   EXPECT_EQ(curve(), expected_curve());
-  EXPECT_THAT(said(), HasSubstr("2 rank(s) go on, the global batch of 24 stays"));
+  EXPECT_THAT(said(), HasSubstr("2 rank(s) continue, the global batch of 24 stays"));
 }
 
 TEST_F(TrainingTest, TooFewDoNot) {

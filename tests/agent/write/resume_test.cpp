@@ -248,7 +248,7 @@ TEST_F(Resume, WhatIsMissingIsSaid) {
   fs::remove(path + ".partial");
   fs::remove(path + ".journal");
   std::ofstream(path) << "x";
-  EXPECT_THAT(refusal(), HasSubstr("is not there to go on with"));
+  EXPECT_THAT(refusal(), HasSubstr("is not there to be resumed"));
 }
 
 TEST_F(Resume, ARunThatIsStillWritingIsNotTouched) {
@@ -314,7 +314,7 @@ TEST_F(Resume, RecoverClearsWhatAWholeFileHasBesideIt) {
 TEST_F(Resume, RecoverLeavesAStoppedRunsFileAndSaysHowItGoesOn) {
   leave(4);
   ResultFile::resume(path, header)->finish(some_footer(false));
-  EXPECT_THAT(recovered(path), HasSubstr("--resume goes on with it"));
+  EXPECT_THAT(recovered(path), HasSubstr("--resume continues it"));
   fs::remove(path + ".journal");
   EXPECT_THAT(recovered(path), HasSubstr("its journal is gone"));
 }
@@ -326,7 +326,7 @@ TEST_F(Resume, ATrainingKilledAtItsEndIsSentToItsCheckpoints) {
     file->set_columns({});
     file->commit();
   }
-  EXPECT_THAT(recovered(path), HasSubstr("--resume goes on from its last checkpoint"));
+  EXPECT_THAT(recovered(path), HasSubstr("--resume continues from its last checkpoint"));
 }
 
 TEST_F(Resume, ARecoverThatFailsLeavesNothingOfItsOwn) {

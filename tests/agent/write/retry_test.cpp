@@ -98,7 +98,7 @@ TEST_F(Retry, KilledAndGoneOnWith) {
   std::uint64_t left = 0;
   {
     const auto file = ResultFile::resume(path, header);
-    ASSERT_TRUE(file) << "--resume goes on with it, too";
+    ASSERT_TRUE(file) << "--resume continues it, too";
     left = pending(file->earlier());
     EXPECT_EQ(left, to_do(batches) - 2);
   }

@@ -30,12 +30,13 @@ std::string shown_bytes(std::uint64_t bytes) {
 
 Error file_error(const std::string& path, const char* call, int error_number, std::uint64_t needed_bytes) {
   const bool full = error_number == ENOSPC || error_number == EFBIG || error_number == EDQUOT;
-  const std::string text = full ? fmt::format("no room to write {} ({}): {} more are needed; make room, then go on with --resume",
-                                              manifest::shown(path), std::strerror(error_number), shown_bytes(needed_bytes))
-                                : fmt::format("{}: {} failed: {}", manifest::shown(path), call, std::strerror(error_number));
-  // A disk or a file server that fails is no fault of the job: once it is well, --resume goes on.
+  const std::string text =
+      full ? fmt::format("no room to write {} ({}): {} more are needed; make room, then continue with --resume",
+                         manifest::shown(path), std::strerror(error_number), shown_bytes(needed_bytes))
+           : fmt::format("{}: {} failed: {}", manifest::shown(path), call, std::strerror(error_number));
+  // A disk or a file server that fails is no fault of the job: once it is well, --resume continues.
   const bool broken = error_number == EIO || error_number == ESTALE || error_number == EREMOTEIO || error_number == ETIMEDOUT;
-  Error error(broken ? text + "; what was on the disk before stays, and --resume goes on" : text,
+  Error error(broken ? text + "; what was on the disk before stays, and --resume continues" : text,
               full || broken ? ExitCode::stopped : ExitCode::failed);
   error.call = call;
   return error;

@@ -68,7 +68,7 @@ std::string set_aside(const Places& places, bool resumable) {
 void refuse_other_run(const std::string& path, const Identity& then, const Identity& now) {
   const std::vector<std::string> lines = differences(then, Identity::parse(now.json()));
   if (lines.empty()) return;
-  std::string text = fmt::format("--resume: {} was begun by another run; --overwrite begins anew", manifest::shown(path));
+  std::string text = fmt::format("--resume: {} was begun by another run; --overwrite starts over", manifest::shown(path));
   for (const std::string& line : lines) text += "\n  " + line;
   throw usage_error(text);
 }
@@ -79,7 +79,7 @@ Identity identity_in(const std::string& path, const std::string& kept) {
   } catch (const nlohmann::json::exception&) {
     throw usage_error(
         fmt::format("--resume: {} is complete, but does not say of which run: another version of mgpu_run wrote it; without "
-                    "--resume another name is needed, --overwrite begins anew",
+                    "--resume another name is needed, --overwrite starts over",
                     manifest::shown(path)));
   }
 }
@@ -131,11 +131,10 @@ ResultFile::Lock ResultFile::check(const std::string& path, Existing existing) {
   const auto lock = [&] { return take_lock(path, std::chrono::seconds(existing == Existing::resume ? 30 : 0)); };
   if (existing != Existing::refuse) return lock();
   const auto refuse_existing = [&] {
-    if (is_there(path))
-      throw usage_error(fmt::format("output {}: exists; --resume goes on with it, --overwrite begins anew", name));
+    if (is_there(path)) throw usage_error(fmt::format("output {}: exists; --resume continues it, --overwrite starts over", name));
     for (const std::string& left : {Places(path).partial, Places(path).journal})
       if (is_there(left))
-        throw usage_error(fmt::format("output {}: an unfinished run left {}; --resume goes on with it, --overwrite begins anew",
+        throw usage_error(fmt::format("output {}: an unfinished run left {}; --resume continues it, --overwrite starts over",
                                       name, manifest::shown(left)));
   };
   // A run that is alive is named as such; without one, no lock file is left for a refusal.
@@ -177,11 +176,11 @@ std::unique_ptr<ResultFile> ResultFile::resume(const std::string& path, const He
   auto file = read_journal(places, RawFile::Mode::modify, verify, on_reading, std::move(lock));
   if (!file) {
     if (is_there(places.output))
-      throw usage_error(fmt::format("--resume: {} is not complete and {} is not there to go on with; --overwrite begins anew",
+      throw usage_error(fmt::format("--resume: {} is not complete and {} is not there to be resumed; --overwrite starts over",
                                     manifest::shown(path), manifest::shown(places.journal)));
     if (is_there(places.partial) && !is_there(places.journal))
       throw usage_error(fmt::format(
-          "--resume: {} is there, but {}, which says what is done, is gone; --overwrite begins anew and keeps it as {}",
+          "--resume: {} is there, but {}, which says what is done, is gone; --overwrite starts over and keeps it as {}",
           manifest::shown(places.partial), manifest::shown(places.journal), manifest::shown(places.old_partial())));
     return nullptr;
   }

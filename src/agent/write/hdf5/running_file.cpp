@@ -126,7 +126,7 @@ void RunningFile::use_columns(const std::vector<ColumnSpec>& columns) {
 void RunningFile::set_columns(const std::vector<ColumnSpec>& columns) {
   if (has_columns_) {
     if (columns == columns_) return;
-    if (earlier_) throw usage_error("the model gives other output columns than in the run that --resume goes on with");
+    if (earlier_) throw usage_error("the model gives other output columns than the run that --resume continues");
     throw Error("ranks disagree on the output columns; are all of them the same build with the same model?");
   }
   check_names(columns);

@@ -18,7 +18,7 @@ namespace mgpu::agent::write {
 namespace {
 
 Error lost(const std::string& path, std::string_view why) {
-  return usage_error(fmt::format("{} {}: the run cannot be gone on with; --overwrite begins anew", manifest::shown(path), why));
+  return usage_error(fmt::format("{} {}: the run cannot be resumed; --overwrite starts over", manifest::shown(path), why));
 }
 
 std::string run_of(const std::string& path) {
@@ -260,7 +260,7 @@ std::unique_ptr<RunningFile> read_journal(const Places& places, RawFile::Mode mo
   if (!journal->find(at, frame)) return nullptr;
   if (frame.kind() != FrameKind::head && frame.header().at == 0)
     throw usage_error(
-        fmt::format("{}: a training, whose results are written at its end; the same command with --resume goes on from its "
+        fmt::format("{}: a training, whose results are written at its end; the same command with --resume continues from its "
                     "last checkpoint",
                     manifest::shown(places.output)));
   if (frame.kind() != FrameKind::head) throw lost(places.journal, "is damaged at its beginning");

@@ -148,7 +148,7 @@ void print_failures(const ReadFile& file, const Counts& counts, std::ostream& ou
 
 void print_advice(const ReadFile& file, const Counts& counts, std::ostream& out) {
   if (!file.complete())
-    out << "\nThis run was not finished; the same command with --resume goes on with what is pending.\n";
+    out << "\nThis run was not finished; the same command with --resume does what is pending.\n";
   else if (counts.failed > 0)
     out << fmt::format(
         "\nFailed rows hold NaN, 0 or \"\". All reasons: mgpu_run export {} --format csv\n"

@@ -93,8 +93,8 @@ bool clear_left(const Places& places, const ReadFile& file) {
 void tell_readable(const Places& places, const ReadFile& file, std::ostream& out) {
   std::string_view state = "complete";
   if (!file.complete())
-    state = is_there(places.journal) ? "not complete: --resume goes on with it"
-                                     : "not complete; its journal is gone, so it cannot be gone on with: --overwrite begins anew";
+    state = is_there(places.journal) ? "not complete: --resume continues it"
+                                     : "not complete; its journal is gone, so it cannot be resumed: --overwrite starts over";
   else if (clear_left(places, file))
     state = "complete; what the run had no time to remove beside it is removed";
   out << fmt::format("{} can be read as it is ({})\n", manifest::shown(places.output), state);
@@ -105,9 +105,9 @@ std::string why_nothing(const Places& places, bool batches) {
   const auto shown = [](const std::string& path) { return manifest::shown(path); };
   if (!is_there(places.partial) && !is_there(places.journal))
     return "no run left anything beside it; give the --output of one that did";
-  if (batches) return fmt::format("{} is gone, and the results with it; --overwrite begins anew", shown(places.partial));
+  if (batches) return fmt::format("{} is gone, and the results with it; --overwrite starts over", shown(places.partial));
   if (!is_there(places.journal))
-    return fmt::format("{}, which says what is done, is gone; --overwrite begins anew", shown(places.journal));
+    return fmt::format("{}, which says what is done, is gone; --overwrite starts over", shown(places.journal));
   return "the run ended before it had any result; the same command with --resume does it";
 }
 
@@ -136,7 +136,7 @@ void recover(const std::string& path, std::ostream& out) {
   footer.model_sha256 = file->identity().model_sha256;
   const std::uint64_t items = file->identity().items;
   const Earlier found = file->recover(footer);
-  out << fmt::format("{}: {}; complete = 0. What the run left stays as it is: the same command with --resume goes on.\n", name,
+  out << fmt::format("{}: {}; complete = 0. What the run left stays as it is: the same command with --resume continues.\n", name,
                      counts(items, found));
 }
 
