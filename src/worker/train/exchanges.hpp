@@ -1,9 +1,10 @@
 #pragma once
 // Which exchange joins the ranks of a training: shared memory for CPUs, NCCL for GPUs.
 #include "common/wire/training_messages.hpp"
+#include "mgpu/work.hpp"
 #include "worker/collective/channel_inter_node_reducer.hpp"
+#include "worker/train/abortable_exchange.hpp"
 #include "worker/train/settings.hpp"
-#include "worker/train/trainer.hpp"
 
 namespace mgpu::worker::train {
 

@@ -103,6 +103,20 @@ Probe probe(Training& training, const Batch& batch, const RankContext& context) 
   return probe;
 }
 
+void check_single_samples(Training& training, const std::vector<Item>& items, const Plan& plan, const RankContext& context) {
+  const auto step = plan.step_with_single_sample(context.world_size);
+  if (!step) return;
+  try {
+    probe(training, TrialBatch(training, items, 1, context.device).batch, context);
+  } catch (const Error& error) {
+    const StagePlan& stage = plan.stages[plan.stage_of(*step)];
+    throw usage_error(fmt::format(
+        "step {} of each epoch leaves a rank a single sample ({} items, global batch {}, {} rank(s), batches of {}), and this "
+        "network cannot be trained on one: {}. Choose another --batch-size or --global-batch, or leave an item out",
+        plan.step_in_epoch(*step) + 1, stage.items, stage.global_batch, context.world_size, stage.batch_size, error.what()));
+  }
+}
+
 void check_recording(Training& training, const Batch& batch, Recorder& recorder, const RankContext& context) {
   const std::vector<NamedTensor> parameters = training.parameters();
   const KeepBuffers keep(training);

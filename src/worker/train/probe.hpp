@@ -9,6 +9,7 @@
 
 #include "mgpu/training.hpp"
 #include "worker/train/recorder.hpp"
+#include "worker/train/settings.hpp"
 
 namespace mgpu::worker::train {
 
@@ -26,6 +27,10 @@ struct Probe {
 /// Runs loss and backward once, in the type that the training will have. Leaves parameters, buffers and gradients as they were. Throws
 /// usage_error: no parameters, a loss that is not a scalar, does not depend on any parameter, or does not fit the network's output.
 Probe probe(Training& training, const Batch& batch, const RankContext& context);
+
+/// Throws usage_error where `plan` leaves a rank a single sample in a step and the network (batch norm) cannot be trained on one. Said before
+/// any work, not at the end of the first epoch.
+void check_single_samples(Training& training, const std::vector<Item>& items, const Plan& plan, const RankContext& context);
 
 /// Runs loss and backward once as a recorded pass, leaving all as it was. Throws usage_error saying why that does not work.
 void check_recording(Training& training, const Batch& batch, Recorder& recorder, const RankContext& context);

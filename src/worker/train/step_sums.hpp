@@ -1,16 +1,32 @@
 #pragma once
-#include "worker/train/trainer.hpp"
+#include <torch/torch.h>
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "worker/device/device_streams.hpp"
 
 namespace mgpu::worker::train {
 
 /// This rank's part of a step.
-struct Trainer::StepSums {
-  std::vector<std::pair<torch::Tensor, std::int64_t>> losses; ///< mean of so many rows; read once, at the end
+struct StepSums {
+  std::vector<std::pair<torch::Tensor, std::int64_t>> losses; ///< mean of so many rows; on the device
   std::vector<std::vector<std::uint64_t>> items; ///< [losses] rows in the item list: the items themselves are gone by then
-  double loss_sum = 0;
   std::int64_t rows = 0, skipped = 0, out_of_memory = 0;
   std::uint32_t backwards = 0;
-  std::string not_finite; ///< which items' loss was not
 };
+
+/// The losses of a StepSums on the host.
+struct StepLosses {
+  double sum = 0;                              ///< over the rows
+  std::optional<std::uint64_t> not_finite_row; ///< the first row, in the item list, of the first loss that is not finite
+  std::string not_finite;                      ///< which items' loss is not finite: " 3 4"
+};
+
+/// Waits for the device once, not once a micro-batch.
+StepLosses read_losses(const StepSums& sums, DeviceStreams& streams);
 
 } // namespace mgpu::worker::train

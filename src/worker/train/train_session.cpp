@@ -214,10 +214,11 @@ void TrainSession::send_stats() {
   stats.memory_bytes = peak_resident_bytes();
   stats.wall_s = wall_s_;
   if (trainer_ != nullptr) {
-    const TimeSplit times = trainer_->times();
-    stats.items = trainer_->samples();
-    stats.failed = trainer_->skipped();
-    stats.batches = trainer_->units();
+    const Totals& totals = trainer_->totals();
+    const TimeSplit& times = totals.times;
+    stats.items = totals.samples;
+    stats.failed = totals.skipped;
+    stats.batches = totals.units;
     stats.busy_s = times.forward_s + times.backward_s + times.update_s;
     stats.load_wait_s = times.load_wait_s;
     stats.load_s = times.load_s;

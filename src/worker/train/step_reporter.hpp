@@ -1,0 +1,39 @@
+#pragma once
+#include <cstdint>
+#include <functional>
+
+#include "common/support/clock.hpp"
+#include "common/wire/training_messages.hpp"
+#include "worker/collective/exchange.hpp"
+#include "worker/train/progress.hpp"
+#include "worker/train/settings.hpp"
+#include "worker/train/step_facts.hpp"
+
+namespace mgpu::worker::train {
+
+/// What is told of a step that was just done. `backwards`: micro-batches of this rank.
+wire::Step step_record(const Plan& plan, const Progress& progress, const StepFacts& facts, const collective::StepResult& result,
+                       std::uint32_t backwards, double taken_s);
+
+/// Reports optimizer steps to rank 0's agent, many short ones in one message. Used by rank 0's trainer alone.
+class StepReporter {
+ public:
+  static constexpr double most_delay_s = 0.1;
+  static constexpr std::size_t most_unsent = 256; ///< steps
+
+  explicit StepReporter(std::function<void(const wire::Steps&)> send, std::function<double()> now = now_s)
+      : send_(std::move(send)), now_(std::move(now)) {}
+  /// Reports how many steps there will be, even if none is left to do.
+  void begin(std::uint64_t total);
+  void add(const wire::Step& step);
+  /// Reports what is left: before anything whose report refers to these steps.
+  void flush();
+
+ private:
+  std::function<void(const wire::Steps&)> send_;
+  std::function<double()> now_; ///< seconds
+  wire::Steps unsent_;
+  double sent_s_ = 0;
+};
+
+} // namespace mgpu::worker::train

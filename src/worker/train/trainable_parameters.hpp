@@ -1,0 +1,35 @@
+#pragma once
+#include <cstdint>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "mgpu/training.hpp"
+#include "worker/train/settings.hpp"
+
+namespace mgpu::worker::train {
+
+/// Which parameters of a network a stage trains.
+class TrainableParameters {
+ public:
+  struct Counts {
+    std::int64_t trained = 0, all = 0; ///< numbers in parameters
+  };
+
+  /// `in_order`: all parameters as backward finishes them. Those that come without requires_grad are trained in no stage.
+  TrainableParameters(Training& training, std::vector<NamedTensor> in_order);
+  /// Freezes what `stage` does not train, and puts the network into training mode. Throws usage_error as frozen().
+  Counts begin(const Stage& stage);
+  /// Of the stage begun last, as backward finishes them.
+  std::vector<NamedTensor> trained() const { return with_grad(true); }
+  std::vector<NamedTensor> untrained() const { return with_grad(false); }
+
+ private:
+  std::vector<NamedTensor> with_grad(bool requires_grad) const;
+
+  Training& training_;
+  std::vector<NamedTensor> in_order_;
+  std::set<std::string> frozen_in_file_;
+};
+
+} // namespace mgpu::worker::train
