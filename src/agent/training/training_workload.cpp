@@ -43,7 +43,7 @@ TrainingWorkload::TrainingWorkload(RunControl& control)
       fresh_(static_cast<std::size_t>(control.rank_table().size()), true),
       began_s_(control.now_s()),
       records_(setup_, config_.get<std::size_t>("keep-checkpoints")),
-      losses_(control) {
+      failures_(control) {
   number_ranks();
 }
 
@@ -103,7 +103,7 @@ void TrainingWorkload::opened(int /*rank*/, bool /*again*/) {
     if (number_[static_cast<std::size_t>(rank)] >= 0 &&
         (!fresh_[static_cast<std::size_t>(rank)] || !control_.rank_table().at(rank).opened))
       return;
-  if (!connected_ && losses_.empty()) connect();
+  if (!connected_ && failures_.empty()) connect();
 }
 
 void TrainingWorkload::connect() {
@@ -156,19 +156,19 @@ bool TrainingWorkload::step(double now) {
   output_.check();
   heard_s_ += suspension_.seconds(now);
   pieces_.hand_out(fresh_);
-  if (!losses_.empty() && stop_reason_.empty()) take_losses(now);
+  if (!failures_.empty() && stop_reason_.empty()) take_failures(now);
   // Between two words of rank 0 lies at most a validation; what takes this long will not end.
   const double silent_limit_s = std::max(3600.0, 10 * config_.get<double>("reduce-timeout"));
   if (connected_ && now - heard_s_ > silent_limit_s)
     fail(fmt::format("nothing heard of the training for {}", human_duration(now - heard_s_)), ExitCode::failed);
   if (!error_.empty()) return true;
   if (!stop_reason_.empty()) return true;
-  return connected_ && losses_.empty() && progress_.total() > 0 && last_step() >= progress_.total();
+  return connected_ && failures_.empty() && progress_.total() > 0 && last_step() >= progress_.total();
 }
 
 double TrainingWorkload::drain_limit_s() const {
   constexpr double last_words_s = 5, checkpoint_s = 120;
-  if (!losses_.empty() || !error_.empty()) return last_words_s;
+  if (!failures_.empty() || !error_.empty()) return last_words_s;
   // A last validation and a last checkpoint come behind the last step.
   return stop_reason_.empty() ? std::max(3600.0, 10 * config_.get<double>("reduce-timeout")) : checkpoint_s;
 }
@@ -242,7 +242,7 @@ void TrainingWorkload::complete_checkpoints() {
   for (const std::string& folder :
        records_.complete([this] { return checkpoint_facts(setup_, config_, plan_, trainable_, unusable_); })) {
     control_.log(0, log_info, fmt::format("checkpoint {} is whole", folder));
-    losses_.forgive();
+    failures_.forgive();
   }
 }
 
@@ -251,11 +251,11 @@ void TrainingWorkload::complete_checkpoints() {
 void TrainingWorkload::worker_died(int rank, const wire::Died& died) {
   if (!fresh_[static_cast<std::size_t>(rank)]) return; // as it was told
   fresh_[static_cast<std::size_t>(rank)] = false;
-  Loss loss{rank, died.reason, ExitCode::failed, died.cause, {}};
+  RankFailure failure{rank, died.reason, ExitCode::failed, died.cause, {}};
   // Loaders note one item at a time; whatever else ended a worker is put down to its rank.
   if (died.certain != 0 && died.suspects.size() == 1 && died.suspects.front().rows == 1)
-    loss.item = ItemPlace{died.suspects.front().part, died.suspects.front().first};
-  losses_.add(loss);
+    failure.item = ItemPlace{died.suspects.front().part, died.suspects.front().first};
+  failures_.add(failure);
 }
 
 void TrainingWorkload::lost(int rank, const std::string& reason, ExitCode code, bool over) {
@@ -263,7 +263,7 @@ void TrainingWorkload::lost(int rank, const std::string& reason, ExitCode code, 
   const std::string& host = control_.rank_table().at(rank).join->host;
   if (code == ExitCode::usage && !progress_.last()) throw usage_error(reason);
   control_.log(rank, log_error, reason);
-  losses_.add({rank, reason, code, wire::FailureCause::exit, {}});
+  failures_.add({rank, reason, code, wire::FailureCause::exit, {}});
   if (!over) return; // step() finds out who is to blame
   if (stop_reason_.empty())
     fail(fmt::format("rank {} on {}: {}", rank, host, reason), code);
@@ -271,14 +271,15 @@ void TrainingWorkload::lost(int rank, const std::string& reason, ExitCode code, 
     halt(true, reason); // the others would wait for it; the checkpoint before is the one to go on from
 }
 
-void TrainingWorkload::take_losses(double now) {
-  if (!losses_.all_heard(now)) return;
-  const Loss loss = losses_.root_cause();
+void TrainingWorkload::take_failures(double now) {
+  if (!failures_.all_heard(now)) return;
+  const RankFailure failure = failures_.root_cause();
   const int least = config_.get<int>("min-ranks");
-  if (losses_.too_often(loss) && least > 0 && control_.rank_table().living() > least)
-    control_.give_up(loss.rank, fmt::format("its worker died {} times: {}", setup_.max_restarts + 1, loss.reason));
-  if (stop_reason_.empty() && error_.empty() && losses_.may_restart(loss, least) && !agents_sum()) return restart(loss);
-  fail(fmt::format("rank {} on {}: {}", loss.rank, control_.rank_table().at(loss.rank).join->host, loss.reason), loss.code);
+  if (failures_.too_often(failure) && least > 0 && control_.rank_table().living() > least)
+    control_.give_up(failure.rank, fmt::format("its worker died {} times: {}", setup_.max_restarts + 1, failure.reason));
+  if (stop_reason_.empty() && error_.empty() && failures_.may_restart(failure, least) && !agents_sum()) return restart(failure);
+  fail(fmt::format("rank {} on {}: {}", failure.rank, control_.rank_table().at(failure.rank).join->host, failure.reason),
+       failure.code);
 }
 
 /// Sums between nodes that are under way in the agents cannot be called back.
@@ -289,15 +290,15 @@ bool TrainingWorkload::agents_sum() const {
   return false;
 }
 
-void TrainingWorkload::restart(const Loss& loss) {
+void TrainingWorkload::restart(const RankFailure& failure) {
   const int before = ranks_;
   ++attempt_;
   // An item that ends too many workers is left out from here on, as one that cannot be decoded is.
-  if (const std::string given_up = losses_.charge(loss); !given_up.empty()) unusable_.given_up[*loss.item] = given_up;
+  if (const std::string given_up = failures_.charge(failure); !given_up.empty()) unusable_.given_up[*failure.item] = given_up;
   if (records_.is_open()) begin_ = Checkpoints::newest(training_.checkpoints); // else what lies there is of an earlier training
   control_.say(fmt::format(
-      "rank {} on {}: {}; all workers restart {}", loss.rank, control_.rank_table().at(loss.rank).join->host, loss.reason,
-      begin_ ? fmt::format("from step {}, {}", begin_->step, show_path(begin_->folder)) : "at the beginning"));
+      "rank {} on {}: {}; all workers restart {}", failure.rank, control_.rank_table().at(failure.rank).join->host,
+      failure.reason, begin_ ? fmt::format("from step {}, {}", begin_->step, show_path(begin_->folder)) : "at the beginning"));
   number_ranks();
   if (ranks_ != before) {
     control_.say(fmt::format("{} rank(s) continue, the global batch of {} stays", ranks_, plan_.global_batch));
@@ -305,7 +306,7 @@ void TrainingWorkload::restart(const Loss& loss) {
     config_.set("lr-reference-batch", plan_.lr_reference);
     plan_ = with_batch(plan_, setup_, ranks_, plan_.batch_size, config_);
   }
-  losses_.clear();
+  failures_.clear();
   connected_ = false;
   progress_.go_back();
   if (last_metrics_ && last_metrics_->step > last_step()) last_metrics_.reset();
@@ -313,7 +314,7 @@ void TrainingWorkload::restart(const Loss& loss) {
   if (records_.is_open()) open_records();
   make_pieces();
   wire::Buffer bytes;
-  wire::encode(wire::Halt{1, loss.reason}, bytes);
+  wire::encode(wire::Halt{1, failure.reason}, bytes);
   for (int rank = 0; rank < control_.rank_table().size(); ++rank) {
     const RankState& state = control_.rank_table().at(rank);
     if (!state.lost.empty() || !fresh_[static_cast<std::size_t>(rank)]) continue;

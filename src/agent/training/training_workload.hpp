@@ -9,7 +9,7 @@
 #include "agent/coordinator/output.hpp"
 #include "agent/coordinator/workload.hpp"
 #include "agent/training/item_pieces.hpp"
-#include "agent/training/losses.hpp"
+#include "agent/training/rank_failures.hpp"
 #include "agent/training/training_plan.hpp"
 #include "agent/training/training_progress.hpp"
 #include "agent/training/training_records.hpp"
@@ -28,7 +28,7 @@ class TrainingWorkload final : public Workload {
   void start() override;
   void describe(int rank, wire::Configure& configure) const override;
   wire::Supervise supervise() const override;
-  bool may_configure(int rank) const override { return losses_.empty() && number_[static_cast<std::size_t>(rank)] >= 0; }
+  bool may_configure(int rank) const override { return failures_.empty() && number_[static_cast<std::size_t>(rank)] >= 0; }
   void configured(int rank) override;
   void opened(int rank, bool again) override;
   void worker_died(int rank, const wire::Died& died) override;
@@ -52,9 +52,9 @@ class TrainingWorkload final : public Workload {
   void complete_checkpoints();
   void halt(bool now, const std::string& reason);
   void fail(const std::string& reason, ExitCode code);
-  void take_losses(double now);
+  void take_failures(double now);
   bool agents_sum() const;
-  void restart(const Loss& loss);
+  void restart(const RankFailure& failure);
   void number_ranks();
   std::uint64_t last_step() const;
 
@@ -81,7 +81,7 @@ class TrainingWorkload final : public Workload {
   UnusableItems unusable_;
   std::uint64_t samples_ = 0; ///< of the steps of this run
 
-  Losses losses_;
+  RankFailures failures_;
   std::uint32_t attempt_ = 1; ///< 1 + times the training has begun again
   std::string stop_reason_, error_;
   ExitCode stop_code_ = ExitCode::stopped, error_code_ = ExitCode::failed;
