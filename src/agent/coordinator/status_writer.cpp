@@ -49,16 +49,20 @@ void StatusWriter::running() {
 void StatusWriter::beat() {
   constexpr double interval_s = 5;
   const double now = now_s();
-  if (!*written_ || now - beat_s_ < interval_s || !disk_.idle()) return;
+  if (ended_ || !*written_ || now - beat_s_ < interval_s || !disk_.idle()) return;
   beat_s_ = now;
   ++status_.beat;
   write(false);
 }
 
 void StatusWriter::done(int exit_code, bool lost_machines) {
+  ended_ = true;
   const bool began = exit_code != static_cast<int>(ExitCode::usage);
-  if (status_.token.empty() && !began && *written_) disk_.post([path = launch::status_path(output_)] { ::unlink(path.c_str()); });
-  if (status_.token.empty() && (!began || !*written_)) return; // nothing to tell, and nobody asked
+  if (status_.token.empty() && (!began || !*written_)) { // nothing to tell, and nobody asked
+    if (*written_) disk_.post([path = launch::status_path(output_)] { ::unlink(path.c_str()); });
+    disk_.drain(patience_s);
+    return;
+  }
   status_.done = true;
   status_.exit_code = exit_code;
   status_.lost_machines = lost_machines;

@@ -33,6 +33,7 @@ class StatusWriter {
                                      warned_ = std::make_shared<std::atomic<bool>>(false);
   Background disk_; ///< the folder may stall, the loop that beats must not
   double beat_s_ = 0;
+  bool ended_ = false; ///< done() was the last word; ranks are still dismissed, and the loop beats
 };
 
 } // namespace mgpu::agent
