@@ -234,7 +234,8 @@ def test_everything_fails_for_one_reason(bundle, tmp_path):
 
 
 def test_every_rank_has_a_log(bundle, pictures, tmp_path):
-    done = mgpu_run("infer", "--model", bundle, "--input", pictures, "--output", tmp_path / "out.h5", "--log-dir", tmp_path / "logs")
+    block = ("--schedule", "block")  # else rank 0 may have done all before rank 1 is ready
+    done = mgpu_run("infer", "--model", bundle, "--input", pictures, "--output", tmp_path / "out.h5", "--log-dir", tmp_path / "logs", *block)
     assert done.code == 0, done.err
     for rank in (0, 1):
         text = (tmp_path / f"logs/rank-{rank:04}.log").read_text()
