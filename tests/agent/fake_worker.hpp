@@ -7,6 +7,7 @@
 #include <string>
 #include <thread>
 
+#include "agent/double_result.hpp"
 #include "agent/supervisor/worker_link.hpp"
 #include "common/support/clock.hpp"
 #include "common/wire/batch_result.hpp"
@@ -16,8 +17,6 @@
 #include "mgpu/version.hpp"
 
 namespace mgpu::agent {
-
-inline const ColumnSpec double_index{"double_index", DType::float64, Layout::fixed, {}};
 
 class FakeWorker final : public WorkerLink {
  public:

@@ -8,47 +8,24 @@
 #include <deque>
 #include <string>
 
+#include "agent/double_result.hpp"
 #include "common/support/clock.hpp"
-#include "common/wire/batch_result.hpp"
 #include "common/wire/channel.hpp"
 #include "common/wire/control_messages.hpp"
 #include "common/wire/fork_request.hpp"
 #include "common/wire/fork_server.hpp"
 #include "common/wire/items_messages.hpp"
-#include "common/wire/row_crc.hpp"
 #include "mgpu/version.hpp"
 
 namespace {
 
 using namespace mgpu;
+using agent::double_index;
 using wire::Type;
-
-const ColumnSpec double_index{"double_index", DType::float64, Layout::fixed, {}};
 
 double seconds_an_item() {
   const char* text = std::getenv("FAKE_ITEM_S");
   return text != nullptr ? std::stod(text) : 0.0;
-}
-
-void send_result(wire::Channel& channel, const wire::BatchRange& range) {
-  const std::size_t begin = range.wanted_rows == 0 ? 0 : range.wanted_begin;
-  const std::size_t rows = range.wanted_rows == 0 ? range.items.size() : range.wanted_rows;
-  const std::vector<std::uint8_t> status(rows, static_cast<std::uint8_t>(Status::ok)), flags(rows, flag_none);
-  const std::vector<float> seconds(rows, 0.0F);
-  std::vector<double> values;
-  for (std::size_t row = begin; row < begin + rows; ++row) values.push_back(2.0 * static_cast<double>(range.items[row].index));
-  wire::BatchResult result;
-  result.batch = range.batch;
-  result.first = range.first + begin;
-  result.attempt = range.attempt;
-  result.status = status;
-  result.flags = flags;
-  result.seconds = seconds;
-  result.columns.push_back({0, {}, std::as_bytes(std::span(values))});
-  wire::Buffer bytes(wire::encoded_size(result));
-  const wire::BlockPlaces places = wire::encode(result, bytes.data());
-  wire::make_row_crcs(result, std::vector{double_index}, places.crcs);
-  channel.send(Type::results, wire::View(bytes));
 }
 
 } // namespace
@@ -86,7 +63,7 @@ int main(int argc, char**) {
       for (;;) pause();
     } else if (!work.empty()) {
       usleep(static_cast<useconds_t>(1e6 * item_s * static_cast<double>(work.front().items.size())));
-      send_result(channel, work.front());
+      channel.send(Type::results, agent::double_result(work.front()).bytes);
       stats.items += work.front().items.size();
       ++stats.batches;
       work.pop_front();

@@ -12,7 +12,7 @@ void SummingWorker::post(Type type, wire::View payload) {
   if (type == Type::configure) rank_ = wire::decode<wire::Configure>(payload).rank;
   if (type == Type::connect) {
     const auto connect = wire::decode<wire::Connect>(payload);
-    forget(); // a training that begins again
+    forget(); // a training that restarts
     token_ = connect.token;
     node_ = connect.node_of.at(static_cast<std::size_t>(rank_));
     timeout_s_ = connect.timeout_s;

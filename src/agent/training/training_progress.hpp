@@ -13,7 +13,7 @@ class TrainingProgress {
   /// `epochs` in all, as planned.
   void set_epochs(std::uint64_t epochs) { epochs_ = epochs; }
   void add(const wire::Step& step, double now_s);
-  /// The training begins again, further back.
+  /// The training restarts, further back.
   void go_back() { last_.reset(); }
   void set_total(std::uint64_t steps) { total_ = steps; }
   std::uint64_t total() const { return total_; }

@@ -1,5 +1,5 @@
 #pragma once
-// What a training leaves on the disk while it goes on: its curves and its checkpoints.
+// What a training leaves on the disk while it runs: its curves and its checkpoints.
 #include <cstdint>
 #include <functional>
 #include <nlohmann/json.hpp>
@@ -22,7 +22,7 @@ class TrainingRecords {
   /// `keep`: --keep-checkpoints.
   TrainingRecords(const RunSetup& setup, std::size_t keep) : setup_(setup), keep_(keep) {}
 
-  /// Goes on behind `begin`, or begins anew; what lies there of an earlier training behind it is removed. `ranks`: that train.
+  /// Continues behind `begin`, or from the first step; what lies there of an earlier training behind it is removed. `ranks`: that train.
   void open(const std::optional<Checkpoint>& begin, int ranks);
   bool is_open() const { return history_.has_value(); }
 

@@ -182,7 +182,7 @@ void TrainingWorkload::show(Progress& progress, double now) const {
 // --- what is heard -----------------------------------------------------------------------------------------------------------
 
 void TrainingWorkload::on_frame(int rank, Type type, wire::View payload, const std::shared_ptr<void>& /*owner*/) {
-  if (!fresh_[static_cast<std::size_t>(rank)]) return; // of a worker that ends, because all begin again
+  if (!fresh_[static_cast<std::size_t>(rank)]) return; // of a worker that ends, because all restart
   heard_s_ = control_.now_s();
   if (!records_.is_open() && (type == Type::steps || type == Type::metrics || type == Type::saved))
     throw wire::Malformed("it speaks of steps before the training has begun");
@@ -268,7 +268,7 @@ void TrainingWorkload::lost(int rank, const std::string& reason, ExitCode code, 
   if (stop_reason_.empty())
     fail(fmt::format("rank {} on {}: {}", rank, host, reason), code);
   else
-    halt(true, reason); // the others would wait for it; the checkpoint before is the one to go on from
+    halt(true, reason); // the others would wait for it; the checkpoint before is the one to resume from
 }
 
 void TrainingWorkload::take_failures(double now) {

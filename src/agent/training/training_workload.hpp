@@ -1,7 +1,7 @@
 #pragma once
 // A training: gives every rank the whole item list and the way to the others, then listens: curves, validations, skipped samples,
-// checkpoints. All ranks step together: when a worker dies, all begin again from the last checkpoint, their agents stay. A rank that is out
-// ends the run, or, with --min-ranks, the others go on at the same global batch.
+// checkpoints. All ranks step together: when a worker dies, all restart from the last checkpoint, their agents stay. A rank that is out
+// ends the run, or, with --min-ranks, the others continue at the same global batch.
 #include <optional>
 #include <string>
 #include <vector>
@@ -82,7 +82,7 @@ class TrainingWorkload final : public Workload {
   std::uint64_t samples_ = 0; ///< of the steps of this run
 
   RankFailures failures_;
-  std::uint32_t attempt_ = 1; ///< 1 + times the training has begun again
+  std::uint32_t attempt_ = 1; ///< 1 + restarts of the training
   std::string stop_reason_, error_;
   ExitCode stop_code_ = ExitCode::stopped, error_code_ = ExitCode::failed;
 };

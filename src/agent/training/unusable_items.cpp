@@ -31,11 +31,9 @@ void note_skipped(RunControl& control, int rank, const wire::Skipped& skipped, R
   const RunSetup& setup = control.setup();
   for (const wire::SkippedItem& item : skipped.items) {
     const bool held_out = item.part == static_cast<std::uint8_t>(wire::DataPart::validation);
-    if (held_out && !setup.training->validation)
-      throw Error(fmt::format("rank {} skipped an item of a validation that there is not", rank));
+    if (held_out && !setup.training->validation) throw wire::Malformed("a skipped item of a validation that there is not");
     const manifest::Manifest& manifest = held_out ? setup.training->validation->manifest : setup.manifest;
-    if (item.index >= manifest.size())
-      throw Error(fmt::format("rank {} skipped item {} of {}", rank, item.index, manifest.size()));
+    if (item.index >= manifest.size()) throw wire::Malformed(fmt::format("skipped item {} of {}", item.index, manifest.size()));
     if (!places.emplace(ItemPlace(item.part, item.index), item.reason).second) continue; // as in an epoch before
     const std::string text = fmt::format("{}item {} {}: {}", held_out ? "validation " : "", item.index,
                                          show_path(manifest.path(item.index)), item.reason);

@@ -26,7 +26,7 @@ struct UnusableItems {
   std::uint64_t skipped_in_training() const;
 };
 
-/// Adds what a rank's worker skipped and tells of each item once. Throws Error where there is no such item.
+/// Adds what a rank's worker skipped and tells of each item once. Throws wire::Malformed where there is no such item.
 void note_skipped(RunControl& control, int rank, const wire::Skipped& skipped, ReasonByPlace& places);
 
 } // namespace mgpu::agent

@@ -26,7 +26,7 @@ class Faults {
   void before_item(std::uint64_t item, std::uint32_t attempt) const;
   /// Before a batch runs; as before_item. Throws what a lost device throws.
   void before_batch(std::uint64_t batch, std::uint32_t attempt) const;
-  /// Before a step of a training computes; `attempt`: 1 + times the training has begun again.
+  /// Before a step of a training computes; `attempt`: 1 + restarts of the training.
   void before_step(std::uint64_t step, std::uint32_t attempt) const;
   /// Before `rows` rows of a batch, or of a step, go through the network: throws std::bad_alloc where memory shall run out.
   void before_rows_of_batch(std::uint64_t batch, std::int64_t rows);

@@ -34,7 +34,7 @@ struct Connect {
   std::int64_t batch_size = 1;        ///< micro-batch to begin with
   std::uint64_t first_validation = 0; ///< validations done before the checkpoint
   std::string checkpoint;             ///< folder of the checkpoint to begin from; "" at the beginning
-  std::uint32_t attempt = 1;          ///< 1 + times this run has begun again
+  std::uint32_t attempt = 1;          ///< 1 + restarts of this run
   double timeout_s = 300;             ///< of every wait of ranks for each other
 };
 

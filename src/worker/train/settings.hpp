@@ -58,7 +58,7 @@ struct Settings {
   std::uint32_t max_nonfinite = 10;
   double reduce_timeout_s = 300;
   std::string checkpoints, save, fault;
-  std::uint32_t attempt = 1; ///< 1 + times this run has begun again; for faults
+  std::uint32_t attempt = 1; ///< 1 + restarts of this run; for faults
 
   static Settings read(const Config& config);
 };

@@ -21,18 +21,18 @@ wire::Step step_record(const Plan& plan, const Progress& progress, const StepFac
 }
 
 void StepReporter::begin(std::uint64_t total) {
-  sent_s_ = now_();
+  sent_s_ = clock_();
   unsent_.total = total;
   send_(unsent_);
 }
 
 void StepReporter::add(const wire::Step& step) {
   unsent_.steps.push_back(step);
-  if (unsent_.steps.size() >= most_unsent || now_() - sent_s_ > most_delay_s) flush();
+  if (unsent_.steps.size() >= most_unsent || clock_() - sent_s_ > most_delay_s) flush();
 }
 
 void StepReporter::flush() {
-  sent_s_ = now_();
+  sent_s_ = clock_();
   if (!unsent_.steps.empty()) send_(unsent_);
   unsent_.steps.clear();
 }

@@ -21,8 +21,8 @@ class StepReporter {
   static constexpr double most_delay_s = 0.1;
   static constexpr std::size_t most_unsent = 256; ///< steps
 
-  explicit StepReporter(std::function<void(const wire::Steps&)> send, std::function<double()> now = now_s)
-      : send_(std::move(send)), now_(std::move(now)) {}
+  explicit StepReporter(std::function<void(const wire::Steps&)> send, Clock clock = now_s)
+      : send_(std::move(send)), clock_(std::move(clock)) {}
   /// Reports how many steps there will be, even if none is left to do.
   void begin(std::uint64_t total);
   void add(const wire::Step& step);
@@ -31,7 +31,7 @@ class StepReporter {
 
  private:
   std::function<void(const wire::Steps&)> send_;
-  std::function<double()> now_; ///< seconds
+  Clock clock_;
   wire::Steps unsent_;
   double sent_s_ = 0;
 };

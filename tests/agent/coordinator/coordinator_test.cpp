@@ -1,21 +1,7 @@
 // What becomes of a run in each of its phases: ranks that do not come, are lost, or were suspended.
 #include "agent/coordinator/coordinator.hpp"
 
-#include "agent/cli/job_list.hpp"
 #include "agent/coordinator/coordinator_rig.hpp"
-
-namespace mgpu {
-// What mgpu_add_program() generates for a program.
-std::span<const JobEntry> job_list() {
-  return {};
-}
-std::string_view program_name() {
-  return "mgpu_run";
-}
-std::string_view worker_name() {
-  return "mgpu_worker";
-}
-} // namespace mgpu
 
 namespace mgpu::agent {
 namespace {

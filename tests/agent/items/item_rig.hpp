@@ -1,31 +1,24 @@
 #pragma once
 // An item run whose ranks do as the test says. Every row's result is twice its item's number.
-#include <cstdlib>
 #include <deque>
-#include <limits>
 #include <map>
 #include <memory>
 #include <string>
 #include <utility>
 #include <vector>
 
+#include "agent/double_result.hpp"
 #include "agent/items/item_workload.hpp"
 #include "agent/run_rig.hpp"
 #include "agent/write/hdf5/read_file.hpp"
 #include "common/wire/batch_result.hpp"
 #include "common/wire/items_messages.hpp"
-#include "common/wire/row_crc.hpp"
 
 namespace mgpu::agent {
 
 class ItemTest : public RunTest {
  protected:
-  /// A row that failed.
-  struct Bad {
-    std::uint32_t row = 0; ///< of its batch
-    std::string reason;
-    Cause cause = Cause::item;
-  };
+  using Bad = BadRow;
 
   void TearDown() override { coordinator_.reset(); } // before the job goes
 
@@ -46,7 +39,7 @@ class ItemTest : public RunTest {
   }
   void open_rank(int rank) {
     wire::Opened opened;
-    opened.columns = {twice_};
+    opened.columns = {double_index};
     open(rank, opened);
   }
   /// All ranks have opened the model and hold work, as far as there is any.
@@ -73,33 +66,8 @@ class ItemTest : public RunTest {
 
   /// `scale`: what the results are wrong by.
   void answer(int rank, const wire::BatchRange& range, const std::vector<Bad>& bad = {}, double scale = 1) {
-    const std::size_t begin = range.wanted_rows == 0 ? 0 : range.wanted_begin;
-    const std::size_t rows = range.wanted_rows == 0 ? range.items.size() : range.wanted_rows;
-    std::vector<std::uint8_t> status(rows, static_cast<std::uint8_t>(Status::ok)), flags(rows, flag_none);
-    const std::vector<float> seconds(rows, 0.0F);
-    std::vector<double> values;
-    for (std::size_t row = 0; row < rows; ++row)
-      values.push_back(2 * scale * static_cast<double>(range.items[begin + row].index));
-    wire::BatchResult result;
-    for (const Bad& each : bad) {
-      const std::uint32_t row = each.row - static_cast<std::uint32_t>(begin);
-      status[row] = static_cast<std::uint8_t>(Status::failed);
-      values[row] = std::numeric_limits<double>::quiet_NaN();
-      result.errors.emplace_back(row, each.reason);
-      result.causes.push_back(each.cause);
-    }
-    result.batch = range.batch;
-    result.first = range.first + begin;
-    result.attempt = range.attempt;
-    result.status = status;
-    result.flags = flags;
-    result.seconds = seconds;
-    result.columns.push_back({0, {}, std::as_bytes(std::span(values))});
-    const std::size_t size_bytes = wire::encoded_size(result);
-    const std::shared_ptr<void> block(std::aligned_alloc(wire::block_alignment, size_bytes), std::free);
-    auto* bytes = static_cast<std::byte*>(block.get());
-    wire::make_row_crcs(result, std::vector<ColumnSpec>{twice_}, wire::encode(result, bytes).crcs);
-    arrive({rank, Type::results, {}, {{bytes, size_bytes}, block}});
+    const wire::Block block = double_result(range, bad, scale);
+    arrive({rank, Type::results, {}, block});
   }
   /// Answers all that is in the rank's hands, and its statistics when they are asked for.
   void work(int rank) {
@@ -129,7 +97,7 @@ class ItemTest : public RunTest {
   std::vector<std::string> rows() const {
     const write::ReadFile file(setup_.output);
     const std::vector<Status> status = file.status();
-    const std::vector<double> values = file.numbers("twice");
+    const std::vector<double> values = file.numbers("double_index");
     std::vector<std::string> rows;
     for (std::size_t row = 0; row < status.size(); ++row)
       rows.push_back(status[row] == Status::ok       ? fmt::format("{}", values[row])
@@ -149,7 +117,6 @@ class ItemTest : public RunTest {
   }
 
  private:
-  const ColumnSpec twice_{"twice", DType::float64, Layout::fixed, {}};
   std::map<int, std::size_t> read_;
   std::map<int, std::deque<wire::BatchRange>> held_;
   std::set<int> told_stats_;

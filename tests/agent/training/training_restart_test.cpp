@@ -238,6 +238,20 @@ TEST_F(TrainingTest, AMalformedFrameCostsTheRankNotTheTraining) {
   EXPECT_EQ(end_training({1}).code, ExitCode::ok);
 }
 
+TEST_F(TrainingTest, AnItemThatThereIsNotCostsTheRankThatNamesIt) {
+  begin({"--min-ranks", "1"});
+  train(1, 5);
+  save(5);
+  say(1, Type::skipped, wire::Skipped{{{items, 0, "damaged"}}});
+  round();
+  EXPECT_THAT(coordinator_->rank_table().at(1).lost, HasSubstr("skipped item 40 of 40"));
+  listen();
+  obey(0);
+  come_back({0});
+  train(6, 20);
+  EXPECT_EQ(end_training({1}).code, ExitCode::ok);
+}
+
 TEST_F(TrainingTest, StepsBeforeTheTrainingBeganAreMalformed) {
   configure();
   open_rank(0);

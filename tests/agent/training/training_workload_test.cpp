@@ -3,21 +3,7 @@
 
 #include <csignal>
 
-#include "agent/cli/job_list.hpp"
 #include "agent/training/training_rig.hpp"
-
-namespace mgpu {
-// What mgpu_add_program() generates for a program.
-std::span<const JobEntry> job_list() {
-  return {};
-}
-std::string_view program_name() {
-  return "mgpu_run";
-}
-std::string_view worker_name() {
-  return "mgpu_worker";
-}
-} // namespace mgpu
 
 namespace mgpu::agent {
 namespace {

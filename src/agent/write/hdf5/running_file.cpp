@@ -130,7 +130,7 @@ void RunningFile::set_columns(const std::vector<ColumnSpec>& columns) {
     throw Error("ranks disagree on the output columns; are all of them the same build with the same model?");
   }
   check_names(columns);
-  if (can_resume_ && has_batches_) save_undo(); // without a result, a run that dies here is simply begun again
+  if (can_resume_ && has_batches_) save_undo(); // without a result, a run that dies here is simply started over
   use_columns(columns);
   constexpr std::uint64_t metadata_bytes = 1u << 20;
   require_room(*file_, fixed_bytes_ + metadata_bytes);

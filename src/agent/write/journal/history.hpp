@@ -16,7 +16,7 @@ class History {
   static std::string path_of(const std::string& output) { return output + ".training"; }
   /// Begins anew; whatever is at `path` is replaced.
   static History create(const std::string& path);
-  /// Goes on with the file at `path` (none: begins anew), keeping steps up to `step` and the first `validations` validations.
+  /// Continues the file at `path` (none: makes one), keeping steps up to `step` and the first `validations` validations.
   static History resume(const std::string& path, std::uint64_t step, std::uint64_t validations);
 
   void add(const wire::Step& step);
