@@ -18,6 +18,9 @@ FLOORS = ("common", "agent", "worker")
 # Where a library may be seen: a pattern of what is included and the modules that may.
 LIBRARIES = {r"mpi(-ext)?\.h": {"agent/comm"}, r"(hdf5|H5\w+)\.h": {"agent/write"}}
 GPU = r"(torch|c10|ATen|cuda|nccl|nvjpeg|nvml)[/_.\w]*"
+# Public headers with tensors; those of a job's agent side have none.
+TENSOR_HEADERS = {f"mgpu/{name}.hpp" for name in
+                  ("ctc", "losses", "model", "network", "script_network", "targets", "tensor", "training", "training_preprocessor", "work")}
 SOURCES = {".cpp", ".hpp", ".cu", ".h"}
 INCLUDE = re.compile(r'^\s*#\s*include\s*([<"])([^>"]+)[>"]', re.MULTILINE)
 
@@ -67,7 +70,7 @@ def check_src_include(path: pathlib.PurePath, quoted: bool, name: str, modules: 
     for pattern, allowed in LIBRARIES.items():
         if re.fullmatch(pattern, name) and module not in allowed:
             return f"only {', '.join(sorted(allowed))} may include it"
-    if (re.fullmatch(GPU, name) or name in ("mgpu/work.hpp", "mgpu/model.hpp")) and module not in torch_modules:
+    if (re.fullmatch(GPU, name) or name in TENSOR_HEADERS) and module not in torch_modules:
         return f"module {module} is built without LibTorch and CUDA"
     return None
 
@@ -88,7 +91,7 @@ def check_include(path: pathlib.PurePath, quoted: bool, name: str, beside: bool,
             return "a job sees include/mgpu only"
         if any(re.fullmatch(pattern, name) for pattern in LIBRARIES):
             return "a job knows no MPI or HDF5"
-        if path.name.startswith("job") and (re.fullmatch(GPU, name) or name in ("mgpu/work.hpp", "mgpu/model.hpp")):
+        if path.name.startswith("job") and (re.fullmatch(GPU, name) or name in TENSOR_HEADERS):
             return "the agent's side of a job is built without LibTorch"
     return None
 

@@ -1,5 +1,5 @@
 #pragma once
-#include <torch/torch.h>
+#include "mgpu/tensor.hpp"
 
 #include <cstdint>
 #include <map>

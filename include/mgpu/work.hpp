@@ -1,5 +1,5 @@
 #pragma once
-#include <torch/torch.h>
+#include "mgpu/tensor.hpp"
 
 #include <any>
 #include <functional>
@@ -18,8 +18,8 @@ struct RankContext {
   int rank = 0, world_size = 1;
   int local_rank = 0, local_size = 1; ///< within the ranks of this node
   std::string host;
-  torch::Device device = torch::kCPU; ///< the rank's device, already current
-  torch::ScalarType dtype = torch::kFloat32;
+  torch::Device device = at::kCPU; ///< the rank's device, already current
+  torch::ScalarType dtype = at::kFloat;
   int threads = 1; ///< intra-op threads, already set
   int loaders = 1; ///< number of threads that call Work::prepare
   std::int64_t batch_size = 1;
@@ -32,7 +32,7 @@ struct RankContext {
 /// Shape and type of one prepared row, if all items have the same.
 struct RowSpec {
   std::vector<std::int64_t> shape; ///< without the batch dimension, e.g. {3, 224, 224}
-  torch::ScalarType type = torch::kFloat32;
+  torch::ScalarType type = at::kFloat;
 };
 
 /// Result of `prepare` for one item.

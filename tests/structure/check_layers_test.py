@@ -28,6 +28,7 @@ CASES = [
     ("src/common/wire/a.cpp", "#  include <hdf5.h>\n", "only agent/write"),
     ("src/common/wire/b.hpp", "#include <torch/torch.h>\n", "without LibTorch"),
     ("src/common/wire/c.hpp", '#include "mgpu/work.hpp"\n', "without LibTorch"),
+    ("src/common/wire/e.hpp", '#include "mgpu/tensor.hpp"\n', "without LibTorch"),
     ("src/common/wire/d.cpp", '#include "agent/dispatch/plan.hpp"\n', "common/ may not know agent/"),
     ("src/worker/run/a.cpp", "#include <torch/torch.h>\n#include <cuda_runtime.h>\n", ""),
     ("src/worker/run/b.cpp", '#include "agent/dispatch/plan.hpp"\n', "worker/ may not know agent/"),
@@ -40,6 +41,7 @@ CASES = [
     ("jobs/one/job.cpp", '#include "mgpu/job.hpp"\n', ""),
     ("jobs/two/job.cpp", '#include "common/wire/w.hpp"\n', "include/mgpu only"),
     ("jobs/three/job.cpp", '#include "mgpu/work.hpp"\n', "without LibTorch"),
+    ("jobs/four/job.cpp", '#include "mgpu/losses.hpp"\n', "without LibTorch"),
     ("jobs/three/work.cpp", '#include "mgpu/work.hpp"\n', ""),
     ("src/common/wire/long.cpp", "\n" * 401, "the limit is 400"),
 ]

@@ -1,11 +1,11 @@
 #pragma once
 // From rows of different length to one padded batch.
-#include <torch/torch.h>
 
 #include <functional>
 #include <string>
 #include <vector>
 
+#include "mgpu/tensor.hpp"
 #include "mgpu/work.hpp"
 
 namespace mgpu::worker {

@@ -1,5 +1,4 @@
 #pragma once
-#include <torch/torch.h>
 
 #include <chrono>
 #include <cstddef>
@@ -8,6 +7,7 @@
 
 #include "common/wire/items_messages.hpp"
 #include "mgpu/error.hpp"
+#include "mgpu/tensor.hpp"
 #include "mgpu/work.hpp"
 
 namespace mgpu::worker {

@@ -2,6 +2,7 @@
 
 #include <c10/util/ParallelGuard.h>
 #include <fmt/format.h>
+#include <torch/torch.h>
 
 #include <algorithm>
 #include <cstring>

@@ -1,6 +1,8 @@
 // The out-of-line part of mgpu/work.hpp.
 #include "mgpu/work.hpp"
 
+#include <torch/torch.h>
+
 namespace mgpu {
 
 void Outputs::add(std::string name, torch::Tensor value) {

@@ -3,6 +3,7 @@
 #include <ATen/ops/_fused_adamw.h>
 #include <ATen/ops/_fused_sgd.h>
 #include <fmt/format.h>
+#include <torch/torch.h>
 
 #include <algorithm>
 

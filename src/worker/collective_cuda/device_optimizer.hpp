@@ -1,11 +1,11 @@
 #pragma once
 // Optimizer steps on a device: PyTorch's fused kernels over views of flat arrays.
-#include <torch/torch.h>
 
 #include <array>
 #include <span>
 #include <vector>
 
+#include "mgpu/tensor.hpp"
 #include "worker/collective/exchange.hpp"
 
 namespace mgpu::worker::collective {

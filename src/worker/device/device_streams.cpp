@@ -1,5 +1,7 @@
 #include "worker/device/device_streams.hpp"
 
+#include <torch/torch.h>
+
 #include "worker/device/stored_type.hpp"
 
 namespace mgpu::worker {

@@ -1,10 +1,11 @@
 #pragma once
 // Copies between host and device, and the streams they run on. Behind this interface lies all that differs between a CPU and a GPU, so that
 // the rest of the worker is the same for both and tested without a GPU.
-#include <torch/torch.h>
 
 #include <memory>
 #include <vector>
+
+#include "mgpu/tensor.hpp"
 
 namespace mgpu::worker {
 

@@ -1,5 +1,6 @@
 #include "worker/device/device_streams.hpp"
 
+#include <torch/torch.h>
 #include <algorithm>
 
 #include "mgpu/error.hpp"

@@ -1,6 +1,7 @@
 #include "mgpu/ctc.hpp"
 
 #include <fmt/format.h>
+#include <torch/torch.h>
 
 #include <algorithm>
 #include <sstream>

@@ -1,6 +1,7 @@
 #include "mgpu/network.hpp"
 
 #include <fmt/format.h>
+#include <torch/torch.h>
 
 #include <algorithm>
 #include <cctype>

@@ -1,9 +1,9 @@
 #pragma once
-#include <torch/torch.h>
 
 #include <cstdint>
 #include <vector>
 
+#include "mgpu/tensor.hpp"
 #include "mgpu/work.hpp"
 
 namespace mgpu::worker {

@@ -1,5 +1,6 @@
 #include "worker/preprocess/fit_picture.hpp"
 
+#include <torch/torch.h>
 #include <algorithm>
 #include <utility>
 

@@ -1,7 +1,7 @@
 #pragma once
-#include <torch/torch.h>
 
 #include "mgpu/bundle.hpp"
+#include "mgpu/tensor.hpp"
 #include "worker/load/image/geometry.hpp"
 
 namespace mgpu::worker {

@@ -1,5 +1,4 @@
 #pragma once
-#include <torch/torch.h>
 
 #include <memory>
 #include <string>
@@ -7,6 +6,7 @@
 #include "mgpu/config.hpp"
 #include "mgpu/item.hpp"
 #include "mgpu/load.hpp"
+#include "mgpu/tensor.hpp"
 
 namespace mgpu::worker {
 

@@ -1,4 +1,5 @@
 #include <fmt/format.h>
+#include <torch/torch.h>
 
 #include <cmath>
 #include <cstring>

@@ -1,6 +1,7 @@
 #include "worker/run/batch_runner.hpp"
 
 #include <fmt/format.h>
+#include <torch/torch.h>
 
 #include <algorithm>
 #include <limits>

@@ -1,5 +1,4 @@
 #pragma once
-#include <torch/torch.h>
 
 #include <functional>
 #include <memory>
@@ -9,6 +8,7 @@
 #include "common/support/faults.hpp"
 #include "common/wire/activity_table.hpp"
 #include "mgpu/columns.hpp"
+#include "mgpu/tensor.hpp"
 #include "mgpu/work.hpp"
 #include "worker/batch/loaded_batch.hpp"
 #include "worker/batch/micro_batch.hpp"

@@ -4,6 +4,7 @@
 #include <ATen/Parallel.h>
 #include <fmt/format.h>
 #include <sched.h>
+#include <torch/torch.h>
 
 #include <algorithm>
 

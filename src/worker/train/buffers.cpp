@@ -1,5 +1,6 @@
 #include "worker/train/buffers.hpp"
 
+#include <torch/torch.h>
 #include <vector>
 
 namespace mgpu::worker::train {

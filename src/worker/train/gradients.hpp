@@ -1,12 +1,12 @@
 #pragma once
 // A network's parameters and gradients as two flat buffers, filled by autograd and handed to the exchange bucket by bucket.
-#include <torch/torch.h>
 
 #include <cstdint>
 #include <functional>
 #include <string>
 #include <vector>
 
+#include "mgpu/tensor.hpp"
 #include "mgpu/training.hpp"
 #include "worker/collective/exchange.hpp"
 

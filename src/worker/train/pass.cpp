@@ -1,5 +1,6 @@
 #include "worker/train/pass.hpp"
 
+#include <torch/torch.h>
 #include <algorithm>
 #include <chrono>
 #include <limits>

@@ -1,10 +1,10 @@
 #pragma once
-#include <torch/torch.h>
 
 #include <cstdint>
 #include <optional>
 #include <vector>
 
+#include "mgpu/tensor.hpp"
 #include "mgpu/training.hpp"
 #include "worker/train/environment.hpp"
 #include "worker/train/step_graphs.hpp"

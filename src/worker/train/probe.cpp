@@ -1,6 +1,7 @@
 #include "worker/train/probe.hpp"
 
 #include <fmt/format.h>
+#include <torch/torch.h>
 
 #include <algorithm>
 #include <new>

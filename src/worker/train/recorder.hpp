@@ -1,10 +1,11 @@
 #pragma once
 // Passes that are told to the device once and then done again and again. Behind this interface lies all that differs between a CUDA graph
 // and a CPU, so that what is built on it is tested without a GPU.
-#include <torch/torch.h>
 
 #include <functional>
 #include <memory>
+
+#include "mgpu/tensor.hpp"
 
 namespace mgpu::worker::train {
 

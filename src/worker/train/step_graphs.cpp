@@ -1,6 +1,7 @@
 #include "worker/train/step_graphs.hpp"
 
 #include <fmt/format.h>
+#include <torch/torch.h>
 
 #include <algorithm>
 

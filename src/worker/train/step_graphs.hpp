@@ -1,12 +1,12 @@
 #pragma once
 // A rank's passes (forward, loss, backward of some rows), recorded once and replayed: --cuda-graph.
-#include <torch/torch.h>
 
 #include <map>
 #include <memory>
 #include <optional>
 #include <vector>
 
+#include "mgpu/tensor.hpp"
 #include "mgpu/training.hpp"
 #include "worker/collective/exchange.hpp"
 #include "worker/train/gradients.hpp"

@@ -1,5 +1,4 @@
 #pragma once
-#include <torch/torch.h>
 
 #include <cstdint>
 #include <optional>
@@ -7,6 +6,7 @@
 #include <utility>
 #include <vector>
 
+#include "mgpu/tensor.hpp"
 #include "worker/device/device_streams.hpp"
 
 namespace mgpu::worker::train {

@@ -1,6 +1,8 @@
 // The out-of-line part of mgpu/training.hpp.
 #include "mgpu/training.hpp"
 
+#include <torch/torch.h>
+
 namespace mgpu {
 
 void Sums::add(const std::string& name, double value, double weight) {

@@ -1,6 +1,7 @@
 #include "worker/train/trainer.hpp"
 
 #include <fmt/format.h>
+#include <torch/torch.h>
 
 #include <algorithm>
 #include <chrono>

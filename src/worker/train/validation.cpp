@@ -1,5 +1,6 @@
 #include "worker/train/validation.hpp"
 
+#include <torch/torch.h>
 #include <algorithm>
 #include <optional>
 #include <utility>

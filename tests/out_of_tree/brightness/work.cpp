@@ -1,5 +1,7 @@
 #include "mgpu/work.hpp"
 
+#include <torch/torch.h>
+
 #include <numeric>
 
 #include "mgpu/load.hpp"

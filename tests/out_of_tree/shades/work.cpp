@@ -1,4 +1,6 @@
 #include "mgpu/load.hpp"
+
+#include <torch/torch.h>
 #include "mgpu/losses.hpp"
 #include "mgpu/training.hpp"
 

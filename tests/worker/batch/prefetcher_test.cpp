@@ -1,6 +1,7 @@
 #include "worker/batch/prefetcher.hpp"
 
 #include <gmock/gmock.h>
+#include <torch/torch.h>
 #include <unistd.h>
 
 #include <filesystem>

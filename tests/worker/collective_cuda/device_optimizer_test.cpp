@@ -2,6 +2,7 @@
 #include "worker/collective_cuda/device_optimizer.hpp"
 
 #include <gmock/gmock.h>
+#include <torch/torch.h>
 
 #include "mgpu/error.hpp"
 #include "worker/collective/optimizer.hpp"

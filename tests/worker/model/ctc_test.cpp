@@ -1,6 +1,7 @@
 #include "mgpu/ctc.hpp"
 
 #include <gmock/gmock.h>
+#include <torch/torch.h>
 
 namespace mgpu::worker {
 namespace {

@@ -1,6 +1,7 @@
 #include "worker/train/checkpoint/rank_part.hpp"
 
 #include <fmt/format.h>
+#include <torch/torch.h>
 
 #include <map>
 

@@ -1,10 +1,10 @@
 #pragma once
-#include <torch/torch.h>
 
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "mgpu/tensor.hpp"
 #include "mgpu/work.hpp"
 
 namespace mgpu::worker::train {

@@ -1,6 +1,7 @@
 #include "mgpu/losses.hpp"
 
 #include <fmt/format.h>
+#include <torch/torch.h>
 
 #include <sstream>
 

@@ -1,0 +1,10 @@
+#pragma once
+// The tensor types of the public interface without the rest of LibTorch: <torch/torch.h> takes ten times as long to compile. A file that
+// computes with tensors includes <torch/torch.h> itself.
+#include <ATen/core/Tensor.h>
+
+namespace torch {
+using at::Device;
+using at::ScalarType;
+using at::Tensor;
+} // namespace torch
