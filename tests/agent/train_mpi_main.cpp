@@ -206,7 +206,7 @@ int main(int argc, char** argv) {
   const comm::LauncherFacts facts = comm::LauncherFacts::read();
   comm::Environment environment(facts);
   comm::Messenger& messenger = environment.messenger();
-  agent::catch_signals(messenger.rank() == 0, false);
+  agent::catch_signals(messenger.rank() == 0 ? comm::Launcher::mpirun : comm::Launcher::none, false);
   agent::FakeTraining worker(behaviour_of(argv[1], messenger.rank(), messenger.size()));
   const wire::Join join = agent::describe_rank(facts, environment);
   try {

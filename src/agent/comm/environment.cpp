@@ -74,7 +74,7 @@ class Deadline {
 } // namespace
 
 Environment::Environment(const LauncherFacts& facts, unsigned start_limit_s) {
-  if (facts.launcher.empty()) {
+  if (facts.launcher == Launcher::none) {
     messenger_ = std::make_unique<AloneMessenger>();
     return;
   }

@@ -9,12 +9,19 @@
 
 namespace mgpu::agent::comm {
 
+/// What started this process.
+enum class Launcher : std::uint8_t {
+  none,   ///< a shell: a world of one rank
+  mpirun, ///< or another program of its kind
+  srun,   ///< with PMIx or PMI
+};
+
 /// Facts a launcher leaves in the environment; -1 or "" where it does not.
 struct LauncherFacts {
   int rank = -1, size = -1, local_rank = -1, local_size = -1;
-  std::string node;     ///< SLURMD_NODENAME, else the host name
-  std::string host;     ///< host name
-  std::string launcher; ///< "mpirun", "srun", ""
+  std::string node; ///< SLURMD_NODENAME, else the host name
+  std::string host; ///< host name
+  Launcher launcher = Launcher::none;
 
   static LauncherFacts read();
 };

@@ -35,14 +35,14 @@ LauncherFacts LauncherFacts::read() {
 
   // mpirun's own variables first: inside an allocation SLURM's describe the batch step, not the rank.
   if (std::getenv("OMPI_COMM_WORLD_SIZE") != nullptr) {
-    facts.launcher = "mpirun";
+    facts.launcher = Launcher::mpirun;
     facts.rank = number_of({"OMPI_COMM_WORLD_RANK"});
     facts.size = number_of({"OMPI_COMM_WORLD_SIZE"});
     facts.local_rank = number_of({"OMPI_COMM_WORLD_LOCAL_RANK"});
     facts.local_size = number_of({"OMPI_COMM_WORLD_LOCAL_SIZE"});
   } else if (std::getenv("PMIX_RANK") != nullptr || std::getenv("PMI_RANK") != nullptr) {
     const bool slurm = std::getenv("SLURM_PROCID") != nullptr;
-    facts.launcher = slurm ? "srun" : "mpirun";
+    facts.launcher = slurm ? Launcher::srun : Launcher::mpirun;
     facts.rank = number_of({"PMIX_RANK", "PMI_RANK"});
     facts.size = number_of({"SLURM_STEP_NUM_TASKS", "SLURM_NTASKS", "PMI_SIZE"});
     facts.local_rank = number_of({"SLURM_LOCALID", "MPI_LOCALRANKID"});

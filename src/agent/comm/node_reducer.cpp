@@ -4,9 +4,12 @@
 
 #include <algorithm>
 #include <cstring>
+#include <deque>
+#include <utility>
 #include <vector>
 
 #include "agent/comm/mpi_call.hpp"
+#include "agent/comm/dropped_sums.hpp"
 #include "agent/comm/ring_stream.hpp"
 #include "common/support/clock.hpp"
 
@@ -21,8 +24,11 @@ constexpr double eager_s = 2e-3;
 } // namespace
 
 struct NodeReducer::Streams {
-  explicit Streams(const Communicator& leaders) : gradients(leaders.get()), numbers(leaders.get()), nodes(leaders.size()) {}
+  explicit Streams(const Communicator& leaders)
+      : gradients(leaders.get()), numbers(leaders.get()), dropped(leaders.get(), gradients, numbers), nodes(leaders.size()) {}
   RingStream gradients, numbers;
+  DroppedSums dropped;
+  std::deque<std::pair<wire::Reduce, std::byte*>> later; ///< asked for while sums are being dropped
   int nodes = 0;
 };
 
@@ -55,14 +61,33 @@ void NodeReducer::begin(const wire::Reduce& request, std::byte* memory, std::siz
   if (request.offset % each != 0 || request.offset > size_bytes || request.count > (size_bytes - request.offset) / each)
     throw Error(fmt::format("node {}: {} numbers at {} are not in the shared memory of {} bytes", node_, request.count,
                             request.offset, size_bytes));
-  RingStream& stream = request.stream == 0 ? streams_->gradients : streams_->numbers;
-  stream.begin(request, memory + request.offset);
+  if (streams_->dropped.busy())
+    streams_->later.emplace_back(request, memory + request.offset);
+  else
+    begin_now(request, memory + request.offset);
+}
+
+void NodeReducer::begin_now(const wire::Reduce& request, std::byte* data) {
+  (request.stream == 0 ? streams_->gradients : streams_->numbers).begin(request, data);
+}
+
+void NodeReducer::drop() {
+  if (!streams_) return;
+  streams_->later.clear(); // of workers that are gone, too
+  streams_->dropped.begin();
 }
 
 bool NodeReducer::poll(double timeout_s, const std::function<void(const wire::Reduce&)>& done) {
   if (!busy()) return false;
-  bool moved = streams_->numbers.poll(done);
-  moved |= streams_->gradients.poll(done);
+  bool moved = false;
+  if (streams_->dropped.busy()) {
+    moved = streams_->dropped.poll(timeout_s);
+    for (; !streams_->dropped.busy() && !streams_->later.empty(); streams_->later.pop_front())
+      begin_now(streams_->later.front().first, streams_->later.front().second);
+  } else {
+    moved = streams_->numbers.poll(done);
+    moved |= streams_->gradients.poll(done);
+  }
   const double now = now_s();
   if (moved) moved_s_ = now;
   for (const RingStream* stream : {&streams_->numbers, &streams_->gradients})
@@ -74,7 +99,7 @@ bool NodeReducer::poll(double timeout_s, const std::function<void(const wire::Re
 }
 
 bool NodeReducer::busy() const {
-  return streams_ && (streams_->gradients.busy() || streams_->numbers.busy());
+  return streams_ && (streams_->gradients.busy() || streams_->numbers.busy() || streams_->dropped.busy());
 }
 
 } // namespace mgpu::agent::comm

@@ -25,9 +25,13 @@ class NodeReducer {
   /// once. Throws Error when a sum is not complete after `timeout_s`.
   bool poll(double timeout_s, const std::function<void(const wire::Reduce&)>& done);
   bool busy() const;
+  /// The workers that asked for what is under way are gone. Sums cannot be cancelled, so they are completed: nodes that have not begun one
+  /// take part with zeros, and nobody is told. What begin() gets meanwhile begins after them. On every first rank of a node, equally often.
+  void drop();
 
  private:
   struct Streams;
+  void begin_now(const wire::Reduce& request, std::byte* data);
   std::string node_;
   std::unique_ptr<Streams> streams_; ///< nullptr: not this rank's task
   double moved_s_ = 0;

@@ -41,6 +41,7 @@ RingStream::~RingStream() {
 
 void RingStream::begin(const wire::Reduce& request, std::byte* data) {
   sums_.push_back(std::make_unique<Sum>(Sum{request, now_s()}));
+  ++begun_;
   Sum& sum = *sums_.back();
   const std::size_t count = request.count;
   const std::size_t each = number_bytes(request);
@@ -56,6 +57,16 @@ void RingStream::begin(const wire::Reduce& request, std::byte* data) {
       const std::size_t last = std::min({first + per_segment, (part + 1) * per_part, count});
       if (first < last) add(sum, data + first * each, last - first, static_cast<int>(part));
     }
+}
+
+std::vector<wire::Reduce> RingStream::under_way() const {
+  std::vector<wire::Reduce> requests;
+  for (const auto& sum : sums_) requests.push_back(sum->request);
+  return requests;
+}
+
+void RingStream::restart_clock() {
+  for (const auto& sum : sums_) sum->begin_s = now_s();
 }
 
 void RingStream::add(Sum& sum, std::byte* data, std::size_t count, int owner) {

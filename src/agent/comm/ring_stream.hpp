@@ -32,6 +32,11 @@ class RingStream {
   /// Moves on; calls `done` with the request of each sum that is complete. Returns true if anything happened.
   bool poll(const std::function<void(const wire::Reduce&)>& done);
   bool busy() const { return !sums_.empty(); }
+  std::uint64_t begun() const { return begun_; } ///< sums, since the stream was made
+  /// Those of them that are not complete, in order.
+  std::vector<wire::Reduce> under_way() const;
+  /// From now on the sums under way count as begun now.
+  void restart_clock();
   /// Of the oldest sum under way; for busy streams.
   std::uint64_t oldest_count() const { return sums_.front()->request.count; }
   double oldest_begin_s() const { return sums_.front()->begin_s; }
@@ -65,6 +70,7 @@ class RingStream {
   Communicator communicator_;
   int rank_ = 0, size_ = 1;
   int next_tag_ = 0;
+  std::uint64_t begun_ = 0;
   std::deque<std::unique_ptr<Sum>> sums_;
   std::deque<Segment> waiting_;
   std::deque<Segment> active_;

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <signal.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -320,7 +321,8 @@ void Coordinator::watch_running(double now) {
   if (const auto staged = staging_.poll()) on_staged(0, *staged);
   if (asked_.number != 0 && !stopping_) {
     stopping_ = true;
-    workload_->stop(signal_name(asked_.number), now, asked_.from_launcher != 0 ? 0 : setup_.grace_s);
+    const double grace_s = asked_.number == SIGTERM ? setup_.term_grace_s : setup_.grace_s;
+    workload_->stop(signal_name(asked_.number), now, asked_.from_launcher != 0 ? 0 : grace_s);
   }
   if (workload_->step(now)) return drain();
   workload_->show(*progress_, now);

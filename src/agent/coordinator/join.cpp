@@ -27,7 +27,7 @@ std::int32_t first_sibling(std::int32_t core) {
 /// (cgroup); srun's and the user's own stay.
 std::vector<std::int32_t> usable_cores(const comm::LauncherFacts& facts) {
   cpu_set_t set;
-  if (facts.launcher == "mpirun") {
+  if (facts.launcher == comm::Launcher::mpirun) {
     CPU_ZERO(&set);
     for (int core = 0; core < CPU_SETSIZE; ++core) CPU_SET(core, &set);
     sched_setaffinity(0, sizeof set, &set); // the kernel cuts it to the allowed cores
@@ -57,7 +57,7 @@ wire::Join describe_rank(const comm::LauncherFacts& facts, const comm::Environme
   const long page_bytes = sysconf(_SC_PAGESIZE);
   join.memory_free_bytes =
       pages > 0 && page_bytes > 0 ? static_cast<std::uint64_t>(pages) * static_cast<std::uint64_t>(page_bytes) : 0;
-  join.mpi = facts.launcher.empty() ? "none (one process)" : comm::Environment::version();
+  join.mpi = facts.launcher == comm::Launcher::none ? "none (one process)" : comm::Environment::version();
   join.hdf5 = write::hdf5_version();
   for (const BadDevice& device : BadDevices().read(unix_now_s())) join.bad_devices.emplace_back(device.uuid, device.reason);
   return join;

@@ -123,6 +123,9 @@ void Router::on_rank0(Type type, wire::View payload) {
       rank0_ = wire::decode<wire::Heartbeat>(payload);
       options_.rank_timeout_s = rank0_.timeout_s;
       break;
+    case Type::survey:
+      if (options_.survey) messenger_.post_message(0, Type::surveyed, options_.survey(wire::decode<wire::Survey>(payload)));
+      break;
     case Type::end_agent:
       end_stuck_agent(wire::decode<wire::EndAgent>(payload).pid);
       break;

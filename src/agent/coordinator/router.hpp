@@ -17,6 +17,8 @@ namespace mgpu::agent {
 struct RouterOptions {
   double heartbeat_s = 1.0;   ///< both ways
   double rank_timeout_s = 25; ///< rank 0 silent for this long: give up; rank 0's own word replaces it
+  /// `doctor`: what to answer to a Survey.
+  std::function<wire::Surveyed(const wire::Survey&)> survey;
 };
 
 /// What a rank that is not rank 0 does: run() returns when rank 0 says bye, or throws (exit 75) when rank 0 or the launcher is lost.

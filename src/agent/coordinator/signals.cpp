@@ -28,6 +28,7 @@ std::atomic<bool> from_launcher{false};
 static_assert(std::atomic<int>::is_always_lock_free, "a signal handler may only touch lock-free atomics");
 pid_t launcher = 0; ///< 0: none
 bool answers = false;
+bool kills_soon = false; ///< the launcher does, after its TERM
 std::array<char, 64> launcher_stderr{}; ///< "": it is not on this machine, or not mpirun
 
 /// mpirun's standard error as mpirun has it, or at least what it is; -1: neither. Only what a signal handler may call.
@@ -53,7 +54,7 @@ void answer() {
 void remember(int number, siginfo_t* info, void*) {
   int nothing = 0;
   if (first.compare_exchange_strong(nothing, number)) {
-    from_launcher = number == SIGTERM && launcher != 0 && info->si_pid == launcher;
+    from_launcher = number == SIGTERM && kills_soon && info->si_pid == launcher;
     if (answers) answer();
   }
   if (number != SIGINT) return;
@@ -75,10 +76,11 @@ void find_launcher_stderr() {
 
 } // namespace
 
-void catch_signals(bool launched, bool speaks) {
+void catch_signals(comm::Launcher started_by, bool speaks) {
   answers = speaks;
-  if (launched) launcher = getppid();
-  if (launched && speaks) find_launcher_stderr();
+  if (started_by != comm::Launcher::none) launcher = getppid();
+  kills_soon = started_by == comm::Launcher::mpirun;
+  if (kills_soon && speaks) find_launcher_stderr();
   struct sigaction action {};
   action.sa_sigaction = remember;
   action.sa_flags = SA_RESTART | SA_SIGINFO;

@@ -94,9 +94,8 @@ void Child::end(double patience_s) {
   process_.wait(driver_s);
 }
 
-std::string output_of(const std::vector<std::string>& command) {
-  constexpr double limit_s = 60;
-  constexpr std::size_t most_bytes = 4096;
+std::string output_of(const std::vector<std::string>& command, double limit_s) {
+  constexpr std::size_t most_bytes = 64u << 10;
   std::array<int, 2> ends{};
   if (pipe2(ends.data(), O_CLOEXEC) != 0) throw Error(fmt::format("pipe: {}", std::strerror(errno)));
   pid_t pid = -1;

@@ -28,7 +28,7 @@ class Child {
   ChildProcess process_;
 };
 
-/// What a program prints on standard output, at most some kilobytes of it. Throws Error when it cannot be run or does not end in time.
-std::string output_of(const std::vector<std::string>& command);
+/// What a program prints on standard output, at most 64 KiB of it. Throws Error when it cannot be run or says nothing within `limit_s`.
+std::string output_of(const std::vector<std::string>& command, double limit_s = 60);
 
 } // namespace mgpu::agent::launch

@@ -19,11 +19,13 @@
 #include "agent/coordinator/router.hpp"
 #include "agent/coordinator/signals.hpp"
 #include "agent/coordinator/status_writer.hpp"
+#include "agent/doctor/doctor.hpp"
+#include "agent/doctor/survey.hpp"
 #include "agent/launch/launch.hpp"
-#include "agent/main/doctor.hpp"
 #include "agent/main/make_workload.hpp"
 #include "agent/main/tools.hpp"
 #include "agent/setup/run_job.hpp"
+#include "agent/slurm/slurm.hpp"
 #include "agent/supervisor/summing_worker.hpp"
 #include "agent/supervisor/supervisor.hpp"
 #include "agent/supervisor/worker_process.hpp"
@@ -45,6 +47,7 @@ constexpr unsigned start_limit_s = 60;
 
 /// `rank`: whose error it is; what MPI says of a network names nobody.
 int print_error(const Error& error, const std::string& rank) {
+  if (*error.what() == 0) return static_cast<int>(error.code()); // another process says it
   std::string text = error.what();
   if (error.call.starts_with("MPI_") && !rank.empty())
     text = fmt::format("{}: {}; what is done is kept, the same command with --resume continues", rank, text);
@@ -66,6 +69,13 @@ int guarded(const std::string& rank, const Work& work) {
   } catch (const std::exception& error) {
     return print_error(Error(error.what()), rank);
   }
+}
+
+/// One of several tasks that MPI has not joined must not run. The first of them says so, the others only end.
+void require_joined(const comm::LauncherFacts& facts, int world_size, const std::string& command) {
+  const auto slurm = slurm::SlurmFacts::read();
+  if (const auto why = slurm::unjoined_tasks(slurm, facts.launcher, world_size, command))
+    throw usage_error(slurm.task <= 0 ? *why : "");
 }
 
 const JobEntry* find_job(std::string_view name) {
@@ -114,13 +124,36 @@ struct Rank {
   agent::SummingWorker worker;
 };
 
-int run_doctor(const comm::LauncherFacts& facts, const std::vector<std::string>& arguments) {
+/// What `srun --mpi=list` prints; "" outside SLURM.
+std::string mpi_plugins(const slurm::SlurmFacts& slurm) {
+  if (slurm.job.empty()) return {};
+  try {
+    return slurm::ask_program()({"sh", "-c", "srun --mpi=list 2>&1"});
+  } catch (const Error&) {
+    return {};
+  }
+}
+
+int run_doctor(const comm::LauncherFacts& facts, const std::vector<std::string>& arguments, const std::string& command) {
+  doctor::Options options;
+  try {
+    options = doctor::parse(arguments);
+  } catch (...) {
+    if (facts.rank > 0) return static_cast<int>(ExitCode::usage); // rank 0 says it
+    throw;
+  }
   Rank rank(facts, arguments);
+  require_joined(facts, rank.environment.messenger().size(), command);
   const wire::Join join = agent::describe_rank(facts, rank.environment);
   comm::Messenger& messenger = rank.environment.messenger();
-  const bool all_here = messenger.rank() == 0 ? agent::gather_and_print(messenger, rank.worker, join)
-                                              : agent::Router(messenger, rank.worker, {}).run(join) == 0;
-  if (!all_here) {
+  doctor::Verdict verdict;
+  if (messenger.rank() == 0) {
+    const auto slurm = slurm::SlurmFacts::read();
+    verdict = doctor::examine(messenger, rank.worker, join, options, {facts.launcher, slurm, mpi_plugins(slurm), ring_bytes});
+  } else {
+    verdict.all_here = agent::Router(messenger, rank.worker, {.survey = doctor::survey}).run(join) == 0;
+  }
+  if (!verdict.all_here) {
     if (messenger.rank() == 0) say("not every rank is well\n");
     return rank.leave(messenger.rank() == 0 ? 1 : 0, true);
   }
@@ -129,7 +162,7 @@ int run_doctor(const comm::LauncherFacts& facts, const std::vector<std::string>&
   alarm(0);
   if (messenger.rank() == 0 && messenger.size() > 1)
     say("  MPI all-reduce over {} ranks: right, {}\n", messenger.size(), human_duration(seconds));
-  return 0;
+  return verdict.findings == 0 ? 0 : static_cast<int>(ExitCode::failed);
 }
 
 /// Standard input and pipes take as long as who writes them.
@@ -160,8 +193,9 @@ std::string name_of(const comm::LauncherFacts& facts) {
 
 int run_rank0(const JobEntry& entry, const std::vector<std::string>& arguments, const std::string& command,
               const comm::LauncherFacts& facts) {
-  agent::catch_signals(!facts.launcher.empty(), true);
+  agent::catch_signals(facts.launcher, true);
   Rank rank(facts, arguments);
+  require_joined(facts, rank.environment.messenger().size(), command);
   const std::shared_ptr<Job> job(entry.make());
   bool left_behind = false;
   agent::RunSetup setup;
@@ -174,13 +208,18 @@ int run_rank0(const JobEntry& entry, const std::vector<std::string>& arguments, 
     // By value: where it is left behind, this frame is gone.
     setup = agent::prepare_beside(
         waiting_for_setup(messenger, status, resolved.config), left_behind,
-        [name = entry.name, job, resolved, command] { return agent::prepare_run(std::string(name), *job, resolved, command); });
+        [name = entry.name, job, resolved, command, launcher = facts.launcher] {
+          agent::RunSetup prepared = agent::prepare_run(std::string(name), *job, resolved, command);
+          prepared.term_grace_s = slurm::term_grace_s(launcher, prepared.grace_s, slurm::ask_program());
+          return prepared;
+        });
     if (setup.complete) {
       say("{} is complete already; nothing to do{}\n", setup.output,
           *setup.complete == ExitCode::items_failed ? "; some of its items failed, --retry-failed does them again" : "");
       return static_cast<int>(*setup.complete);
     }
     say("{}", cli::describe(resolved));
+    if (const std::string slurm = slurm::describe(slurm::SlurmFacts::read()); !slurm.empty()) say("{}\n", slurm);
     if (!setup.dry_run) status.running();
     coordinator.emplace(
         setup, messenger, rank.worker, agent::make_workload, [&status] { status.beat(); }, [&rank] { rank.end_worker(); });
@@ -201,8 +240,9 @@ int run_job(const JobEntry& entry, const std::vector<std::string>& arguments, co
   const comm::LauncherFacts facts = comm::LauncherFacts::read();
   if (facts.rank <= 0) return run_rank0(entry, arguments, command, facts);
   // Only rank 0 reads the command line, speaks, and carries the exit code; the others do as it says.
-  agent::catch_signals(!facts.launcher.empty(), false);
+  agent::catch_signals(facts.launcher, false);
   Rank rank(facts, arguments);
+  require_joined(facts, rank.environment.messenger().size(), command);
   agent::Router router(rank.environment.messenger(), rank.worker, {});
   const int code = guarded(name_of(facts), [&] { return router.run(agent::describe_rank(facts, rank.environment)); });
   return rank.leave(code, router.without_finalize());
@@ -212,8 +252,10 @@ int run(const std::vector<std::string>& arguments, const std::string& command) {
   const comm::LauncherFacts facts = comm::LauncherFacts::read();
   const std::string first = arguments.empty() ? "" : arguments.front();
   const std::vector<std::string> rest(arguments.begin() + (arguments.empty() ? 0 : 1), arguments.end());
-  if (const JobEntry* job = find_job(first)) return run_job(*job, rest, command);
-  if (first == "doctor") return run_doctor(facts, rest);
+  const JobEntry* job = find_job(first);
+  if (job != nullptr || first == "doctor" || first == "launch") require_joined(facts, -1, command);
+  if (job != nullptr) return run_job(*job, rest, command);
+  if (first == "doctor") return run_doctor(facts, rest, command);
   if (first == "launch") return launch::run(rest);
   if (facts.rank > 0) return 0; // tools are one process: rank 0's
   return agent::run_tool(first, rest);

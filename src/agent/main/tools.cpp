@@ -30,7 +30,7 @@ std::string help() {
       "  launch -np N -- JOB …          starts mpirun, watches the job, starts it again when it is lost\n"
       "  verify OUT.h5                  whether every row is still what its worker sent\n"
       "  recover OUT.h5                 a readable file from what a dead run left\n"
-      "  doctor                         what every rank sees (under mpirun): GPUs, cores, versions, self-test\n\n"
+      "  doctor                         what every rank sees (under mpirun or srun), and what is wrong with the start\n\n"
       "Examples:\n"
       "  mpirun -np 8 {0} infer --model resnet/ --input photos/ --output photos.h5\n"
       "  {0} infer --help\n"

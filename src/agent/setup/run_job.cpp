@@ -167,7 +167,7 @@ RunSetup prepare_run(const std::string& job_name, const Job& job, const cli::Res
   setup.trace = config.get<std::string>("trace");
   setup.start_timeout_s = config.get<double>("start-timeout");
   setup.rank_timeout_s = config.get<double>("rank-timeout");
-  setup.grace_s = config.get<double>("grace");
+  setup.grace_s = setup.term_grace_s = config.get<double>("grace");
 
   manifest::ReadOptions read;
   read.media = setup.media = job.media(config);

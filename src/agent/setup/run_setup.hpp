@@ -59,6 +59,7 @@ struct RunSetup {
   std::string progress = "auto";
   std::string log_dir, trace;
   double start_timeout_s = 60, rank_timeout_s = 25, grace_s = 20;
+  double term_grace_s = 20; ///< after TERM: no longer than the launcher waits before it kills
 };
 
 } // namespace mgpu::agent

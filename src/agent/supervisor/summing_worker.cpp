@@ -4,6 +4,8 @@
 
 #include <fmt/format.h>
 
+#include <utility>
+
 namespace mgpu::agent {
 
 using wire::Type;
@@ -13,6 +15,7 @@ void SummingWorker::post(Type type, wire::View payload) {
   if (type == Type::connect) {
     const auto connect = wire::decode<wire::Connect>(payload);
     forget(); // a training that restarts
+    if (reducer_ != nullptr && connect.attempt > 1) reducer_->drop();
     token_ = connect.token;
     node_ = connect.node_of.at(static_cast<std::size_t>(rank_));
     timeout_s_ = connect.timeout_s;
@@ -28,6 +31,7 @@ bool SummingWorker::poll(const OnWorkerFrame& handle) {
     reducer_ = nullptr; // said once
   };
   bool busy = worker_.poll([&](Type type, wire::View payload, const std::shared_ptr<void>& owner) {
+    if (type == Type::died) forget(); // the next worker has not asked for what is under way
     if (type != Type::reduce) return handle(type, payload, owner);
     try {
       begin(wire::decode<wire::Reduce>(payload));
@@ -39,6 +43,7 @@ bool SummingWorker::poll(const OnWorkerFrame& handle) {
   try {
     bool answered = false;
     busy |= reducer_->poll(timeout_s_, [&](const wire::Reduce& done) {
+      if (token_.empty()) return;
       wire::Buffer bytes;
       wire::encode(done, bytes);
       worker_.post(Type::reduced, bytes);
@@ -71,7 +76,7 @@ std::optional<WorkerEnd> SummingWorker::ended() {
 
 void SummingWorker::forget() {
   // Several ranks of a node may find it: the first removes it.
-  if (!token_.empty()) wire::unlink_node_memory(token_, node_);
+  if (!token_.empty()) wire::unlink_node_memory(std::exchange(token_, {}), node_);
 }
 
 } // namespace mgpu::agent

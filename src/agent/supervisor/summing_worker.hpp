@@ -25,7 +25,7 @@ class SummingWorker final : public WorkerLink {
   void wait(std::chrono::microseconds timeout) override { worker_.wait(timeout); }
   std::optional<WorkerEnd> ended() override;
   void kill() override { worker_.kill(); }
-  /// Removes the names of shared memory that the workers left behind.
+  /// Removes the names of shared memory that the workers left behind; what is still under way is told to nobody.
   void forget();
 
  private:

@@ -1,6 +1,7 @@
 #include "common/support/inherited.hpp"
 
 #include <fcntl.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -15,6 +16,10 @@ void mend_inherited_state() {
     if (open("/dev/null", O_RDWR) != stream) _exit(1);
   }
   std::signal(SIGCHLD, SIG_DFL);
+  rlimit files{};
+  if (getrlimit(RLIMIT_NOFILE, &files) != 0 || files.rlim_cur >= files.rlim_max) return;
+  files.rlim_cur = files.rlim_max;
+  setrlimit(RLIMIT_NOFILE, &files);
 }
 
 } // namespace mgpu

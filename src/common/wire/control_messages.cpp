@@ -64,6 +64,13 @@ auto fields(Is<Bye> auto& m) {
 auto fields(Is<Signal> auto& m) {
   return std::tie(m.number, m.from_launcher, m.at_once);
 }
+auto fields(Is<Survey> auto& m) {
+  return std::tie(m.token_path, m.token);
+}
+auto fields(Is<Surveyed> auto& m) {
+  return std::tie(m.asked_unix_s, m.answered_unix_s, m.shm_free_bytes, m.open_files, m.node_cores, m.interfaces, m.nccl_interface,
+                  m.folder_error);
+}
 auto fields(Is<Stage> auto& m) {
   return std::tie(m.path, m.stall_s);
 }
@@ -95,6 +102,8 @@ MGPU_WIRE_MESSAGE(Heartbeat)
 MGPU_WIRE_MESSAGE(EndAgent)
 MGPU_WIRE_MESSAGE(Bye)
 MGPU_WIRE_MESSAGE(Signal)
+MGPU_WIRE_MESSAGE(Survey)
+MGPU_WIRE_MESSAGE(Surveyed)
 MGPU_WIRE_MESSAGE(Stage)
 MGPU_WIRE_MESSAGE(Staged)
 

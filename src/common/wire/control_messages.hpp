@@ -183,6 +183,21 @@ struct Signal {
   std::uint8_t at_once = 0;       ///< INT for the second time
 };
 
+/// A file that rank 0 has just written in the output's folder.
+struct Survey {
+  std::string token_path, token;
+};
+
+struct Surveyed {
+  double asked_unix_s = 0, answered_unix_s = 0; ///< by the clock of this rank's node
+  std::uint64_t shm_free_bytes = 0;             ///< of /dev/shm
+  std::uint64_t open_files = 0;                 ///< how many this process may have
+  std::int32_t node_cores = 0;                  ///< of the node, whatever this process may use
+  std::vector<std::string> interfaces;          ///< of the network, with an address and up; not the loopback
+  std::string nccl_interface;                   ///< NCCL_SOCKET_IFNAME
+  std::string folder_error;                     ///< why the token is not seen here; "" where it is
+};
+
 struct Stage {
   std::string path;
   double stall_s = 0; ///< the copy may stand still so long; 0: for ever

@@ -43,6 +43,8 @@ enum class Type : std::uint32_t {
   bye,       ///< rank 0: end now (Bye); answered by bye. After a lost rank once more when all have answered: leave together
   signal,    ///< Signal: this rank was told to stop
   end_agent, ///< EndAgent: the agent of another rank on this node is stuck
+  survey,    ///< Survey: `doctor` asks what this rank's node is like
+  surveyed,  ///< Surveyed: the answer
 };
 
 /// Precedes every frame, on a socket as in a packet of frames.

@@ -111,6 +111,36 @@ void wait_for_a_late_node(comm::NodeReducer& reducer, int node, int nodes) {
   check<float>(memory.data(), request.count, nodes, request.id);
 }
 
+/// The nodes are stopped at different places; what was under way is dropped, twice, and the sums after it are right.
+void drop_what_is_under_way(comm::NodeReducer& reducer, int node, int nodes) {
+  std::vector<std::byte> old(memory_bytes), memory(memory_bytes);
+  for (int round = 0; round < 2; ++round) {
+    std::size_t offset = 0;
+    for (std::uint64_t id = 0; id < static_cast<std::uint64_t>(2 + node); ++id) { // the last node has begun most
+      const wire::Reduce request{id, 0, offset, 400'000 + id, 0};
+      reducer.begin(request, old.data(), old.size());
+      offset += 400'016 * sizeof(float);
+    }
+    for (std::uint64_t id = 0; id < static_cast<std::uint64_t>(nodes - node); ++id) // and the first most of the small ones
+      reducer.begin({id, 1, 32u << 20, 3, 1}, old.data(), old.size());
+    usleep(2000u * static_cast<unsigned>(node));
+    reducer.drop();
+  }
+  const wire::Reduce large{501, 0, 0, 300'000, 0}, small{502, 1, 2'000'000, 7, 1};
+  fill<float>(memory.data(), large.count, node, large.id);
+  fill<double>(&memory[small.offset], small.count, node, small.id);
+  int announced = 0;
+  const auto count = [&](const wire::Reduce& sum) {
+    if (sum.id < large.id) fail(fmt::format("sum {} was announced though it was dropped", sum.id));
+    ++announced;
+  };
+  for (const wire::Reduce& request : {large, small}) reducer.begin(request, memory.data(), memory.size());
+  while (reducer.busy()) reducer.poll(30, count);
+  if (announced != 2) fail(fmt::format("{} sums were announced instead of 2", announced));
+  check<float>(memory.data(), large.count, nodes, large.id);
+  check<double>(&memory[small.offset], small.count, nodes, small.id);
+}
+
 } // namespace
 
 int main(int, char** argv) {
@@ -128,6 +158,7 @@ int main(int, char** argv) {
   if (nodes > 1 && rank % per_node == 0) {
     sum_many(reducer, node, nodes);
     wait_for_a_late_node(reducer, node, nodes);
+    drop_what_is_under_way(reducer, node, nodes);
   } else {
     std::byte nothing[8];
     expect_error("does not sum", [&] { reducer.begin({1, 0, 0, 1, 0}, nothing, sizeof nothing); });

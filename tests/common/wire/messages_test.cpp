@@ -102,6 +102,8 @@ TEST(Messages, OthersComeBack) {
   EXPECT_EQ(round_trip(Heartbeat{25, 7, "n1"}).node, "n1");
   EXPECT_EQ(round_trip(EndAgent{7}).pid, 7);
   EXPECT_EQ(round_trip(Bye{75, 1}).exit_code, 75);
+  EXPECT_EQ(round_trip(Survey{"/out/.token", "17"}).token, "17");
+  EXPECT_EQ(round_trip(Surveyed{1, 2, 3, 4, 5, {"eth0", "ib0"}, "ib0", "why"}).interfaces[1], "ib0");
   EXPECT_EQ(round_trip(Signal{10, 0, 1}).at_once, 1);
   EXPECT_EQ(round_trip(Staged{"/m", "no room", 2}).error, "no room");
 
@@ -144,6 +146,7 @@ TEST(Messages, TornOnesAreRefused) {
   expect_torn_is_refused(Stage{"p"});
   expect_torn_is_refused(Heartbeat{25, 7, "n1"});
   expect_torn_is_refused(EndAgent{7});
+  expect_torn_is_refused(Surveyed{1, 2, 3, 4, 5, {"eth0"}, "", ""});
   expect_torn_is_refused(Bye{1, 1});
   expect_torn_is_refused(Signal{15, 1, 0});
   expect_torn_is_refused(Staged{"p", "e", 1});
