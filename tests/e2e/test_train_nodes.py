@@ -41,7 +41,7 @@ def test_nodes_change_nothing(hosts, ranks, more, remote_shell, data, tmp_path):
 @pytest.mark.parametrize("rank", [1, 2])  # the first of its node, and one that is not
 def test_a_worker_that_dies_restarts_all_nodes(rank, remote_shell, data, tmp_path):
     common = ("--model", data["plain"], "--input", data["table"], "--no-shuffle", "--global-batch", 36, "--lr", "0.002", "--epochs", 100, "--max-steps", 60,
-              "--checkpoint-steps", 20, "--output")
+              "--checkpoint-every", 20, "--output")
     on_nodes(remote_shell, "nodeA:2,nodeB:2", 4, *common, tmp_path / "undisturbed.h5")
     done = on_nodes(remote_shell, "nodeA:2,nodeB:2", 4, *common, tmp_path / "struck.h5", "--fault", f"kill:rank={rank},step=31,times=1")
     assert (done.stdout + done.stderr).count("all workers restart from step 20") == 1, done.stderr
