@@ -6,7 +6,7 @@ namespace mgpu::agent::dispatch {
 
 namespace {
 
-/// Deaths over a lease of several rows after which it is halved: the first may have come from outside.
+/// Deaths on a lease of several rows after which it is halved: the first may have an external cause.
 constexpr std::uint32_t deaths_before_halving = 2;
 
 Lease part_of(const Lease& lease, std::uint32_t begin, std::uint32_t end) {
