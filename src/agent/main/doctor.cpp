@@ -89,7 +89,7 @@ bool gather_and_print(comm::Messenger& messenger, WorkerLink& worker, const wire
       if (!rank_table.at(rank).left) return false;
     return true;
   });
-  if (!here) { // all who answered leave together now
+  if (!here) { // releases all ranks that answered
     for (int rank = 1; rank < rank_table.size(); ++rank) messenger.post_message(rank, wire::Type::bye, wire::Bye{1, 1});
     messenger.flush();
     messenger.poll(on_frame);

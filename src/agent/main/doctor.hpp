@@ -5,7 +5,7 @@
 
 namespace mgpu::agent {
 
-/// `doctor` on rank 0: what every rank sees, and advice. Sends the ranks home; false if one did not appear or answer.
+/// `doctor` on rank 0: prints what every rank sees, with warnings. Ends the other ranks; false if one did not join or answer.
 bool gather_and_print(comm::Messenger& messenger, WorkerLink& worker, const wire::Join& own_join);
 
 } // namespace mgpu::agent
