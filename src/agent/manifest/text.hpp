@@ -1,5 +1,5 @@
 #pragma once
-// Text as it lies in lists and tables: bytes, mostly UTF-8, not always.
+// Text of lists and tables: bytes, usually but not always UTF-8.
 #include <cstdint>
 #include <string>
 #include <string_view>
