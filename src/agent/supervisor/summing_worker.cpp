@@ -12,7 +12,7 @@ void SummingWorker::post(Type type, wire::View payload) {
   if (type == Type::configure) rank_ = wire::decode<wire::Configure>(payload).rank;
   if (type == Type::connect) {
     const auto connect = wire::decode<wire::Connect>(payload);
-    forget(); // a training that restarts
+    forget(); // the training has restarted
     token_ = connect.token;
     node_ = connect.node_of.at(static_cast<std::size_t>(rank_));
     timeout_s_ = connect.timeout_s;
@@ -25,7 +25,7 @@ bool SummingWorker::poll(const OnWorkerFrame& handle) {
     wire::Buffer bytes;
     wire::encode(wire::Failure{static_cast<std::int32_t>(error.code()), error.what(), wire::FailureCause::collective}, bytes);
     handle(Type::failure, bytes, nullptr);
-    reducer_ = nullptr; // said once
+    reducer_ = nullptr; // reported once
   };
   bool busy = worker_.poll([&](Type type, wire::View payload, const std::shared_ptr<void>& owner) {
     if (type != Type::reduce) return handle(type, payload, owner);
@@ -44,7 +44,7 @@ bool SummingWorker::poll(const OnWorkerFrame& handle) {
       worker_.post(Type::reduced, bytes);
       answered = true;
     });
-    if (answered) worker_.flush(); // the worker waits for it
+    if (answered) worker_.flush(); // the worker waits for the answer
   } catch (const Error& error) {
     fail(error);
   }
@@ -55,7 +55,7 @@ void SummingWorker::begin(const wire::Reduce& request) {
   if (reducer_ == nullptr) throw Error(fmt::format("rank {}: there are no other nodes to sum with", rank_));
   auto memory = memories_.find(request.memory);
   if (memory == memories_.end()) {
-    if (!reducer_->busy()) memories_.clear(); // of earlier stages: not to be held any longer
+    if (!reducer_->busy()) memories_.clear(); // the memory of earlier stages
     memory = memories_.emplace(request.memory, wire::NodeMemory::open(request.memory, node_)).first;
     if (memory->second.data() == nullptr)
       throw Error(fmt::format("rank {}: {} is not there", rank_, wire::node_memory_path(request.memory, node_)));
@@ -70,7 +70,7 @@ std::optional<WorkerEnd> SummingWorker::ended() {
 }
 
 void SummingWorker::forget() {
-  // Several ranks of a node may find it: the first removes it.
+  // Every rank of the node tries it: the first one removes it.
   if (!token_.empty()) wire::unlink_node_memory(token_, node_);
 }
 
