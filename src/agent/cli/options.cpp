@@ -28,7 +28,7 @@ std::string show(const json& value) {
   return value.is_string() ? value.get<std::string>() : value.dump();
 }
 
-/// The choices without the empty one, which means: as the bundle says.
+/// The choices without the empty one, which stands for the bundle's choice.
 std::vector<std::string> named_choices(const OptionSpec& option) {
   std::vector<std::string> named = option.choices;
   std::erase(named, "");

@@ -12,7 +12,7 @@ namespace mgpu::agent::cli {
 /// The options every job has, in the order help shows them.
 const std::vector<OptionSpec>& common_options();
 
-/// Whether another value of a common option can change results; most only affect how a run proceeds. A job's own options all count.
+/// Whether another value of a common option can change results; most only affect how a run proceeds. All of a job's options do.
 bool changes_results(std::string_view common_option);
 
 /// Where an option's value came from, for the table a run prints.

@@ -60,7 +60,7 @@ json stage(const char* name, std::int64_t epochs, double lr) {
   return {{"name", name}, {"epochs", std::max<std::int64_t>(epochs, 1)}, {"lr", lr}};
 }
 
-/// For a pretrained network: first only the new head, which would otherwise disturb the pretrained weights, then more and more layers.
+/// For a pretrained network: first only the new head, which would otherwise disturb the pretrained weights, then more layers.
 json gentle(std::int64_t epochs, double lr) {
   json head = stage("head", epochs / 5, lr);
   head["train_last"] = 0.01; // the last layer, whatever the network's size

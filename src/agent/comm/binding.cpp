@@ -75,8 +75,8 @@ std::string identity(const RankFacts& facts, int index) {
   return std::to_string(index);
 }
 
-/// A GPU for each rank of one node, -1 where there is none: the permitted GPU with the fewest users. Ranks with fewer permitted GPUs choose
-/// first.
+/// A GPU for each rank of one node, -1 where there is none: the permitted GPU with the fewest users. Ranks with fewer permitted
+/// GPUs choose first.
 std::vector<int> choose_for_node(const std::vector<RankFacts>& ranks, const std::vector<std::size_t>& members,
                                  const BindingOptions& options) {
   std::vector<std::vector<int>> choices;
@@ -113,8 +113,8 @@ const wire::Device* find_device(const RankFacts& facts, int index) {
   return nullptr;
 }
 
-/// True when the launcher numbered the ranks of this node 0 … n − 1, in any order. Its numbers are then used, because other tools on the
-/// node use them too.
+/// True when the launcher numbered the ranks of this node 0 … n − 1, in any order. Its numbers are then used, because other tools
+/// on the node use them too.
 bool launcher_numbers_are_whole(const std::vector<RankFacts>& ranks, const std::vector<std::size_t>& members) {
   std::vector<bool> seen(members.size(), false);
   for (const std::size_t rank : members) {

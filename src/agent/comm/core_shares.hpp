@@ -15,9 +15,9 @@ struct CoreShare {
   int count = 1; ///< number of cores to plan for
 };
 
-/// Divides the cores of a node among its ranks. Ranks with the same mask share it evenly, each first taking cores near its GPU. A mask that
-/// only one rank has was already divided by the launcher (srun) and is kept. With fewer cores than ranks, every rank may use all of them:
-/// the scheduler then balances them better than fixed shares would.
+/// Divides the cores of a node among its ranks. Ranks with the same mask share it evenly, each first taking cores near its GPU. A
+/// mask that only one rank has was already divided by the launcher (srun) and is kept. With fewer cores than ranks, every rank
+/// may use all of them: the scheduler then balances them better than fixed shares would.
 std::vector<CoreShare> share_cores(const std::vector<CoreClaim>& ranks);
 
 } // namespace mgpu::agent::comm

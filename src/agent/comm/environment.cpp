@@ -30,8 +30,8 @@ class AloneMessenger final : public Messenger {
   std::vector<int> take_dead() override { return {}; }
 };
 
-/// On one node only shared memory is needed, and MPI_Init takes 0.02 s instead of 0.2 s when it does not search for networks. The user's
-/// own settings are kept.
+/// On one node only shared memory is needed, and MPI_Init takes 0.02 s instead of 0.2 s when it does not search for networks. The
+/// user's own settings are kept.
 void skip_network_search() {
   if (std::getenv("OMPI_MCA_pml") != nullptr || std::getenv("OMPI_MCA_btl") != nullptr) return;
   setenv("OMPI_MCA_pml", "ob1", 0);
@@ -41,8 +41,8 @@ void skip_network_search() {
 
 constexpr unsigned close_limit_s = 10;
 
-/// Ends the process by SIGALRM after a time limit, because MPI_Init and MPI_Finalize wait for the other ranks without limit. The destructor
-/// restores the earlier handler and alarm.
+/// Ends the process by SIGALRM after a time limit, because MPI_Init and MPI_Finalize wait for the other ranks without limit. The
+/// destructor restores the earlier handler and alarm.
 class Deadline {
  public:
   /// `line`: printed at the limit; "": nothing. Must stay valid until the process ends.

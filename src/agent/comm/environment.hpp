@@ -22,9 +22,8 @@ struct LauncherFacts {
 /// RAII over MPI_Init_thread and MPI_Finalize. Without a launcher MPI is not started at all and the world is this process.
 class Environment {
  public:
-  /// If MPI_Init does not return within `start_limit_s`, the process ends with exit code 75 and rank 0 prints a line: MPI_Init waits
-  /// without
-  /// limit for a rank that died before it. Throws Error with exit code 75 when an MPI call fails.
+  /// If MPI_Init does not return within `start_limit_s`, the process ends with exit code 75 and rank 0 prints a line: MPI_Init
+  /// waits without limit for a rank that died before it. Throws Error with exit code 75 when an MPI call fails.
   explicit Environment(const LauncherFacts& facts, unsigned start_limit_s = 60);
   ~Environment() { close(0); }
   Environment(const Environment&) = delete;
@@ -38,7 +37,7 @@ class Environment {
   int shared_size() const { return shared_size_; }
   /// "Open MPI v5.0.10", "none".
   static std::string version();
-  /// All-reduces one number per rank and compares it with the expected sum; for `doctor`. Returns the seconds it took; throws Error.
+  /// All-reduces one number per rank and compares the sum with the expected one; for `doctor`. Returns the seconds; throws Error.
   double self_test();
   /// Whether the launcher keeps the other ranks alive when one dies.
   bool survives_failures() const { return survives_failures_; }

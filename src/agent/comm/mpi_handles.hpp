@@ -1,7 +1,6 @@
 #pragma once
-// RAII owners of MPI handles. A moved-from owner holds the null handle. Return codes of frees are ignored: nothing depends on the handle
-// any
-// more.
+// RAII owners of MPI handles. A moved-from owner holds the null handle. Return codes of frees are ignored: nothing depends on the
+// handle any more.
 #include <mpi.h>
 
 #include <memory>
@@ -113,9 +112,8 @@ class Datatype : public MpiHandle<DatatypeKind> {
   explicit Datatype(MPI_Datatype handle) : MpiHandle(handle) {}
 };
 
-/// A pending send or receive with its buffer. If it is not complete at destruction (a rank was lost), the buffer is leaked on purpose: MPI
-/// may
-/// still access it.
+/// A pending send or receive with its buffer. If it is not complete at destruction (a rank was lost), the buffer is leaked on
+/// purpose: MPI may still access it.
 class Request {
  public:
   Request() = default;

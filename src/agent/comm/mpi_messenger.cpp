@@ -52,7 +52,7 @@ MpiMessenger::~MpiMessenger() {
   if (any_dead_ || !sending_.empty() || !receiving_.empty()) communicator_.release();
 }
 
-/// False on success. True when `code` reports a process failure; the dead ranks are then recorded. Throws Error for any other code.
+/// False on success. True for a process failure, whose dead ranks are then recorded. Throws Error for any other code.
 bool MpiMessenger::died(int code, const char* call) {
   if (code == MPI_SUCCESS) return false;
   if (!is_process_failure(code)) check_mpi(code, call);

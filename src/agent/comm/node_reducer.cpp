@@ -15,7 +15,7 @@ namespace mgpu::agent::comm {
 namespace {
 
 constexpr std::size_t name_bytes = 256;
-/// How long after the last progress to poll without sleeping. After that another node is late, and the core is better used by workers.
+/// How long after the last progress to poll without sleeping. After that another node is late: the core is left to the workers.
 constexpr double eager_s = 2e-3;
 
 } // namespace

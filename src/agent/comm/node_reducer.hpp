@@ -18,12 +18,11 @@ class NodeReducer {
   NodeReducer(const NodeReducer&) = delete;
   NodeReducer& operator=(const NodeReducer&) = delete;
 
-  /// Starts a sum that a worker requests, over numbers in `memory` (`size_bytes`), which must stay valid until it is done. Throws Error
-  /// when
-  /// the range is outside of it, or when this rank does not sum for its node.
+  /// Starts a sum that a worker requests, over numbers in `memory` (`size_bytes`), which must stay valid until it is done. Throws
+  /// Error when the range is outside of it, or when this rank does not sum for its node.
   void begin(const wire::Reduce& request, std::byte* memory, std::size_t size_bytes);
-  /// Makes progress; calls `done` with the request of each complete sum. True while there is progress or was a moment ago: poll again at
-  /// once. Throws Error when a sum is not complete after `timeout_s`.
+  /// Makes progress; calls `done` with the request of each complete sum. True while there is progress or was a moment ago: poll
+  /// again at once. Throws Error when a sum is not complete after `timeout_s`.
   bool poll(double timeout_s, const std::function<void(const wire::Reduce&)>& done);
   bool busy() const;
 

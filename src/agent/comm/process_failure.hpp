@@ -1,6 +1,6 @@
 #pragma once
-// Process failures as MPI reports them (ULFM). Open MPI 5 under `mpirun --with-ft ulfm` does; elsewhere these functions report none, and
-// a dead rank is detected by its missing heartbeats.
+// Process failures as MPI reports them (ULFM). Open MPI 5 under `mpirun --with-ft ulfm` does; elsewhere these functions report
+// none, and a dead rank is detected by its missing heartbeats.
 #include <mpi.h>
 
 #include <vector>

@@ -16,11 +16,10 @@ namespace mgpu::agent::comm {
 
 /// Every rank begins the same sums in the same order; all ranks get the same bits. One thread.
 ///
-/// Small sums use MPI_Iallreduce. Large ones use a ring: each rank owns a part of the array. The partial sum of a part passes through all
-/// ranks to
-/// its owner (reduce-scatter), then the total passes through all ranks (all-gather). Parts are cut into segments; several are active at
-/// once, so
-/// that additions overlap with the network. (Open MPI's MPI_Iallreduce was slower than its blocking call in trials; this is not.)
+/// Small sums use MPI_Iallreduce. Large ones use a ring: each rank owns a part of the array. The partial sum of a part passes
+/// through all ranks to its owner (reduce-scatter), then the total passes through all ranks (all-gather). Parts are cut into
+/// segments; several are active at once, so that additions overlap with the network. (Open MPI's MPI_Iallreduce was slower than
+/// its blocking call in trials; this is not.)
 class RingStream {
  public:
   /// Duplicates `communicator`.

@@ -198,7 +198,7 @@ void Coordinator::hear(int rank, Type type, wire::View payload, const std::share
 
 void Coordinator::on_failure(int rank, const wire::Failure& failure) {
   const std::string host = rank_table_.at(rank).join ? rank_table_.at(rank).join->host : "unknown host";
-  // Bad usage or an unusable model concerns every rank. Anything else may be this rank's device or memory, also while it opens the model.
+  // Bad usage or an unusable model concerns every rank. Anything else may be this rank's device or memory, also during opening.
   const bool usage = failure.exit_code == static_cast<int>(ExitCode::usage);
   if (starting() || (usage && !rank_table_.at(rank).opened)) {
     throw Error(usage ? failure.text : fmt::format("rank {} on {}: {}", rank, host, failure.text),
@@ -231,7 +231,7 @@ void Coordinator::drop_rank(int rank, const std::string& reason, ExitCode code) 
   configure_ready(); // ranks that waited for it to open its model
 }
 
-/// The rank is lost with its agent: no message can reach it. This is no failure of the job, so a run that ends by it may be resumed.
+/// The rank is lost with its agent: no message can reach it. Not a failure of the job, so a run that ends by it may be resumed.
 void Coordinator::lose_agent(int rank, const std::string& reason) {
   if (std::exchange(rank_table_.at(rank).gone, true) || over()) return;
   drop_rank(rank, reason, ExitCode::stopped);

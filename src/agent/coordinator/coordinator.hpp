@@ -1,6 +1,6 @@
 #pragma once
-// Rank 0's event loop: starts the ranks, runs a workload on them, ends them. One thread. Start and drain have deadlines, and a rank that
-// stops responding is dropped.
+// Rank 0's event loop: starts the ranks, runs a workload on them, ends them. One thread. Start and drain have deadlines, and a
+// rank that stops responding is dropped.
 #include <atomic>
 #include <functional>
 #include <future>
@@ -36,8 +36,8 @@ class Coordinator final : private RunControl {
   Coordinator(const Coordinator&) = delete;
   Coordinator& operator=(const Coordinator&) = delete;
 
-  /// Runs to the end. Throws Error when the run cannot start or cannot continue; finished work is kept. dismiss() must follow in either
-  /// case.
+  /// Runs to the end. Throws Error when the run cannot start or cannot continue; finished work is kept. dismiss() must follow in
+  /// either case.
   Outcome run(const wire::Join& own_join);
   /// run() in parts: start(), step() until done(), outcome(). step() and outcome() throw what run() throws.
   void start(const wire::Join& own_join);
@@ -45,11 +45,11 @@ class Coordinator final : private RunControl {
   bool step();
   bool done() const { return phase_ == Phase::done; }
   const Outcome& outcome() const;
-  /// Ends the other ranks with exit code 0 (rank 0 has the exit code of the run) and waits for their answers, at most `limit_s`. False if a
-  /// rank is lost or did not answer: this process must then exit at once without MPI_Finalize, as the others do.
+  /// Ends the other ranks with exit code 0 (rank 0 has the exit code of the run) and waits for their answers, at most `limit_s`.
+  /// False if a rank is lost or did not answer: this process must then exit at once without MPI_Finalize, as the others do.
   bool dismiss(double limit_s = 10);
-  /// Whether the run ended because agents or the launcher were lost and not by a user's signal. TERM from mpirun counts as a loss: mpirun
-  /// sends it when it has lost a node.
+  /// Whether the run ended because agents or the launcher were lost and not by a user's signal. TERM from mpirun counts as a
+  /// loss: mpirun sends it when it has lost a node.
   bool lost_machines() const;
 
   const RankTable& rank_table() const override { return rank_table_; }

@@ -23,8 +23,8 @@ std::int32_t first_sibling(std::int32_t core) {
   return siblings.empty() ? core : siblings.front();
 }
 
-/// Cores that this process may use; the hyperthreads of a core are adjacent. mpirun's binding is widened to the cores that the kernel
-/// allows (cgroup); other bindings (srun, taskset) are kept.
+/// Cores that this process may use; the hyperthreads of a core are adjacent. mpirun's binding is widened to the cores that the
+/// kernel allows (cgroup); other bindings (srun, taskset) are kept.
 std::vector<std::int32_t> usable_cores(const comm::LauncherFacts& facts) {
   cpu_set_t set;
   if (facts.launcher == "mpirun") {

@@ -18,12 +18,11 @@ class Output {
  public:
   explicit Output(const RunSetup& setup) : setup_(setup) {}
 
-  /// Continues the file of earlier runs and returns what they did; nullopt if there is none: then start() must follow. Reads the journal
-  /// and
-  /// the model, which may take long. Throws usage_error when the earlier run was a different one.
+  /// Continues the file of earlier runs and returns what they did; nullopt if there is none: then start() must follow. Reads the
+  /// journal and the model, which may take long. Throws usage_error when the earlier run was a different one.
   std::optional<write::Earlier> resume(int world_size, write::Identity identity, const OnReading& on_reading);
-  /// Starts to create the file, unless resume() opened one, and to hash the model, both in the background. `by_items`: the run can be
-  /// resumed item by item.
+  /// Starts to create the file, unless resume() opened one, and to hash the model, both in the background. `by_items`: the run
+  /// can be resumed item by item.
   void start(int world_size, const write::Identity& identity, bool by_items);
   /// The output columns, as each rank announces them; throws Error when two ranks differ.
   void set_columns(const std::vector<ColumnSpec>& columns);
@@ -31,8 +30,8 @@ class Output {
   void put(write::Block block);
   /// The disk is slower than the ranks, or the file is still being created.
   bool full() const { return writer_ ? writer_->full() : file_.valid(); }
-  /// Throws the writer's error. Call it often: it starts the writer when the file is created, and passes on the model's hash when it is
-  /// known.
+  /// Throws the writer's error. Call it often: it starts the writer when the file is created, and passes on the model's hash when
+  /// it is known.
   void check();
   double busy_fraction() const { return writer_ ? writer_->busy_fraction() : 0; }
   /// Writes all remaining results and closes the file. `adjust` may change each rank's row before it is written.

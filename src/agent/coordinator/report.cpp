@@ -208,7 +208,7 @@ void write_summary(const RunSetup& setup, const Outcome& outcome, const write::F
   try {
     write_whole_file(path, summary.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace) + '\n');
   } catch (const Error& error) {
-    print_warning(error.what()); // not fatal: the exit code says how the run ended
+    print_warning(error.what()); // not fatal: the exit code still reports how the run ended
   }
 }
 

@@ -16,8 +16,8 @@ namespace mgpu::agent {
 using wire::Type;
 
 std::chrono::microseconds Backoff::next(bool busy) {
-  // 16 rounds without a pause, then pauses of 50 µs growing to 2 ms: an answer that comes soon is read at once, and an idle rank wakes
-  // 500 times a second, about 0.3 % of a core.
+  // 16 rounds without a pause, then pauses of 50 µs growing to 2 ms: an answer that comes soon is read at once, and an idle rank
+  // wakes 500 times a second, about 0.3 % of a core.
   constexpr int eager_rounds = 16;
   constexpr int longest_doubling = 5;
   if (busy) {
@@ -51,9 +51,8 @@ int Router::run(const wire::Join& join) {
   return *exit_code_;
 }
 
-/// The last message must be sent before MPI ends. After a lost rank all remaining ranks exit together: one that exits early would be
-/// another
-/// lost rank to the others. A time limit bounds both, in case the network is dead.
+/// The last message must be sent before MPI ends. After a lost rank all remaining ranks exit together: one that exits early would
+/// be another lost rank to the others. A time limit bounds both, in case the network is dead.
 void Router::say_bye() {
   constexpr double limit_s = 5;
   messenger_.post(0, Type::bye);

@@ -1,6 +1,6 @@
 #pragma once
-// The event loop of ranks other than 0: forwards frames between rank 0 and the rank's worker, sends heartbeats, detects the end of the
-// worker. Rank 0's coordinator makes the decisions.
+// The event loop of ranks other than 0: forwards frames between rank 0 and the rank's worker, sends heartbeats, detects the end
+// of the worker. Rank 0's coordinator makes the decisions.
 #include <functional>
 #include <memory>
 #include <optional>

@@ -39,7 +39,7 @@ int open_launcher_stderr() {
   return open(launcher_stderr.data(), O_WRONLY | O_APPEND | O_NOCTTY | O_NONBLOCK | O_CLOEXEC);
 }
 
-/// mpirun drops the output of ranks that it is ending, so the answer is written to mpirun's own standard error. Async-signal-safe.
+/// mpirun drops the output of ranks that it ends, so the answer is written to mpirun's own standard error. Async-signal-safe.
 void answer() {
   constexpr std::string_view line = "stopping: what is done is kept; the same command with --resume continues\n";
   const int before = errno;
@@ -61,7 +61,7 @@ void remember(int number, siginfo_t* info, void*) {
   if (count == last_interrupt - 1) alarm(obey_limit_s); // ends the process if the event loop does not
 }
 
-/// Records mpirun's standard error if mpirun is the parent. The parent on another host is its daemon, whose standard error nobody reads.
+/// Records mpirun's standard error if mpirun is the parent; on another host it is mpirun's daemon, whose output is not shown.
 void find_launcher_stderr() {
   std::ifstream file(fmt::format("/proc/{}/comm", launcher));
   std::string name;

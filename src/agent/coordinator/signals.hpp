@@ -4,9 +4,9 @@
 
 namespace mgpu::agent {
 
-/// From now on INT, TERM, USR1 and USR2 only request a stop. A third INT, or a second one that is not handled within some seconds, ends the
-/// process. `launched`: by mpirun or srun, whose end launcher_gone() then detects. `speaks`: the signal handler itself answers the first
-/// signal on standard error, because mpirun may leave less than a second.
+/// From now on INT, TERM, USR1 and USR2 only request a stop. A third INT, or a second one that is not handled within some
+/// seconds, ends the process. `launched`: by mpirun or srun, whose end launcher_gone() then detects. `speaks`: the signal handler
+/// itself answers the first signal on standard error, because mpirun may leave less than a second.
 void catch_signals(bool launched, bool speaks);
 
 /// The signals that this process has received; number 0: none.

@@ -68,7 +68,7 @@ void sweep_staged() {
 }
 
 StagingFolder::StagingFolder() : path_(fmt::format("{}/{}{}-XXXXXX", memory_folder, prefix, getuid())) {
-  // A sweep may remove a folder that is not locked yet, as a dead agent's: then another is made.
+  // Another rank's cleanup may remove a folder that is not locked yet, taking it for a dead agent's: then another is made.
   for (int attempt = 0; attempt < most_attempts; ++attempt) {
     std::string name = path_;
     if (mkdtemp(name.data()) == nullptr)

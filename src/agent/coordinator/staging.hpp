@@ -15,8 +15,8 @@ bool on_local_disk(const std::string& path);
 /// Removes the folders that dead agents of this user left in /dev/shm.
 void sweep_staged();
 
-/// A folder in /dev/shm with an unpredictable name, which only this user can enter. The destructor removes it. If the process is killed,
-/// the next sweep on this node does, because the folder's lock is then free.
+/// A folder in /dev/shm with an unpredictable name, which only this user can enter. The destructor removes it. If the process is
+/// killed, the next sweep on this node does, because the folder's lock is then free.
 class StagingFolder {
  public:
   /// Throws Error.

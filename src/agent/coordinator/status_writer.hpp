@@ -9,12 +9,12 @@
 
 namespace mgpu::agent {
 
-/// A status that cannot be written causes one warning and nothing else: an observer will assume that the run is lost, and a resume finds it
-/// complete.
+/// A status that cannot be written causes one warning and nothing else: an observer will assume that the run is lost, and a
+/// resume finds it complete.
 class StatusWriter {
  public:
-  /// `output`: the result file; "" for runs without one. Writes the first status at once if `mgpu_run launch` started the run. Otherwise a
-  /// run that could not begin (exit code 2) leaves no file.
+  /// `output`: the result file; "" for runs without one. Writes the first status at once if `mgpu_run launch` started the run.
+  /// Otherwise a run that could not begin (exit code 2) leaves no file.
   void begin(const std::string& output, const std::string& host);
   /// The run has begun; written durably.
   void running();

@@ -1,6 +1,6 @@
 #pragma once
-// The work of a run. The coordinator starts and ends the ranks and receives their messages; a workload decides what they do in between,
-// and what is written.
+// The work of a run. The coordinator starts and ends the ranks and receives their messages; a workload decides what they do in
+// between, and what is written.
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -58,8 +58,9 @@ class Workload {
  public:
   virtual ~Workload() = default;
 
-  /// All ranks are ready and bound: assigns the work and prints the plan. Throws usage_error. May take minutes: runs on its own thread and
-  /// may use only setup(), rank_table(), now_s() and reading() of the RunControl; no other function is called meanwhile.
+  /// All ranks are ready and bound: assigns the work and prints the plan. Throws usage_error. May take minutes: runs on its own
+  /// thread and may use only setup(), rank_table(), now_s() and reading() of the RunControl; no other function is called
+  /// meanwhile.
   virtual void plan(const std::vector<comm::Binding>& bindings) = 0;
   /// The run begins: creates the output.
   virtual void start() = 0;
@@ -77,8 +78,8 @@ class Workload {
   virtual void worker_died(int rank, const wire::Died& died) = 0;
   /// A frame that the coordinator does not handle itself.
   virtual void on_frame(int rank, wire::Type type, wire::View payload, const std::shared_ptr<void>& owner) = 0;
-  /// A rank is lost; `code`: the exit code of the reason. `over`: all work was done, only its statistics are missing. Throws Error when the
-  /// run cannot continue.
+  /// A rank is lost; `code`: the exit code of the reason. `over`: all work was done, only its statistics are missing. Throws
+  /// Error when the run cannot continue.
   virtual void lost(int rank, const std::string& reason, ExitCode code, bool over) = 0;
   /// One round of the event loop during the work. True: all work is done, the ranks may finish.
   virtual bool step(double now) = 0;

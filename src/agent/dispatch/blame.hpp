@@ -27,11 +27,10 @@ struct Verdict {
   std::vector<Lease> failed; ///< single rows that have killed too many workers
 };
 
-/// A lease without suspects returns unchanged. A single row that is certainly to blame becomes a lease of its own. Any other lease with
-/// suspects
-/// is retried once as it is, then halved after each further death, until the bad row is alone. A single row fails after `retries` + 1
-/// deaths.
-/// After a GPU failure nothing is charged until a second GPU has failed on the lease, if there is another GPU.
+/// A lease without suspects returns unchanged. A single row that is certainly to blame becomes a lease of its own. Any other
+/// lease with suspects is retried once as it is, then halved after each further death, until the bad row is alone. A single row
+/// fails after `retries` + 1 deaths. After a GPU failure nothing is charged until a second GPU has failed on the lease, if there
+/// is another GPU.
 Verdict judge(const Lease& lease, const Death& death, std::uint32_t retries);
 
 } // namespace mgpu::agent::dispatch

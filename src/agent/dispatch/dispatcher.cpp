@@ -187,8 +187,7 @@ void Dispatcher::pump_by_count(double now_s, const std::function<void(int, const
     std::uint64_t room = credit(rank);
     if (plan_.schedule() == Schedule::dynamic) {
       // Towards the end a rank holds no more than its share of the remaining batches, at least one (guided self-scheduling:
-      // Polychronopoulos
-      // and Kuck 1987): a batch that waits on a busy rank could run on an idle one.
+      // Polychronopoulos and Kuck 1987): a batch that waits on a busy rank could run on an idle one.
       const std::uint64_t share = left / static_cast<std::uint64_t>(plan_.ranks() - lost_count_);
       room = std::min<std::uint64_t>(room, std::max<std::uint64_t>(1, share));
     }
@@ -206,8 +205,8 @@ double Dispatcher::expected_finish_s(int rank, double now_s) const {
 }
 
 void Dispatcher::pump_by_cost(double now_s, const std::function<void(int, const Lease&)>& grant) {
-  // List scheduling: the longest batch first, to the rank expected to be free first, but only within that rank's credit, so that a batch
-  // is granted shortly before the rank is idle.
+  // List scheduling: the longest batch first, to the rank expected to be free first, but only within that rank's credit, so that
+  // a batch is granted shortly before the rank is idle.
   std::vector<bool> skipped(active_.size(), false); // no waiting lease is for this rank
   const bool latecomers = active_count_ + lost_count_ < plan_.ranks() && now_s - first_pump_s_ < options_.latecomer_s;
   Lease lease;

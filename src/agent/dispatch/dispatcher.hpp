@@ -1,5 +1,5 @@
 #pragma once
-// Decides which rank gets which batch and when. Uses no network and no clock of its own, so that tests and simulations can drive it.
+// Decides which rank gets which batch and when. Uses neither network nor clock, so that tests and simulations can drive it.
 #include <cstdint>
 #include <deque>
 #include <functional>
@@ -16,16 +16,15 @@ namespace mgpu::agent::dispatch {
 struct DispatcherOptions {
   /// Least number of batches a rank may hold: what it needs to overlap loading, copying and running.
   std::uint32_t least_credit = 3;
-  /// Largest number: bounds the leases that a lost rank returns. Between the two, enough for `credit_s` at the rank's measured speed, so
-  /// that
-  /// short batches share messages and long ones are granted late.
+  /// Largest number: bounds the leases that a lost rank returns. Between the two, enough for `credit_s` at the rank's measured
+  /// speed, so that short batches share messages and long ones are granted late.
   std::uint32_t most_credit = 512;
   double credit_s = 0.01;
   /// How long to expect ranks that have not opened yet: until then, with known costs, no rank holds more than one batch.
   double latecomer_s = 2;
   double batch_timeout_s = 0; ///< a lease at the front for longer than this is overdue; 0: never
-  /// Node of each rank; empty: each rank is its own node. Rows that failed by reading or memory are retried on another node if there is
-  /// one.
+  /// Node of each rank; empty: each rank is its own node. Rows that failed by reading or memory are retried on another node if
+  /// there is one.
   std::vector<int> node_of;
   /// How long such rows wait for a rank on another node.
   double elsewhere_s = 30;
@@ -39,17 +38,16 @@ class Dispatcher {
 
   /// The rank takes part from now on.
   void add_rank(int rank);
-  /// The rank's worker died: its leases return to the front of the queue, those with suspects charged and cut (blame.hpp). The rank gets
-  /// nothing until it is added again. `failed` is called for each row that is not retried; the row counts as completed.
+  /// The rank's worker died: its leases return to the front of the queue, those with suspects charged and cut (blame.hpp). The
+  /// rank gets nothing until it is added again. `failed` is called for each row that is not retried; the row counts as completed.
   void release(int rank, Death death, const std::function<void(const Lease&)>& failed);
   /// As release(), permanently; its oldest lease is the suspect.
   void lose_rank(int rank, const std::function<void(const Lease&)>& failed);
 
   /// Grants what can be granted now: calls `grant(rank, lease)` for each.
   void pump(double now_s, const std::function<void(int rank, const Lease&)>& grant);
-  /// Ends the lease of `batch` that begins at row `begin`, when its result arrives. nullopt: this rank does not hold it (late or repeated),
-  /// drop
-  /// the result. note_rows() must follow. `rows`: only the first rows of the lease, the others follow; 0: all.
+  /// Ends the lease of `batch` that begins at row `begin`, when its result arrives. nullopt: this rank does not hold it (late or
+  /// repeated), drop the result. note_rows() must follow. `rows`: only the first rows of the lease, the others follow; 0: all.
   std::optional<Lease> complete(int rank, std::uint64_t batch, std::uint32_t begin, double now_s, std::uint32_t rows = 0);
   /// Number of rows in the lease; 0: the rank does not hold it.
   std::uint32_t rows_of(int rank, std::uint64_t batch, std::uint32_t begin) const { return leases_.rows_of(rank, batch, begin); }

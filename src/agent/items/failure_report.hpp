@@ -13,7 +13,7 @@ class FailureReport {
   explicit FailureReport(RunControl& control) : control_(control) {}
   /// `failed_before`: number of earlier failed items; only the first max_reasons_shown are printed.
   void add(int rank, const FailedItem& failed, std::uint64_t failed_before);
-  /// Warns once if all items failed for one reason, for example a wrong folder or model. `done`: items done, none by an earlier run.
+  /// Warns once if all items failed for one reason, such as a wrong folder or model. `done`: items done, none by an earlier run.
   void warn_if_all_fail(std::uint64_t done);
 
  private:

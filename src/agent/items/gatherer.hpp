@@ -29,7 +29,7 @@ class Gatherer {
 
   /// Sets the columns that results must have; before the first result with a good row.
   void set_columns(std::vector<ColumnSpec> columns) { columns_ = std::move(columns); }
-  /// Decodes a block and checks that it is complete, refers to rows of the manifest and has the columns; throws wire::Malformed otherwise.
+  /// Decodes a block; throws wire::Malformed unless it is complete, has the columns and refers to rows of the manifest.
   wire::BatchResult open(wire::View block) const;
   /// Counts an opened block; calls `failed` for each failed row.
   Accepted count(const wire::BatchResult& result, const std::function<void(const FailedItem&)>& failed);

@@ -6,7 +6,7 @@
 
 namespace mgpu::agent {
 
-/// Reads the first byte of some files, each on its own thread. A thread may hang as long as the server does and outlive this object.
+/// Reads the first byte of some files, each on its own thread. A thread may hang as long as the server and outlive this object.
 class InputProbe {
  public:
   /// Tries `paths`, unless an earlier try is still running without success.

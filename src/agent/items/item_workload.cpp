@@ -45,8 +45,8 @@ std::string last_line(std::string_view text) {
   return std::string(text.substr(begin == std::string_view::npos ? 0 : begin + 1).substr(0, longest_last_words));
 }
 
-/// Batches in flight beside those being loaded: one is run and one is being sent. On a GPU two more: one queued behind the running one, one
-/// being copied to the GPU.
+/// Batches in flight besides those being loaded: one is run and one is being sent. On a GPU two more: one queued behind the
+/// running one, one being copied to the GPU.
 constexpr std::int32_t cpu_ahead = 2, gpu_ahead = 4;
 
 } // namespace
@@ -68,8 +68,8 @@ void ItemWorkload::plan(const std::vector<comm::Binding>& bindings) {
   dispatch::DispatcherOptions options;
   options.least_credit = static_cast<std::uint32_t>(in_flight_[0]);
   options.retries = static_cast<std::uint32_t>(setup_.retries);
-  // The agent ends a late worker; if it does not, the rank is given up. Not with --ship bytes: there the time of rank 0's own reads would
-  // count.
+  // The agent ends a late worker; if it does not, the rank is given up. Not with --ship bytes: there the time of rank 0's own
+  // reads would count.
   if (setup_.item_timeout_s > 0 && !setup_.ship_bytes)
     options.batch_timeout_s = std::max(2 * setup_.item_timeout_s * plan_->batch_size(), least_notice_s) + late_agent_s;
   options.node_of = nodes();

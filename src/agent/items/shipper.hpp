@@ -14,16 +14,15 @@ class Shipper {
     int rank = 0;
     wire::BatchRange range;
   };
-  /// Files larger than `most_file_bytes` are not read. Reading pauses while `budget_bytes` or more are in flight (read and not answered);
-  /// the
-  /// last batch read may exceed the budget.
+  /// Files larger than `most_file_bytes` are not read. Reading pauses while `budget_bytes` or more are in flight (read and not
+  /// answered); the last batch read may exceed the budget.
   Shipper(int ranks, std::uint64_t most_file_bytes, std::uint64_t budget_bytes);
   /// Abandons a read that hangs.
   ~Shipper();
   Shipper(const Shipper&) = delete;
   Shipper& operator=(const Shipper&) = delete;
 
-  /// Queues a batch. Files that cannot be read here are left to the worker, which then reports the same reason as without shipping.
+  /// Queues a batch. Files that cannot be read here are left to the worker, which reports the same reason as without shipping.
   void add(int rank, wire::BatchRange range);
   /// The batches read since the last call, in the order added.
   std::vector<Ready> take();

@@ -26,7 +26,7 @@ std::vector<char*> pointers(const std::vector<std::string>& words) {
   return result;
 }
 
-/// In the child between fork and exec: async-signal-safe calls only. `told`: a pipe that exec closes, and that gets errno if exec fails.
+/// In the child between fork and exec: async-signal-safe calls only. `told`: a pipe closed by exec; gets errno if exec fails.
 [[noreturn]] void become(char* const* words, pid_t parent, int input, int output, int told) {
   setpgid(0, 0);
   prctl(PR_SET_PDEATHSIG, SIGTERM);

@@ -7,8 +7,8 @@
 
 namespace mgpu::agent::launch {
 
-/// A child process in its own process group, so that a terminal's Ctrl-C reaches only this process, which passes it on. The child gets TERM
-/// when this process dies.
+/// A child process in its own process group, so that a terminal's Ctrl-C reaches only this process, which passes it on. The child
+/// gets TERM when this process dies.
 class Child {
  public:
   /// `reads`: inherits standard input; otherwise reads /dev/null. Throws Error when it cannot be started.

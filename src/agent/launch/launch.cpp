@@ -71,8 +71,8 @@ JobFacts facts_of(const std::vector<std::string>& job) {
   return facts;
 }
 
-/// Whether a restart resumes. With --overwrite only if a start of this job left its unfinished files: the older output must still be
-/// replaced.
+/// Whether a restart resumes. With --overwrite only if a start of this job left its unfinished files: the older output must still
+/// be replaced.
 bool began(const JobFacts& facts) {
   if (!facts.overwrites) return true; // --resume also starts a run that never began
   const auto left = [&](const char* ending) { return std::filesystem::exists(facts.output + ending); };

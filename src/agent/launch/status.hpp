@@ -1,5 +1,5 @@
 #pragma once
-// OUTPUT.status.json: the status that rank 0 writes for observers. mpirun's exit code is not enough: it is 0 when a node's daemon is lost.
+// OUTPUT.status.json: rank 0's status for observers. mpirun's exit code is not enough: it is 0 when a node's daemon is lost.
 #include <cstdint>
 #include <optional>
 #include <string>

@@ -95,9 +95,9 @@ struct Rank {
         }),
         environment(facts, start_limit(arguments)),
         worker(supervisor, environment.reducer(), environment.messenger().rank()) {}
-  /// Ends the worker and MPI, and returns `code`. After a lost rank (`without_finalize`) MPI_Finalize would wait forever: the process then
-  /// ends
-  /// here. It also ends here if an abandoned thread (`left_behind`) may use objects that the normal end of a process destroys.
+  /// Ends the worker and MPI, and returns `code`. After a lost rank (`without_finalize`) MPI_Finalize would wait forever: the
+  /// process then ends here. It also ends here if an abandoned thread (`left_behind`) may use objects that the normal end of a
+  /// process destroys.
   int leave(int code, bool without_finalize, bool left_behind = false) {
     end_worker();
     std::fflush(nullptr);

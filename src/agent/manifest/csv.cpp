@@ -42,9 +42,8 @@ class CsvReader {
     fields.push_back(line);
   }
 
-  /// Fields are unquoted in place within record_, as they only become shorter. Their ends are stored as offsets until the record is
-  /// complete,
-  /// because reading another line may reallocate it.
+  /// Fields are unquoted in place within record_, as they only become shorter. Their ends are stored as offsets until the record
+  /// is complete, because reading another line may reallocate it.
   void split_quoted(std::vector<std::string_view>& fields) {
     ranges_.clear();
     for (std::size_t at = 0;;) {

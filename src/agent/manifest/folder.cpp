@@ -60,8 +60,8 @@ class FolderWalk {
  public:
   FolderWalk(Media media, StringColumn& found) : media_(media), found_(found) {}
 
-  /// Real folders first, then linked ones in the order of their names: a file's path then does not depend on the order of directory
-  /// entries. Each folder is entered once, so that a link to a parent folder ends.
+  /// Real folders first, then linked ones in the order of their names: a file's path then does not depend on the order of
+  /// directory entries. Each folder is entered once, so that a link to a parent folder ends.
   void walk(const std::string& root) {
     folders_.push_back(root);
     while (!folders_.empty()) {

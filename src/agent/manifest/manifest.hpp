@@ -33,7 +33,7 @@ class StringColumn {
 /// Immutable after reading.
 class Manifest {
  public:
-  /// Reads `input`: a folder (recursive, sorted by path bytes), a glob, one file, a list `.txt` (one path a line), a table
+  /// Reads `input`: a folder (recursive, sorted by path bytes), a glob, one file, a list `.txt` (one path per line), a table
   /// `.csv` or `.jsonl` (column `path`; relative paths are relative to the table's folder), or "-" (a list on stdin).
   /// Throws usage_error in one line: missing, empty ("no items"), no column `path`, line number of a malformed row.
   static Manifest read(const std::string& input, const ReadOptions& options = {});

@@ -7,16 +7,16 @@
 
 namespace mgpu::agent::manifest {
 
-/// One path per line; empty lines are skipped. `folder`: of the list; "" for standard input. Relative paths are relative to the list's
-/// folder if the first of them is found there, else to the working folder if it is found there.
+/// One path per line; empty lines are skipped. `folder`: of the list; "" for standard input. Relative paths are relative to the
+/// list's folder if the first of them is found there, else to the working folder if it is found there.
 void read_list(LineReader& lines, const std::string& folder, Builder& builder);
 
 /// RFC 4180 with a header line; quoted fields may hold commas, quotes ("") and line ends. Fields without a name in the header
-/// (an index column) are left out.
+/// (an index column) are ignored.
 void read_csv(LineReader& lines, const std::string& folder, Builder& builder);
 
-/// One JSON object per line. Numbers and truth values become text, null "", nested values JSON text. Bytes that are not UTF-8 and
-/// \udcXX escapes (what Python's json.dumps writes for a name from os.fsdecode) become the bytes they stand for.
+/// One JSON object per line. Numbers and truth values become text, null "", nested values JSON text. Bytes that are not UTF-8 are
+/// allowed, and \udcXX escapes (written by Python's json.dumps for a name from os.fsdecode) become bytes.
 void read_jsonl(LineReader& lines, const std::string& folder, Builder& builder);
 
 /// Every file below `folder`, sorted by the bytes of its path. Names that begin with a dot are skipped. Links are followed,

@@ -155,7 +155,7 @@ std::string Checkpoints::complete(std::uint64_t step, json more) {
 void Checkpoints::prune(std::uint64_t best_step) const {
   if (keep_ == 0) return;
   std::vector<Entry> found = entries(folder_);
-  // Incomplete ones are being written, or are removed at the next start. The best one is kept beside the newest.
+  // Incomplete ones are being written, or are removed at the next start. The best one is kept besides the newest.
   std::erase_if(found, [&](const Entry& entry) { return !entry.whole() || entry.step == best_step; });
   for (std::size_t at = 0; at + keep_ < found.size(); ++at) remove_folder(found[at].folder);
 }

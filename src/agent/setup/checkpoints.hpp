@@ -21,24 +21,24 @@ struct Checkpoint {
 
 class Checkpoints {
  public:
-  /// `keep`: number of newest complete checkpoints to keep, beside the one of the best validation; 0: all.
+  /// `keep`: number of newest complete checkpoints to keep, besides the one of the best validation; 0: all.
   Checkpoints(std::string folder, std::size_t keep, int world_size)
       : folder_(std::move(folder)), keep_(keep), world_size_(static_cast<std::size_t>(world_size)) {}
 
-  /// The newest complete checkpoint in `folder`; nullopt where there is none. Throws usage_error in one line when it cannot be used:
-  /// a part is missing or truncated, the file is damaged or of a newer version.
+  /// The newest complete checkpoint in `folder`; nullopt where there is none. Throws usage_error in one line when it cannot be
+  /// used: a part is missing or truncated, the file is damaged or of a newer version.
   static std::optional<Checkpoint> newest(const std::string& folder);
   /// True when `folder` holds a complete or incomplete checkpoint.
   static bool any(const std::string& folder);
 
-  /// Makes the folder. Removes incomplete checkpoints (of a killed run) and all checkpoints after `step` (of an earlier training).
+  /// Makes the folder. Removes incomplete checkpoints (of a killed run) and those after `step` (of an earlier training).
   void begin(std::uint64_t step);
   /// A rank has written its part to the disk.
   void saved(int rank, wire::Saved saved);
   /// Steps with the parts of all ranks, oldest first.
   std::vector<std::uint64_t> ready() const;
-  /// Writes checkpoint.json of step `step`, which is ready(): `more`, the facts of rank 0's worker, and the parts; then removes older
-  /// checkpoints. Returns the folder.
+  /// Writes checkpoint.json of step `step`, which is ready(): `more`, the facts of rank 0's worker, and the parts; then removes
+  /// older checkpoints. Returns the folder.
   std::string complete(std::uint64_t step, nlohmann::json more);
 
  private:

@@ -106,7 +106,7 @@ bool to_retry(const RunSetup& setup) {
   return setup.retry_failed && (setup.verify || has_failed(write::ReadFile(setup.output)));
 }
 
-/// The exit code of the complete run that --resume has found. Throws usage_error, a line for each difference, if it was another run.
+/// The exit code of the complete run that --resume found. Throws usage_error, a line per difference, if it was another run.
 ExitCode recognise(const RunSetup& setup) {
   const write::ReadFile file(setup.output);
   write::Identity now = identity_of(setup);

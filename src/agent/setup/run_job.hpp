@@ -18,9 +18,9 @@ struct Waiting {
   double stall_s = 0;                   ///< time limit without processor time or reads; 0: none
 };
 
-/// Runs `work` on another thread. Throws Error (ExitCode::stopped) when `waiting` gives a reason or the thread makes no progress for too
-/// long,
-/// for example when a file system does not respond: it then still runs, `left_behind` is set, and the process must end by _exit.
+/// Runs `work` on another thread. Throws Error (ExitCode::stopped) when `waiting` gives a reason or the thread makes no progress
+/// for too long, for example when a file system does not respond: it then still runs, `left_behind` is set, and the process must
+/// end by _exit.
 RunSetup prepare_beside(const Waiting& waiting, bool& left_behind, const std::function<RunSetup()>& work);
 
 } // namespace mgpu::agent

@@ -1,6 +1,6 @@
 #pragma once
-// The additional setup of a training: labels, validation set, stages, the checkpoint to resume from. Resolved on rank 0 before any
-// work.
+// The additional setup of a training: labels, validation set, stages, the checkpoint to resume from. Resolved on rank 0 before
+// any work.
 #include <memory>
 #include <optional>
 #include <string>
@@ -30,8 +30,8 @@ struct TrainingSetup {
 /// folder runs/NAME and the files in it. Before anything is read.
 Config resolve_training(const Config& config);
 
-/// Reads labels, validation set, stages and checkpoints after the training set was read; sets `classes` and `stages` in the run's config.
-/// Throws usage_error.
+/// Reads labels, validation set, stages and checkpoints after the training set was read; sets `classes` and `stages` in the run's
+/// config. Throws usage_error.
 void prepare_training(RunSetup& setup);
 
 } // namespace mgpu::agent

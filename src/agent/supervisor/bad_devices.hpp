@@ -1,6 +1,6 @@
 #pragma once
-// GPUs of this host that failed permanently, as the driver's management library (NVML) reports. They are recorded for a while, so that
-// the next run does not use them.
+// GPUs of this host that failed permanently, as the driver's management library (NVML) reports. They are recorded for a while, so
+// that the next run does not use them.
 #include <functional>
 #include <string>
 #include <vector>
@@ -22,15 +22,15 @@ class BadDevices {
 
   /// The devices that are still excluded at `now_unix_s`.
   std::vector<BadDevice> read(double now_unix_s) const;
-  /// Adds or renews a device, drops expired ones. False when the file cannot be written: the next run then detects the failure itself.
+  /// Adds or renews a device, drops expired ones. False when the file cannot be written: the next run then detects the failure.
   bool add(const BadDevice& device, double now_unix_s) const;
 
  private:
   std::string path_;
 };
 
-/// NVML's state of a GPU: "" when it is usable or NVML is missing; else why it cannot be used. NVML is loaded on the first call, never
-/// linked.
+/// NVML's state of a GPU: "" when it is usable or NVML is missing; else why it cannot be used. NVML is loaded on the first call,
+/// never linked.
 std::string probe_device(const std::string& uuid);
 
 } // namespace mgpu::agent

@@ -1,6 +1,6 @@
 #pragma once
-// A worker link that performs sums between nodes: it intercepts the worker's `reduce` frames, sums by MPI, and answers with `reduced`.
-// All other frames pass.
+// A worker link that performs sums between nodes: it intercepts the worker's `reduce` frames, sums by MPI, and answers with
+// `reduced`. All other frames pass.
 #include <map>
 #include <optional>
 #include <string>

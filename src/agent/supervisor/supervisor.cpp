@@ -95,8 +95,8 @@ bool Supervisor::pass_frames(const OnWorkerFrame& handle) {
   });
 }
 
-/// True for a failure that another worker may not meet. Before the first model is open, a failure concerns the model or the setup and
-/// ends the run; so does bad usage. After the last work no worker is replaced.
+/// True for a failure that another worker may not meet. Before the first model is open, a failure concerns the model or the setup
+/// and ends the run; so does bad usage. After the last work no worker is replaced.
 bool Supervisor::keep_failure(wire::View payload) {
   if (limits_.restarts == 0 || !model_opens_ || life_.state == WorkerState::finishing) return false;
   auto failure = wire::decode<wire::Failure>(payload);
@@ -214,8 +214,8 @@ bool Supervisor::cannot_use_device(wire::Died& died, bool stuck, bool retired) {
   return !trouble.empty();
 }
 
-/// The failure that the worker reported; without text if there was none. A worker whose GPU fails may end in a destructor, before it can
-/// send anything.
+/// The failure that the worker reported; without text if there was none. A worker whose GPU fails may end in a destructor, before
+/// it can send anything.
 wire::Failure Supervisor::reported() const {
   if (life_.failure) return *life_.failure;
   const auto words = worker_->activity_table().final_words();

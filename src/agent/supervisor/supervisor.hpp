@@ -27,11 +27,9 @@ class LocalWorker : public WorkerLink {
   virtual std::string last_words() const = 0;
 };
 
-/// The link between the event loop and the workers of a rank. The frame Supervise sets the limits: before it, or without restarts, the end
-/// of
-/// a worker is the end of the rank. Other frames pass. When a working worker dies, the event loop gets all frames that it had sent, then
-/// the
-/// frame `died`, then the next worker's hello.
+/// The link between the event loop and the workers of a rank. The frame Supervise sets the limits: before it, or without
+/// restarts, the end of a worker is the end of the rank. Other frames pass. When a working worker dies, the event loop gets all
+/// frames that it had sent, then the frame `died`, then the next worker's hello.
 class Supervisor final : public WorkerLink {
  public:
   using MakeWorker = std::function<std::unique_ptr<LocalWorker>()>;

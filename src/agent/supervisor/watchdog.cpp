@@ -11,9 +11,8 @@ using wire::Doing;
 
 namespace {
 
-/// A worker's main thread beats twice a second whatever its other threads do, so with a short --item-timeout silence is not tolerated for
-/// much
-/// longer than that.
+/// A worker's main thread beats twice a second whatever its other threads do, so with a short --item-timeout silence is not
+/// tolerated for much longer than that.
 constexpr double least_silence_s = 10;
 /// Less than this within --stall-timeout is no work: threads wake up now and then to read the clock.
 constexpr double idle_cpu = 0.01; ///< of a core

@@ -13,9 +13,9 @@
 
 namespace mgpu::agent {
 
-/// The worker as a child process. It inherits its socket, the ring, the activity table and the standard streams, nothing else. Its standard
-/// error is forwarded by this object. Its TMPDIR is a folder of its own: files that libraries leave there, or in folders made elsewhere by
-/// mkdtemp (LibTorch unpacks a .pt2), are removed with it, even if the worker was killed.
+/// The worker as a child process. It inherits its socket, the ring, the activity table and the standard streams, nothing else.
+/// Its standard error is forwarded by this object. Its TMPDIR is a folder of its own: files that libraries leave there, or in
+/// folders made elsewhere by mkdtemp (LibTorch unpacks a .pt2), are removed with it, even if the worker was killed.
 class WorkerProcess final : public LocalWorker {
  public:
   /// Starts the process. `ring_bytes`: shared memory for results. Throws Error when it cannot be started.
@@ -32,9 +32,8 @@ class WorkerProcess final : public LocalWorker {
   const wire::ActivityTable& activity_table() const override;
   ProcessUsage usage() const override { return usage_of(pid()); }
   std::string last_words() const override { return last_words_; }
-  /// Kills the process if it still runs, reaps it (a process stuck in its driver is abandoned) and removes its temporary folder. For a
-  /// process
-  /// that exits by _exit.
+  /// Kills the process if it still runs, reaps it (a process stuck in its driver is abandoned) and removes its temporary folder.
+  /// For a process that exits by _exit.
   void end();
   pid_t pid() const { return process_->pid(); }
 

@@ -28,8 +28,8 @@ using wire::WorkerDescriptors;
 /// A fork server that takes longer is given up, even on a busy machine: starting the program takes less.
 constexpr int fork_limit_ms = 1000;
 
-/// A separate process group: signals from mpirun or a terminal to the rank's group must reach only the agent, which decides what the worker
-/// still finishes.
+/// A separate process group: signals from mpirun or a terminal to the rank's group must reach only the agent, which decides what
+/// the worker still finishes.
 class SpawnAttributes {
  public:
   SpawnAttributes() {

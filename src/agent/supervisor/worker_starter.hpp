@@ -20,11 +20,12 @@ class OwnedFd {
   int fd_;
 };
 
-/// Starts the worker processes of an agent. The first one executes the program. The others are forked from a copy of it with its libraries
-/// loaded (common/wire/fork_request.hpp); without that fork server they execute the program, too. All are children of this process.
+/// Starts the worker processes of an agent. The first one executes the program. The others are forked from a copy of it with its
+/// libraries loaded (common/wire/fork_request.hpp); without that fork server they execute the program, too. All are children of
+/// this process.
 class WorkerStarter {
  public:
-  /// Descriptors that a worker inherits beside the standard streams. The caller keeps them.
+  /// Descriptors that a worker inherits besides the standard streams. The caller keeps them.
   struct Descriptors {
     int socket, ring, activity_table, errors;
   };

@@ -9,9 +9,8 @@
 
 namespace mgpu::agent {
 
-/// Sends the items of a training to the workers, in pieces. A rank gets a piece when the previous one is sent, because each queued piece is
-/// a
-/// separate copy.
+/// Sends the items of a training to the workers, in pieces. A rank gets a piece when the previous one is sent, because each
+/// queued piece is a separate copy.
 class ItemPieces {
  public:
   explicit ItemPieces(RunControl& control);

@@ -35,7 +35,7 @@ class RankFailures {
   bool too_often(const RankFailure& failure) const;
   /// `least`: --min-ranks. A failure that a worker reports would occur again, unless the device or the network is the cause.
   bool may_restart(const RankFailure& failure, int least) const;
-  /// Charges the failure to its item, else to its rank. Returns "", or why the item is given up: it has ended --retries + 1 workers.
+  /// Charges the failure to its item, else to its rank. Returns "", or why the item is given up: it ended --retries + 1 workers.
   std::string charge(const RankFailure& failure);
   /// For a restart of the training.
   void clear() { failures_.clear(); }

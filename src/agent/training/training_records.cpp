@@ -62,7 +62,7 @@ void TrainingRecords::remove_empty_folder() const noexcept {
 nlohmann::json checkpoint_facts(const RunSetup& setup, const Config& config, const TrainingPlan& plan,
                                 const wire::Trainable& trainable, const UnusableItems& unusable) {
   nlohmann::json options = config.json();
-  options.erase("classes"); // is a key of its own
+  options.erase("classes"); // has its own key
   return {{"job", setup.job_name},
           {"model", setup.model},
           {"signature", trainable.signature},

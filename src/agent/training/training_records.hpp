@@ -22,7 +22,7 @@ class TrainingRecords {
   /// `keep`: --keep-checkpoints.
   TrainingRecords(const RunSetup& setup, std::size_t keep) : setup_(setup), keep_(keep) {}
 
-  /// Continues after `begin`, or starts at the first step; removes later records of an earlier training. `ranks`: number that train.
+  /// Continues after `begin`, or starts at the first step; removes later records of an earlier training. `ranks`: how many train.
   void open(const std::optional<Checkpoint>& begin, int ranks);
   bool is_open() const { return history_.has_value(); }
 
@@ -31,8 +31,8 @@ class TrainingRecords {
   void add(const wire::Metrics& metrics) { history_->add(metrics); }
   /// A part of a checkpoint is on the disk; `number`: of the rank among those that train.
   void saved(int number, wire::Saved saved) { checkpoints_->saved(number, std::move(saved)); }
-  /// Completes checkpoints that have all their parts, when the curves up to their step are on the disk, too. `facts`: the content of
-  /// checkpoint.json, called for each. Returns the folders.
+  /// Completes checkpoints that have all their parts, when the curves up to their step are on the disk, too. `facts`: the content
+  /// of checkpoint.json, called for each. Returns the folders.
   std::vector<std::string> complete(const std::function<nlohmann::json()>& facts);
   /// The curves, after they were synced to the disk.
   std::vector<write::Series> series();
@@ -52,7 +52,7 @@ class TrainingRecords {
   std::string last_checkpoint_;
 };
 
-/// The facts of the training in checkpoint.json, without the workers' and without the number of validations, which the records know.
+/// The facts of the training in checkpoint.json, without those of the workers and the number of validations (in the records).
 nlohmann::json checkpoint_facts(const RunSetup& setup, const Config& config, const TrainingPlan& plan,
                                 const wire::Trainable& trainable, const UnusableItems& unusable);
 

@@ -9,7 +9,7 @@
 
 namespace mgpu::agent {
 
-/// The status of every item: used by a step (`all_used`) or skipped. Before the end of the first epoch it is unknown which items were used.
+/// The status of every item: used by a step (`all_used`) or skipped. Within the first epoch the used items are unknown.
 void put_statuses(Output& output, std::uint64_t items, const ReasonByPlace& skipped, bool all_used);
 
 /// `curves`, with the classes of the last validation.

@@ -1,8 +1,7 @@
 #pragma once
-// The training workload: sends every rank the item list and the addresses of the others, then receives curves, validations, skipped samples
-// and checkpoints. All ranks step together: when a worker dies, all workers restart from the last checkpoint; the agents stay. The loss of
-// a
-// rank ends the run or, with --min-ranks, the others continue with the same global batch.
+// The training workload: sends every rank the item list and the addresses of the others, then receives curves, validations,
+// skipped samples and checkpoints. All ranks step together: when a worker dies, all workers restart from the last checkpoint; the
+// agents stay. The loss of a rank ends the run or, with --min-ranks, the others continue with the same global batch.
 #include <optional>
 #include <string>
 #include <vector>

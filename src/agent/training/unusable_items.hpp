@@ -26,7 +26,7 @@ struct UnusableItems {
   std::uint64_t skipped_in_training() const;
 };
 
-/// Adds the items that a rank's worker skipped and reports each of them once. Throws wire::Malformed for an item that does not exist.
+/// Adds the items that a rank's worker skipped; reports each once. Throws wire::Malformed for an item that does not exist.
 void note_skipped(RunControl& control, int rank, const wire::Skipped& skipped, ReasonByPlace& places);
 
 } // namespace mgpu::agent

@@ -6,9 +6,8 @@
 
 namespace mgpu {
 
-/// A child process until it is reaped. The process id belongs to the child until this object has reaped it, so that no signal reaches
-/// another
-/// process.
+/// A child process until it is reaped. The process id belongs to the child until this object has reaped it, so that no signal
+/// reaches another process.
 class ChildProcess {
  public:
   explicit ChildProcess(pid_t pid) : pid_(pid) {}

@@ -9,12 +9,12 @@ namespace mgpu {
 
 /// The faults of --fault for one rank. Each fault is KIND:key=value,…
 ///
-/// Kinds: kill, segv, abort, hang (the worker ends like this, or stops), oom (memory runs out), nan (a result or loss is NaN), gpu-lost
-/// (permanent failure of the device), io (files cannot be read; all files if no item is named), enospc (rank 0's disk is full).
-/// Where: rank (default: every rank); item (while it is prepared), batch (before it runs) or step (of a training, counted from 1). A
-/// fault without any of the three occurs in every batch or step.
-/// How often: oom: above=ROWS (only for more rows than this, every time; without it once per worker); times=N (only in the first N tries of
-/// an item or batch); enospc: after=BYTES written (with kB, MB or GB).
+/// Kinds: kill, segv, abort, hang (the worker ends like this, or stops), oom (memory runs out), nan (a result or loss is NaN),
+/// gpu-lost (permanent failure of the device), io (files cannot be read; all files if no item is named), enospc (rank 0's disk is
+/// full). Where: rank (default: every rank); item (while it is prepared), batch (before it runs) or step (of a training, counted
+/// from 1). A fault without any of the three occurs in every batch or step.
+/// How often: oom: above=ROWS (only for more rows than this, every time; without it once per worker); times=N (only in the first
+/// N tries of an item or batch); enospc: after=BYTES written (with kB, MB or GB).
 class Faults {
  public:
   Faults() = default;

@@ -11,16 +11,16 @@ class SideThread {
  public:
   /// Starts `work`, which must not throw.
   explicit SideThread(std::function<void()> work);
-  /// Abandons a thread that is not done, with everything that `work` holds: the process must then exit by _exit, or own nothing that
-  /// the thread may use.
+  /// Abandons a thread that is not done, with everything that `work` holds: the process must then exit by _exit, or own nothing
+  /// that the thread may use.
   ~SideThread();
   SideThread(const SideThread&) = delete;
   SideThread& operator=(const SideThread&) = delete;
 
   /// Waits at most `wait`; whether the work is done.
   bool done(std::chrono::milliseconds wait = std::chrono::milliseconds(0)) const;
-  /// Seconds since the thread last used processor time, as far as calls of this function can tell: any progress, even a slow read,
-  /// uses some.
+  /// Seconds since the thread last used processor time, as far as calls of this function can tell: any progress, even a slow
+  /// read, uses some.
   double still_s();
 
  private:

@@ -2,8 +2,8 @@
 
 namespace mgpu {
 
-/// Detects that this process was suspended or starved (`scontrol suspend`, a paused container). Such time must not count against other
-/// processes, which may have been suspended with it.
+/// Detects that this process was suspended or starved (`scontrol suspend`, a paused container). Such time must not count against
+/// other processes, which may have been suspended with it.
 class Suspension {
  public:
   /// Longer than any round takes.

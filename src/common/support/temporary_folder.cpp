@@ -21,8 +21,8 @@ namespace fs = std::filesystem;
 
 namespace {
 
-/// A note is a link to the folder, named by the folder's name and inode: a folder that later takes this name has another inode, and one
-/// with this inode has another name.
+/// A note is a link to the folder, named by the folder's name and inode: a folder that later takes this name has another inode,
+/// and one with this inode has another name.
 std::string note_name(const std::string& folder, const struct stat& facts) {
   return fmt::format("{}.{}", folder.substr(folder.rfind('/') + 1), static_cast<std::uint64_t>(facts.st_ino));
 }

@@ -1,6 +1,6 @@
 #pragma once
-// The current activities of a worker's threads, in memory shared with its agent: when the worker dies or is late, the agent knows which
-// items it was processing, and charges no others.
+// The current activities of a worker's threads, in memory shared with its agent: when the worker dies or is late, the agent knows
+// which items it was processing, and charges no others.
 #include <atomic>
 #include <cstddef>
 #include <cstdint>

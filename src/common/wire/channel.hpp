@@ -43,8 +43,8 @@ class Channel {
     send(type, View(bytes));
   }
 
-  /// Reads the available bytes and calls `handle` for each complete frame; the view is valid during the call only. Returns the number of
-  /// frames. After the peer has closed, closed() is true. Throws Error on a malformed frame.
+  /// Reads the available bytes and calls `handle` for each complete frame; the view is valid during the call only. Returns the
+  /// number of frames. After the peer has closed, closed() is true. Throws Error on a malformed frame.
   std::size_t receive(const std::function<void(Type, View)>& handle);
   bool closed() const { return closed_; }
 

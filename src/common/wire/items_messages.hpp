@@ -13,7 +13,7 @@ struct BatchRange {
   std::uint64_t first = 0; ///< first item
   std::uint32_t attempt = 1;
   std::uint32_t epoch = 0; ///< training: which pass over the data, from 0
-  /// Rows to process; 0 rows: all. The others are zeros and keep the shape of the batch, so that results do not depend on how it was cut.
+  /// Rows to process; 0: all. The others are zeros that keep the batch's shape, so that results do not depend on how it was cut.
   std::uint32_t wanted_begin = 0, wanted_rows = 0;
   std::vector<Item> items; ///< consecutive rows of the manifest, from `first`
 

@@ -1,7 +1,6 @@
 #pragma once
-// Messages between agents, rank 0 and workers. The socket (agent ↔ worker) and MPI (agent ↔ rank 0) use the same frames, so an agent
-// forwards
-// most of them without decoding. Contents: control_messages.hpp, items_messages.hpp, training_messages.hpp.
+// Messages between agents, rank 0 and workers. The socket (agent ↔ worker) and MPI (agent ↔ rank 0) use the same frames, so an
+// agent forwards most of them without decoding. Contents: control_messages.hpp, items_messages.hpp, training_messages.hpp.
 #include <cstdint>
 
 #include "common/wire/bytes.hpp"

@@ -8,8 +8,8 @@ namespace mgpu::wire {
 
 /// "/dev/shm/mgpu-TOKEN-NODE". With the node's number, emulated nodes on one machine do not collide.
 std::string node_memory_path(const std::string& token, int node);
-/// Removes the names of all memory of a node whose tokens begin with `token`; mappings stay valid. Returns the number of names. For agents
-/// whose workers died.
+/// Removes the names of all memory of a node whose tokens begin with `token`; mappings stay valid. Returns the number of names.
+/// For agents whose workers died.
 int unlink_node_memory(const std::string& token, int node);
 
 /// A mapping of such memory, initially zero.
@@ -27,8 +27,8 @@ class NodeMemory {
 
   std::byte* data() const { return data_; }
   std::size_t size_bytes() const { return size_bytes_; }
-  /// Allocates the pages of a range now, near the calling thread's core. Throws Error when there is no space; otherwise the process would
-  /// die of SIGBUS later.
+  /// Allocates the pages of a range now, near the calling thread's core. Throws Error when there is no space; otherwise the
+  /// process would die of SIGBUS later.
   void reserve(std::size_t offset, std::size_t size_bytes) const;
   /// Marks `holder` as alive until this object is destroyed or its process ends in any way.
   void hold(int holder) const;

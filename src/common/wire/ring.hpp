@@ -39,7 +39,7 @@ class RingAllocator {
  public:
   explicit RingAllocator(std::size_t size) : size_(size) {}
 
-  /// A range of `bytes`, block_alignment-aligned; waits up to `timeout` for space. nullopt: no space in time, or larger than the ring.
+  /// A range of `bytes`, block_alignment-aligned; waits up to `timeout` for space. nullopt: none in time, or too large.
   std::optional<SharedRange> allocate(std::size_t bytes, std::chrono::milliseconds timeout);
   /// Frees a range; may run concurrently with allocate.
   void release(SharedRange range);

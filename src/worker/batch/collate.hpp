@@ -18,8 +18,8 @@ struct Collated {
   torch::Tensor lengths; ///< [B] int64; a failed row (zeros) has full length, so that no model gets an empty row
 };
 
-/// Pads the rows with zeros along their last dimension. Rows with an `errors` entry are zeros. A row whose type or leading dimensions
-/// differ from the first good row's, or that has no length, gets an `errors` entry.
+/// Pads the rows with zeros along their last dimension. Rows with an `errors` entry are zeros. A row whose type or leading
+/// dimensions differ from the first good row's, or that has no length, gets an `errors` entry.
 Collated collate(const std::vector<Sample>& samples, std::vector<std::string>& errors, const AllocateHost& allocate);
 
 } // namespace mgpu::worker

@@ -63,8 +63,8 @@ std::unique_ptr<LoadedBatch> rows_of(LoadedBatch& batch, std::size_t begin, std:
   return part;
 }
 
-/// Cuts a batch whose padded rows need more than `most_bytes` into consecutive parts that do not, as far as single rows allow. The cuts
-/// depend only on the rows. Empty: no cut is needed.
+/// Cuts a batch whose padded rows need more than `most_bytes` into consecutive parts that do not, as far as single rows allow.
+/// The cuts depend only on the rows. Empty: no cut is needed.
 std::vector<std::unique_ptr<LoadedBatch>> cut(LoadedBatch& batch, std::int64_t most_bytes) {
   const bool whole = batch.range.wanted_rows == 0;
   const std::size_t first = whole ? 0 : batch.range.wanted_begin;

@@ -29,8 +29,8 @@ class Prefetcher {
     AllocateHost allocate;
     wire::ActivityTable* activity_table = nullptr; ///< for the loaders' activities; may be null
     wire::Doing doing = wire::Doing::preparing;    ///< the activity that they record
-    /// Without a RowSpec: no further rows are prepared while this many bytes are loaded, and a batch that padding makes larger is returned
-    /// in parts. 0: no limit.
+    /// Without a RowSpec: no further rows are prepared while this many bytes are loaded, and a batch that padding makes larger is
+    /// returned in parts. 0: no limit.
     std::int64_t bytes = 0;
     bool inference = true; ///< false: rows are for autograd, which refuses tensors made in inference mode
   };

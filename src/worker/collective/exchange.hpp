@@ -1,6 +1,6 @@
 #pragma once
-// Collective operations of the ranks of a training: sums of gradients, parameter updates, shared decisions. The implementations differ
-// for ranks in one node's shared memory, nodes connected by their agents, and GPUs connected by NCCL.
+// Collective operations of the ranks of a training: sums of gradients, parameter updates, shared decisions. The implementations
+// differ for ranks in one node's shared memory, nodes connected by their agents, and GPUs connected by NCCL.
 #include <cstddef>
 #include <cstdint>
 #include <functional>
@@ -65,8 +65,8 @@ struct StepResult {
   double update_s = 0; ///< time of the optimizer
 };
 
-/// One rank of an exchange. Every call that waits has a time limit: it then throws Error naming the missing ranks and the operation. One
-/// thread makes the calls; abort() may be called by any thread.
+/// One rank of an exchange. Every call that waits has a time limit: it then throws Error naming the missing ranks and the
+/// operation. One thread makes the calls; abort() may be called by any thread.
 class Exchange {
  public:
   virtual ~Exchange() = default;
@@ -83,8 +83,8 @@ class Exchange {
 
   /// A bucket of gradients is final on this rank; its sum may start. Not called while gradients are accumulated. From any thread.
   virtual void ready(std::size_t bucket) = 0;
-  /// Completes the sums, decides, updates this rank's share and distributes the new parameters. Every rank calls it once per step;
-  /// buckets without a call of ready() are ready now. Gradients may be overwritten afterwards.
+  /// Completes the sums, decides, updates this rank's share and distributes the new parameters. Every rank calls it once per
+  /// step; buckets without a call of ready() are ready now. Gradients may be overwritten afterwards.
   virtual StepResult step(const StepRequest& request) = 0;
 
   /// The parts of the flat buffers whose optimizer state this rank has (its part of a checkpoint). Sorted, disjoint; all ranks

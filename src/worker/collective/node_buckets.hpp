@@ -1,6 +1,6 @@
 #pragma once
-// Sums buckets of gradients over several nodes during backward. On each rank a thread sums the rank's share of a bucket into the first
-// rank's gradients as soon as the bucket is ready on all ranks of the node; then the node's agent sums it over the nodes.
+// Sums buckets of gradients over several nodes during backward. On each rank a thread sums the rank's share of a bucket into the
+// first rank's gradients as soon as the bucket is ready on all ranks of the node; then the node's agent sums it over the nodes.
 #include <condition_variable>
 #include <mutex>
 #include <thread>
@@ -13,8 +13,8 @@ namespace mgpu::worker::collective {
 
 class NodeBuckets {
  public:
-  /// `shares`: by bucket, the part that this rank sums. `reducer`: on the node's first rank, else nullptr. `node` and `reducer` must
-  /// outlive this.
+  /// `shares`: by bucket, the part that this rank sums. `reducer`: on the node's first rank, else nullptr. `node` and `reducer`
+  /// must outlive this.
   NodeBuckets(SharedNode& node, std::vector<Slice> buckets, std::vector<Slice> shares, InterNodeReducer* reducer);
   ~NodeBuckets();
   NodeBuckets(const NodeBuckets&) = delete;

@@ -1,9 +1,11 @@
 #pragma once
-// The exchange of ranks on CPUs. Each node's shared memory has the parameters once, and the gradients in one array per rank. Each rank
-// owns a slice of every bucket: it sums the gradients there, keeps the optimizer's state and writes the parameters, in one pass.
-// On one node ready() does nothing: the fused pass reads every gradient once, when all ranks have finished, and no rank has a spare core
-// for earlier sums that would not slow backward down. With several nodes a thread of each rank sums the buckets as they become ready,
-// and the node's agent sums them over the nodes during backward.
+// The exchange of ranks on CPUs. Each node's shared memory has the parameters once, and the gradients in one array per rank. Each
+// rank owns a slice of every bucket: it sums the gradients there, keeps the optimizer's state and writes the parameters, in one
+// pass.
+//
+// On one node ready() does nothing: the fused pass reads every gradient once, when all ranks have finished, and no rank has a
+// spare core for earlier sums that would not slow backward down. With several nodes a thread of each rank sums the buckets as
+// they become ready, and the node's agent sums them over the nodes during backward.
 #include <memory>
 
 #include "worker/collective/exchange.hpp"

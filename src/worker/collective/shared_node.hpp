@@ -1,6 +1,6 @@
 #pragma once
-// The shared memory of a node's ranks: a page by which they wait for each other, slots for small numbers, the parameters once, and an
-// array of gradients per rank.
+// The shared memory of a node's ranks: a page by which they wait for each other, slots for small numbers, the parameters once,
+// and an array of gradients per rank.
 #include <atomic>
 #include <memory>
 #include <string>
@@ -37,8 +37,8 @@ class SharedNode {
  public:
   static constexpr std::size_t slot_numbers = 4096; ///< doubles that a rank can publish at once
 
-  /// Creates the memory (the node's first rank) or waits for it, and for all ranks to join. Throws Error: no space, a rank that does not
-  /// join, a rank with another layout.
+  /// Creates the memory (the node's first rank) or waits for it, and for all ranks to join. Throws Error: no space, a rank that
+  /// does not join, a rank with another layout.
   SharedNode(const NodeSpec& spec, const FlatLayout& layout);
   SharedNode(const SharedNode&) = delete;
   SharedNode& operator=(const SharedNode&) = delete;
@@ -63,8 +63,8 @@ class SharedNode {
     if (local_rank_ == 0) memory_->unlink();
   }
 
-  /// Waits for all ranks of the node. Throws Error naming the missing ranks after timeout_s, or a rank that has ended, or with the reason
-  /// given to abort().
+  /// Waits for all ranks of the node. Throws Error naming the missing ranks after timeout_s, or a rank that has ended, or with
+  /// the reason given to abort().
   void barrier(std::string_view operation);
   /// Sets this rank's counter and wakes waiting ranks.
   void advance(Count count, std::uint64_t value);

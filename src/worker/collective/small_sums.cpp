@@ -45,7 +45,7 @@ void SmallSums::show(std::span<const double> values, std::string_view what) {
   std::copy(values.begin(), values.end(), node_.slot(node_.local_rank(), turn_));
   node_.barrier(what);
   if (alone()) return;
-  // Every node has zeros for the ranks of other nodes, so the sum over the nodes is exact and each rank can add in the order of ranks.
+  // Every node has zeros for the ranks of other nodes: the sum over nodes is exact, and each rank can add in the order of ranks.
   const std::size_t numbers = values.size() * static_cast<std::size_t>(world_size_);
   if (reducer_ != nullptr) {
     std::fill_n(node_.area(), std::max<std::size_t>(numbers, 1), 0.0);

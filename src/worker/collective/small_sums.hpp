@@ -1,6 +1,6 @@
 #pragma once
-// Sums of small host vectors over all ranks, in the order of ranks: through slots in the node's shared memory, and between nodes through
-// an area that the agents sum.
+// Sums of small host vectors over all ranks, in the order of ranks: through slots in the node's shared memory, and between nodes
+// through an area that the agents sum.
 #include <span>
 #include <string_view>
 #include <vector>
@@ -21,8 +21,8 @@ class SmallSums {
   void sum(std::span<double> values, std::string_view what);
   void mean(std::span<float> values, std::string_view what);
   double least(double value, std::string_view what);
-  /// Sums `count` numbers at `place` in shared memory over the nodes. Every rank calls it, after all ranks of the node have written their
-  /// numbers.
+  /// Sums `count` numbers at `place` in shared memory over the nodes. Every rank calls it, after all ranks of the node have
+  /// written their numbers.
   void over_nodes(void* place, std::size_t count, NumberType type, std::string_view what);
 
  private:

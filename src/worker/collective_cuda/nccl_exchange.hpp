@@ -1,6 +1,6 @@
 #pragma once
-// The exchange of ranks with one GPU each, over NCCL. All data are in flat float32 arrays on the device; sums run on a separate stream,
-// ordered by events, during backward. step() waits once for the device: facts and norm are evaluated on the host.
+// The exchange of ranks with one GPU each, over NCCL. All data are in flat float32 arrays on the device; sums run on a separate
+// stream, ordered by events, during backward. step() waits once for the device: facts and norm are evaluated on the host.
 //
 // Tested on one GPU, with 1 rank and with 2 (tests/gpu); not on several GPUs.
 #include <memory>

@@ -1,6 +1,6 @@
 #pragma once
-// Copies between host and device, and their streams. The interface hides the differences between a CPU and a GPU, so that the rest of the
-// worker is the same for both and can be tested without a GPU.
+// Copies between host and device, and their streams. The interface hides the differences between a CPU and a GPU, so that the
+// rest of the worker is the same for both and can be tested without a GPU.
 #include <torch/torch.h>
 
 #include <memory>
@@ -25,7 +25,7 @@ class DeviceStreams {
 
   /// An uninitialised host tensor, pinned where that speeds up copies. Any thread.
   virtual torch::Tensor host_tensor(at::IntArrayRef shape, torch::ScalarType type) = 0;
-  /// Starts copying to the device; input and lengths must stay valid until the batch is finished. `targets`: of a training, else empty.
+  /// Starts copying to the device; input and lengths must stay valid until the batch is finished. `targets`: for training only.
   virtual Uploaded upload(const torch::Tensor& input, const torch::Tensor& lengths,
                           const std::vector<torch::Tensor>& targets) = 0;
   /// Makes work that is queued from now on wait for the upload.

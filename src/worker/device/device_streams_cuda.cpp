@@ -23,8 +23,8 @@ using at::cuda::CUDAEvent;
 
 constexpr std::size_t reserve_bytes = 1'000'000'000;
 
-/// Three streams: copies to the device, the model, copies to the host. Memory used on a stream other than the one it was allocated on is
-/// recorded there, so that the caching allocator does not reuse it too early.
+/// Three streams: copies to the device, the model, copies to the host. Memory used on a stream other than the one it was
+/// allocated on is recorded there, so that the caching allocator does not reuse it too early.
 class CudaStreams : public DeviceStreams {
  public:
   explicit CudaStreams(torch::Device device)

@@ -10,7 +10,7 @@ namespace mgpu::worker {
 /// The first meaningful line of an exception: LibTorch's messages have pages of stack and TorchScript source around it.
 std::string reason_of(const std::exception& error);
 
-/// True when the device or host ran out of memory. TorchScript's interpreter converts exceptions to texts, so texts are checked, too.
+/// True when the device or host ran out of memory. Checks texts, too: TorchScript's interpreter converts exceptions to texts.
 bool is_out_of_memory(const std::exception& error);
 
 /// The cause of an item's failure: io for std::system_error and io_error(), memory for any lack of memory, else item.

@@ -8,8 +8,8 @@
 
 namespace mgpu::worker::load {
 
-/// The augmentation of one picture. The crop is resized to the model's size (bilinear, antialiased, as in Pillow), mirrored, and its
-/// colours are changed in `order` (0 brightness, 1 contrast, 2 saturation), as torchvision does with float tensors.
+/// The augmentation of one picture. The crop is resized to the model's size (bilinear, antialiased, as in Pillow), mirrored, and
+/// its colours are changed in `order` (0 brightness, 1 contrast, 2 saturation), as torchvision does with float tensors.
 struct PictureChange {
   int top = 0, left = 0, height = 0, width = 0; ///< pixels
   bool flip = false;
@@ -28,9 +28,8 @@ PictureChange draw_change(const Augmentation& augmentation, double strength, std
 /// colours a picture of the model's size gives exactly ImageLoader's result. Thread-safe.
 void apply_change(const PictureChange& change, const std::uint8_t* pixels, int width, const ImageSpec& spec, float* out);
 
-/// SpecAugment (Park et al. 2019) without warping: two bands and two spans of [mels, frames] are set to the mean of the features; gain
-/// shifts
-/// all features, as for a louder recording (Whisper's scale: 40 dB per unit).
+/// SpecAugment (Park et al. 2019) without warping: two bands and two spans of [mels, frames] are set to the mean of the features;
+/// gain shifts all features, as for a louder recording (Whisper's scale: 40 dB per unit).
 void vary_log_mel(const Augmentation& augmentation, double strength, std::uint64_t seed, int mels, std::int64_t frames,
                   float* features);
 

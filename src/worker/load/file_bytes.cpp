@@ -71,7 +71,7 @@ std::span<const std::uint8_t> contents_of(const Item& item, std::uint64_t limit_
   if (::fstat(file.get(), &status) != 0) throw io_error(reason_of(errno));
   if (auto reason = reason_of(status, limit_bytes); !reason.empty()) throw Error(reason);
 
-  // Read, not mapped: a file that is truncated meanwhile is then a short read, not a SIGBUS. The buffer of a huge file is not kept.
+  // Read, not mapped: a file truncated meanwhile is then a short read, not a SIGBUS. The buffer of a huge file is not kept.
   constexpr std::size_t kept_bytes = 64u << 20;
   const auto size = static_cast<std::size_t>(status.st_size);
   if (buffer.size() < size) buffer.resize(size);

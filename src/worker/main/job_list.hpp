@@ -7,8 +7,8 @@ namespace mgpu {
 class Work;
 class Training;
 
-/// A job of this worker: its name on the command line and the function that makes its worker side (the caller owns it), either Work or
-/// Training.
+/// A job of this worker: its name on the command line and the function that makes its worker side (the caller owns it), either
+/// Work or Training.
 struct WorkEntry {
   std::string_view name;
   Work* (*make)();              ///< nullptr for a training job

@@ -82,9 +82,8 @@ int run_worker(const std::map<std::string_view, int>& descriptors) {
 
 } // namespace
 
-/// Replaces the C library's function. LibTorch unpacks a .pt2 below /tmp regardless of TMPDIR, and a killed worker cannot remove the
-/// folder:
-/// the agent removes every folder recorded here.
+/// Replaces the C library's function. LibTorch unpacks a .pt2 below /tmp regardless of TMPDIR, and a killed worker cannot remove
+/// the folder: the agent removes every folder recorded here.
 extern "C" char* mkdtemp(char* pattern) noexcept {
   static const auto original = reinterpret_cast<char* (*)(char*)>(dlsym(RTLD_NEXT, "mkdtemp"));
   char* folder = original(pattern);

@@ -34,9 +34,8 @@ struct RaggedCounts {
   std::vector<std::uint32_t> counts; ///< [N]
 };
 
-/// Writes /items/error, /results/TEXT and /results/RAGGED/{values,offsets}. `rows` writes to the same file as `file`; memory is bounded by
-/// the
-/// largest batch.
+/// Writes /items/error, /results/TEXT and /results/RAGGED/{values,offsets}. `rows` writes to the same file as `file`; memory is
+/// bounded by the largest batch.
 void assemble(const h5::Id& file, RowStage& rows, const Journal& journal, const RecordIndex& index,
               const std::vector<ColumnSpec>& columns, const std::vector<RaggedCounts>& ragged);
 

@@ -1,4 +1,4 @@
-// The end of a run: fills rows without results, puts everything into the manifest's order, writes attributes; and the undo of all that.
+// The end of a run: fills rows without results, puts rows into the manifest's order, writes attributes; and the undo of that.
 #include <fmt/format.h>
 #include <unistd.h>
 
@@ -41,8 +41,8 @@ std::vector<std::pair<std::uint64_t, std::uint64_t>> RunningFile::beside_fixed_r
   return gaps;
 }
 
-/// HDF5 changes a file in place, and a half changed file may crash its readers. So everything that HDF5 may change, that is, all but the
-/// rows of fixed columns, is first saved in the journal.
+/// HDF5 changes a file in place, and a half changed file may crash its readers. So everything that HDF5 may change, that is, all
+/// but the rows of fixed columns, is first saved in the journal.
 void RunningFile::save_undo() {
   const std::uint64_t size = file_->size();
   for (auto [at, end] : beside_fixed_rows())

@@ -9,8 +9,8 @@ namespace mgpu::agent::write::h5 {
 
 namespace {
 
-/// Disables HDF5's cleanup at exit; everything is closed and checked before. The cleanup crashes on a file that could not be closed (a full
-/// disk), which would change the exit code. It must be disabled before HDF5 is first used.
+/// Disables HDF5's cleanup at exit; everything is closed and checked before. The cleanup crashes on a file that could not be
+/// closed (a full disk), which would change the exit code. It must be disabled before HDF5 is first used.
 [[maybe_unused]] const herr_t no_cleaning_at_exit = H5dont_atexit();
 
 /// The innermost reason in HDF5's error stack; the outer ones only repeat the names of calls.

@@ -1,6 +1,6 @@
 #pragma once
-// The HDF5 C API. Each call is wrapped once: a failure throws mgpu::Error with the name of the call and HDF5's reason, and every id
-// has one owner. HDF5 itself prints nothing.
+// The HDF5 C API. Each call is wrapped once: a failure throws mgpu::Error with the name of the call and HDF5's reason, and every
+// id has one owner. HDF5 itself prints nothing.
 #include <hdf5.h>
 
 #include <optional>

@@ -9,8 +9,8 @@
 
 namespace mgpu::agent::write {
 
-/// The error for a failed call on `path`. A full disk, quota or file size limit gives ExitCode::stopped and names the needed space;
-/// a failing disk or file server (EIO, ESTALE) gives ExitCode::stopped, too.
+/// The error for a failed call on `path`. A full disk, quota or file size limit gives ExitCode::stopped and names the needed
+/// space; a failing disk or file server (EIO, ESTALE) gives ExitCode::stopped, too.
 Error file_error(const std::string& path, const char* call, int error_number, std::uint64_t needed_bytes);
 
 /// "1.5 GB".

@@ -41,9 +41,8 @@ void move_file(const std::string& from, const std::string& to) {
   if (::rename(from.c_str(), to.c_str()) != 0 && errno != ENOENT) throw file_error(from, "rename", errno, 0);
 }
 
-/// Moves or removes old files for a new run. A run that has or may have results keeps them under another name until the new run is
-/// complete,
-/// because the new one may fail when its model is opened. Returns that name.
+/// Moves or removes old files for a new run. A run that has or may have results keeps them under another name until the new run
+/// is complete, because the new one may fail when its model is opened. Returns that name.
 std::string set_aside(const Places& places, bool resumable) {
   const Left left = look_at(places);
   // A run that was stopped in an orderly way has its rows in the output itself, which is kept until the new one is complete.

@@ -62,31 +62,31 @@ enum class Existing : std::uint8_t {
 
 /// Not thread-safe; the Writer's thread owns it during a run.
 ///
-/// PATH.journal is authoritative: it has all of every batch except the rows of fixed columns, and their CRC. Those rows are written to
-/// their place
-/// in PATH.partial, where every fixed dataset is allocated contiguously at once and the metadata is written once, so a killed run leaves a
-/// readable file with complete = 0. finish() puts ragged and text columns and the reasons of failures into the manifest's order.
+/// PATH.journal is authoritative: it has all of every batch except the rows of fixed columns, and their CRC. Those rows are
+/// written to their place in PATH.partial, where every fixed dataset is allocated contiguously at once and the metadata is
+/// written once, so a killed run leaves a readable file with complete = 0. finish() puts ragged and text columns and the reasons
+/// of failures into the manifest's order.
 class ResultFile {
  public:
   using Lock = std::shared_ptr<OutputLock>;
-  /// Throws usage_error if `path` exists and may not be replaced, its folder is missing or not writable, or another run is writing it. The
-  /// returned lock excludes other runs from the output and all files beside it; create() and resume() take the lock themselves without one.
+  /// Throws usage_error if `path` exists and may not be replaced, its folder is missing or not writable, or another run is
+  /// writing it. The returned lock excludes other runs from the output and all files beside it; create() and resume() take the
+  /// lock themselves without one.
   static Lock check(const std::string& path, Existing existing);
-  /// Compares the run of a complete file, from its attribute `identity`, with the run that --resume requests, whose batch size may be 0 for
-  /// any. Throws usage_error, one line per difference, or if `kept` is not an identity.
+  /// Compares the run of a complete file, from its attribute `identity`, with the run that --resume requests, whose batch size
+  /// may be 0 for any. Throws usage_error, one line per difference, or if `kept` is not an identity.
   static void require_same_run(const std::string& path, const std::string& kept, Identity now);
   /// As require_same_run, but device and version must be equal, too: one file gets rows of both runs.
   static void require_same_run_exactly(const std::string& path, const std::string& kept, const Identity& now);
   static std::unique_ptr<ResultFile> create(const std::string& path, const manifest::Manifest& manifest, const Header& header,
                                             Lock lock = nullptr);
-  /// Continues earlier runs; nullptr if they left nothing. `verify`: compares the rows of all batches with the journal, not only those that
-  /// may
-  /// not have reached the disk. Throws usage_error, one line per difference, if it was another run.
+  /// Continues earlier runs; nullptr if they left nothing. `verify`: compares the rows of all batches with the journal, not only
+  /// those that may not have reached the disk. Throws usage_error, one line per difference, if it was another run.
   static std::unique_ptr<ResultFile> resume(const std::string& path, const Header& header, bool verify = false,
                                             const OnReading& on_reading = {}, Lock lock = nullptr);
-  /// As resume(), but batches with a failed row are processed again, also those of a complete file, which is kept until the new one
-  /// replaces
-  /// it; in a complete file this also applies to rows that differ from what their worker sent. nullptr: nothing was done before.
+  /// As resume(), but batches with a failed row are processed again, also those of a complete file, which is kept until the new
+  /// one replaces it; in a complete file this also applies to rows that differ from what their worker sent. nullptr: nothing was
+  /// done before.
   static std::unique_ptr<ResultFile> retry(const std::string& path, const manifest::Manifest& manifest, const Header& header,
                                            bool verify = false, const OnReading& on_reading = {}, Lock lock = nullptr);
   /// Removes the files of a run that ended before any result, and restores the names of the run that it replaced.
@@ -101,17 +101,15 @@ class ResultFile {
   virtual void set_columns(const std::vector<ColumnSpec>& columns) = 0;
   /// The model's hash, as soon as it is known.
   virtual void set_model_sha256(const std::string& /*sha256*/) {}
-  /// Stores the rows of one batch, or of a part of it, from `rank`; the latest result of an item counts. With an `owner`, which keeps the
-  /// bytes
-  /// valid, small rows are not copied but held until they are written together, at the latest at the next commit().
+  /// Stores the rows of one batch, or of a part of it, from `rank`; the latest result of an item counts. With an `owner`, which
+  /// keeps the bytes valid, small rows are not copied but held until they are written together, at the latest at the next
+  /// commit().
   virtual void put(const wire::BatchResult& result, std::int32_t rank, const std::shared_ptr<void>& owner = nullptr) = 0;
-  /// Group commit: brings rows to the disk (fdatasync) before the journal frames that refer to them, then the journal. Throws Error when
-  /// the
-  /// disk is full.
+  /// Group commit: brings rows to the disk (fdatasync) before the journal frames that refer to them, then the journal. Throws
+  /// Error when the disk is full.
   virtual void commit() = 0;
-  /// Fills rows that are not ok, writes ragged columns, errors, /ranks and attributes; fsync, rename to PATH, fsync of the folder. A file
-  /// that
-  /// is not complete keeps its journal, so that resume() can continue it.
+  /// Fills rows that are not ok, writes ragged columns, errors, /ranks and attributes; fsync, rename to PATH, fsync of the
+  /// folder. A file that is not complete keeps its journal, so that resume() can continue it.
   virtual void finish(const Footer& footer) = 0;
 };
 

@@ -60,7 +60,7 @@ void RunningFile::take_good_batches(const ReadFile& old, const OnReading& on_rea
   commit();
 }
 
-/// Takes the good batches of items [first, first + count), whole batches; returns their bytes. Unreadable batches are processed again.
+/// Takes the good batches of items [first, first + count), whole batches; returns their bytes. Unreadable ones are run again.
 std::uint64_t RunningFile::take_batches(const ReadFile& old, const std::vector<ColumnSpec>& columns, std::uint64_t first,
                                         std::uint64_t count) {
   const std::uint64_t batch_size = identity_.batch_size;

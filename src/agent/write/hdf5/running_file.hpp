@@ -32,8 +32,8 @@ class RunningFile final : public ResultFile {
   /// Creates a new file.
   RunningFile(Places places, const manifest::Manifest& manifest, const Header& header, Lock lock);
   void say_set_aside(std::string name) { set_aside_ = std::move(name); }
-  /// Reads the journal of the run with this identity, into memory only; go_on() or recover() must follow. It remembers which batches must
-  /// be compared with their rows: those that may not have reached the disk, or all. `on_reading` may be empty.
+  /// Reads the journal of the run with this identity, into memory only; go_on() or recover() must follow. It remembers which
+  /// batches must be compared with their rows: those that may not have reached the disk, or all. `on_reading` may be empty.
   RunningFile(Places places, std::unique_ptr<Journal> journal, Identity identity, bool verify_all, OnReading on_reading,
               Lock lock);
 
@@ -41,8 +41,8 @@ class RunningFile final : public ResultFile {
   const Identity& identity() const { return identity_; }
   /// The journal has results.
   bool has_batches() const { return has_batches_; }
-  /// Restores the result file to the state of the journal, and drops items of incomplete batches. Throws usage_error when the result
-  /// file is missing or belongs to another run.
+  /// Restores the result file to the state of the journal, and drops items of incomplete batches. Throws usage_error when the
+  /// result file is missing or belongs to another run.
   void go_on(const Header& header);
   /// Takes over the batches of a complete file of the same run whose rows are all ok and as sent; the others are to be processed.
   void take_good_batches(const ReadFile& old, const OnReading& on_reading);
@@ -135,7 +135,7 @@ class RunningFile final : public ResultFile {
 
 /// Takes the lock of an output. Throws usage_error when another run has it; waits up to `limit` for one that is just ending.
 ResultFile::Lock take_lock(const std::string& path, std::chrono::seconds limit);
-/// Whether the files beside the output belong to a run without a result.
+/// Whether the files beside the output are those of a run without results.
 bool nothing_begun(const Places& places);
 
 /// Runs `work`; adds the needed space to HDF5's error about a full disk.

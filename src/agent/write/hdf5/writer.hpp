@@ -23,9 +23,8 @@ struct Block {
 
 class Writer {
  public:
-  /// `commit_every`: a killed process loses at most the results of this time and of the running commit. `queue_bytes`: full() beyond this,
-  /// so
-  /// that rank 0 grants no more work; blocks count with the memory that they hold.
+  /// `commit_every`: a killed process loses at most the results of this time and of the running commit. `queue_bytes`: full()
+  /// beyond this, so that rank 0 grants no more work; blocks count with the memory that they hold.
   Writer(std::unique_ptr<ResultFile> file, std::chrono::milliseconds commit_every = std::chrono::milliseconds(75),
          std::size_t queue_bytes = 64u << 20);
   ~Writer();

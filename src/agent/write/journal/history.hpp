@@ -30,8 +30,9 @@ class History {
   /// The last step; 0 before the first.
   std::uint64_t last_step() const { return last_step_; }
 
-  /// The content of /training: step, epoch, loss, lr, samples_per_s, samples, skipped, micro_batch, accumulation, grad_norm, loss_scale,
-  /// updated; per validation validation_step, validation_epoch, validation_best and validation_NAME. Read from the file.
+  /// The content of /training: step, epoch, loss, lr, samples_per_s, samples, skipped, micro_batch, accumulation, grad_norm,
+  /// loss_scale, updated; per validation validation_step, validation_epoch, validation_best and validation_NAME. Read from the
+  /// file.
   std::vector<Series> series() const;
 
  private:

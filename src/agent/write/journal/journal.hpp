@@ -1,8 +1,7 @@
 #pragma once
-// PATH.journal: the authoritative record of a run, appended in order of arrival: the identity of the run, its columns, and of every batch
-// all
-// but the rows of fixed columns. A sequence of frames: a 64-byte JournalFrameHeader, then its payload, padded with zeros to a multiple of
-// 64.
+// PATH.journal: the authoritative record of a run, appended in order of arrival: the identity of the run, its columns, and of
+// every batch all but the rows of fixed columns. A sequence of frames: a 64-byte JournalFrameHeader, then its payload, padded
+// with zeros to a multiple of 64.
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -81,14 +80,14 @@ class Journal {
   /// flush() writes everything to the file; commit() also brings it to the disk.
   void flush();
   void commit();
-  /// After a disk error: drops everything since the last commit. The system may still show bytes that never reached the disk, and a later
-  /// sync would not report them again; a resumed run must not rely on them.
+  /// After a disk error: drops everything since the last commit. The system may still show bytes that never reached the disk, and
+  /// a later sync would not report them again; a resumed run must not rely on them.
   void drop_uncommitted() noexcept;
 
   /// Reads the frame at `offset`; throws Error when it is torn.
   void read(std::uint64_t offset, Frame& frame) const;
-  /// Finds the first intact frame at or after `at`, reads it and moves `at` behind it; false if there is none. Damaged bytes are skipped
-  /// and counted.
+  /// Finds the first intact frame at or after `at`, reads it and moves `at` behind it; false if there is none. Damaged bytes are
+  /// skipped and counted.
   bool find(std::uint64_t& at, Frame& frame);
   std::uint64_t damaged_bytes() const { return damaged_bytes_; }
   /// Truncates the journal to `end`.

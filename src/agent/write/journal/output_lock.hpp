@@ -1,6 +1,6 @@
 #pragma once
-// OUTPUT.lock: the right to write an output, the files beside it and its checkpoints. The file stays when a run ends: if it were removed,
-// two processes could lock the same name with different inodes.
+// OUTPUT.lock: the right to write an output, the files beside it and its checkpoints. The file stays when a run ends: if it were
+// removed, two processes could lock the same name with different inodes.
 #include <sys/stat.h>
 
 #include <chrono>
@@ -27,8 +27,8 @@ class OutputLock {
 
   static std::string path_of(const std::string& output) { return output + ".lock"; }
 
-  /// Takes the lock file at `path`, which is made if it is not there. Another holder is waited for, at most `limit`, and `shown` names
-  /// what it holds in messages. Throws usage_error: somebody else has it, the file cannot be made or written, or is no lock of ours.
+  /// Takes the lock file at `path`, made if missing. Waits for another holder, at most `limit`. `shown`: the name of the locked
+  /// output in messages. Throws usage_error: held by another process, the file cannot be made or written, or is not a lock file.
   static std::shared_ptr<OutputLock> take(const std::string& path, const std::string& shown, std::chrono::milliseconds limit = {},
                                           Options options = all_ways());
   ~OutputLock();
@@ -37,7 +37,7 @@ class OutputLock {
 
   Way way() const { return way_; }
   const std::string& path() const { return path_; }
-  /// Throws Error unless this process still has it: its file is where it was, and nobody else has written into it.
+  /// Throws Error unless this process still holds it: the file is still at its path, and no other process has written to it.
   void require() const;
 
  private:

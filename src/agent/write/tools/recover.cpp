@@ -69,9 +69,8 @@ Earlier RunningFile::recover(const Footer& footer) {
 
 namespace {
 
-/// Removes useless files of a run that was killed in its last steps, or of an interrupted recover. Files of another or a running run are
-/// not
-/// touched. Returns whether there were any.
+/// Removes useless files of a run that was killed in its last steps, or of an interrupted recover. Files of another or a running
+/// run are not touched. Returns whether there were any.
 bool clear_left(const Places& places, const ReadFile& file) {
   bool any = false;
   if (is_there(places.journal)) {

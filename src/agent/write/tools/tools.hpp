@@ -15,13 +15,14 @@ void inspect(const std::string& path, std::ostream& out);
 /// Python's json.loads and os.fsencode turn back). `safe_csv`: texts that a spreadsheet would take for a formula get an apostrophe. Fields are named as in the file, results as results.NAME where a name is taken.
 void export_rows(const std::string& path, std::string_view format, bool safe_csv, std::ostream& out);
 
-/// Compares every row with what its worker sent (/items/crc32c), rows without results with their fill values, and the list of items with
-/// the identity of the run; prints counts and differences. Returns whether all is correct. Throws usage_error for a file without checksums.
+/// Compares every row with what its worker sent (/items/crc32c), rows without results with their fill values, and the list of
+/// items with the identity of the run; prints counts and differences. Returns whether all is correct. Throws usage_error for a
+/// file without checksums.
 bool verify(const std::string& path, std::ostream& out);
 
-/// Makes a readable file with complete = 0 at `path` from the files that a dead run left beside it, and prints what it contains. Those
-/// files
-/// are not changed, so that --resume can still continue. Throws usage_error when there is nothing, or when a run is writing it.
+/// Makes a readable file with complete = 0 at `path` from the files that a dead run left beside it, and prints what it contains.
+/// Those files are not changed, so that --resume can still continue. Throws usage_error when there is nothing, or when a run is
+/// writing it.
 void recover(const std::string& path, std::ostream& out);
 
 } // namespace mgpu::agent::write

@@ -103,7 +103,7 @@ Plan& plan_of(const AudioSpec& spec) {
   return *kept;
 }
 
-/// Windowed samples of eight frames, one per lane, as the transform's input. Frames are `hop` apart; reads up to 8 samples past n_fft.
+/// Windowed samples of eight frames, one per lane, as input of the transform. Frame distance: `hop`; reads up to 8 past n_fft.
 MGPU_INLINE void gather(Plan& plan, const float* const (&frames)[lane_count]) {
   for (int i = 0; i < plan.n_fft; i += lane_count) {
     Lanes rows[lane_count], window;
@@ -146,7 +146,7 @@ MGPU_INLINE void spectrum_power(Plan& plan, const ComplexLanes* z) {
   }
 }
 
-/// log10 of the mel energies of eight frames: out[mel × stride + frame] for the first `valid` frames; the others repeat one of them.
+/// log10 of the mel energies of eight frames: out[mel × stride + frame] for the first `valid` frames; the others repeat one.
 MGPU_INLINE void eight_frames(Plan& plan, const float* const (&frames)[lane_count], int valid, float* out, std::int64_t stride) {
   gather(plan, frames);
   spectrum_power(plan, plan.fft.transform(plan.data.data(), plan.other.data()));

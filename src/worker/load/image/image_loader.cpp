@@ -152,8 +152,8 @@ int allowed_reduction(const ImageSpec& spec, const Placement& placement, int wid
   return std::max(1, std::min(across, down));
 }
 
-/// Resize of one axis. A reduced picture is a fraction of a pixel longer than size / reduction, at its stored end: the stretched range
-/// excludes that.
+/// Resize of one axis. A reduced picture is a fraction of a pixel longer than size / reduction, at its stored end: the stretched
+/// range excludes that.
 AxisRequest stretched(int reduced, int size, int reduction, bool flipped, int resized, const ImageSpec& spec) {
   const double length = static_cast<double>(size) / reduction, begin = flipped ? reduced - length : 0;
   return {reduced, begin, begin + length, resized, 0, 0, spec.interpolation, spec.antialias};

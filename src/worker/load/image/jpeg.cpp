@@ -21,16 +21,16 @@ namespace {
 
 using namespace std::string_view_literals;
 
-// Additional pixels decoded around the window and dropped: libjpeg's chroma interpolation treats the edge of the decoded part as the
-// edge of the picture.
+// Additional pixels decoded around the window and dropped: libjpeg's chroma interpolation treats the edge of the decoded part as
+// the edge of the picture.
 constexpr int margin = 2;
 constexpr int rows_at_once = 8;
-/// A progressive JPEG has about ten scans. Each scan is a pass over all pixels, and a small file can have very many (libjpeg-turbo's
-/// advice: "Two issues with the JPEG standard", 2015).
+/// A progressive JPEG has about ten scans. Each scan is a pass over all pixels, and a small file can have very many
+/// (libjpeg-turbo's advice: "Two issues with the JPEG standard", 2015).
 constexpr int most_scans = 500;
 
-/// libjpeg's state of one thread, reused between pictures. Its errors end in longjmp to the last `guarded`, never across C++ frames
-/// that own something.
+/// libjpeg's state of one thread, reused between pictures. Its errors end in longjmp to the last `guarded`, never across C++
+/// frames that own something.
 class Session {
  public:
   Session() {
@@ -106,8 +106,8 @@ Session& session() {
   return kept;
 }
 
-/// Row memory of a thread, reused between pictures. Deliberately not aligned to 32 bytes: on aligned rows libjpeg-turbo writes past
-/// the caches, and the rows are read at once.
+/// Row memory of a thread, reused between pictures. Deliberately not aligned to 32 bytes: on aligned rows libjpeg-turbo writes
+/// past the caches, and the rows are read at once.
 std::uint8_t* row_memory(std::size_t size_bytes) {
   thread_local std::vector<std::uint8_t> kept;
   if (kept.size() < size_bytes + 64) kept.resize(size_bytes + 64);

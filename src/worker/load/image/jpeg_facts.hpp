@@ -18,8 +18,8 @@ struct JpegFacts {
   bool whole = true;         ///< an end-of-image marker follows the header
 };
 
-/// Reads the header of a JPEG; nullopt if it is not one. Throws Error for an unusable header or more pixels than the limit, with the
-/// same reasons as ImageLoader.
+/// Reads the header of a JPEG; nullopt if it is not one. Throws Error for an unusable header or more pixels than the limit, with
+/// the same reasons as ImageLoader.
 std::optional<JpegFacts> jpeg_facts(std::span<const std::uint8_t> bytes, const LoadLimits& limits);
 
 /// Maximum number of pixels for decoding on the GPU: resizing needs 24 bytes of its memory per pixel, for each loader thread.

@@ -4,8 +4,8 @@
 
 namespace mgpu::worker::load {
 
-/// Eight floats, one for each of eight frames. The compiler uses one AVX or two SSE registers; without fused multiply-add, so that both
-/// give the same bits.
+/// Eight floats, one for each of eight frames. The compiler uses one AVX or two SSE registers; without fused multiply-add, so
+/// that both give the same bits.
 using Lanes = float __attribute__((vector_size(32), aligned(32)));
 using IntLanes = std::int32_t __attribute__((vector_size(32), aligned(32)));
 inline constexpr int lane_count = 8;

@@ -11,8 +11,8 @@ struct OrientationSteps {
 /// Steps of orientation 1..8.
 OrientationSteps steps_of(int orientation);
 
-/// Decodes a window in oriented pixels and passes its rows to the sink. A picture that must be turned is kept in memory as a whole: throws
-/// Error if that exceeds the limit.
+/// Decodes a window in oriented pixels and passes its rows to the sink. A picture that must be turned is kept in memory as a
+/// whole: throws Error if that exceeds the limit.
 void decode_oriented(PictureDecoder& decoder, const Window& window, RowSink& sink, const LoadLimits& limits);
 
 /// Pillow's RGB → L.

@@ -24,7 +24,7 @@ inline constexpr int row_slack = 64;
 class RowSink {
  public:
   virtual ~RowSink() = default;
-  /// One row of the window: 4 bytes per pixel (red, green, blue, undefined), `row_slack` readable bytes after the last. Must not throw.
+  /// One row of the window: 4 bytes per pixel (red, green, blue, undefined), then `row_slack` readable bytes. Must not throw.
   virtual void row(const std::uint8_t* rgbx) = 0;
 };
 
@@ -70,8 +70,8 @@ std::unique_ptr<PictureDecoder> open_picture(std::span<const std::uint8_t> bytes
 /// Whether the first bytes are a JPEG's.
 bool is_jpeg(std::span<const std::uint8_t> bytes);
 
-/// Throws Error "WxH pixels, limit N" (also for empty pictures), or if decoding with `bytes_a_pixel` bytes per pixel needs more memory than
-/// the limit.
+/// Throws Error "WxH pixels, limit N" (also for empty pictures), or if decoding with `bytes_a_pixel` bytes per pixel needs more
+/// memory than the limit.
 void check_size(std::uint64_t width, std::uint64_t height, const LoadLimits& limits, std::uint64_t bytes_a_pixel = 0);
 /// Throws Error "WHAT takes N bytes of memory, limit M".
 void check_memory(std::string_view what, std::uint64_t bytes, const LoadLimits& limits);

@@ -47,7 +47,7 @@ class PngDecoder final : public PictureDecoder {
     png_ = handle_.open(this, on_error);
     info_ = handle_.info;
     png_set_user_limits(png_, 0x7fffffff, 0x7fffffff); // the limits were checked above
-    // Texts, profiles and other chunks beside the pixels are skipped: libpng would decompress them, megabytes to gigabytes.
+    // Texts, profiles and other chunks without pixels are skipped: libpng would decompress them, megabytes to gigabytes.
     png_set_keep_unknown_chunks(png_, PNG_HANDLE_CHUNK_NEVER, nullptr, -1);
     png_set_read_fn(png_, this, on_read);
     guarded([this] { png_read_info(png_, info_); });

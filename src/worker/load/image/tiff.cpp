@@ -162,8 +162,8 @@ class TiffDecoder final : public PictureDecoder {
     if (have < (static_cast<std::size_t>(columns) * samples * static_cast<std::size_t>(bits_) + 7) / 8) throw corrupt();
   }
 
-  /// Copies the samples of a line to bytes 0..3 of the pixels, before the conversion to colours. 16-bit samples keep their high byte (as
-  /// in Pillow), 16-bit grey is narrowed().
+  /// Copies the samples of a line to bytes 0..3 of the pixels, before the conversion to colours. 16-bit samples keep their high
+  /// byte (as in Pillow), 16-bit grey is narrowed().
   void take(const std::uint8_t* line, int plane, int columns, std::uint8_t* pixels) {
     const int step = separate_ ? 1 : samples_, used = separate_ ? 1 : used_samples();
     const bool grey = used_samples() == 1;
