@@ -43,7 +43,7 @@ struct AudioSpec {
   int mels = 80, n_fft = 400, hop = 160;
 };
 
-/// Meaning of a speech network's frames: keys of bundle.json beside `"task": "ctc"`. Output 0 is [B, T, V] log-probabilities.
+/// Meaning of a speech network's frames: keys of bundle.json besides `"task": "ctc"`. Output 0 is [B, T, V] log-probabilities.
 struct CtcSpec {
   std::vector<std::string> vocabulary; ///< [V] text of each class, UTF-8; a space separates words; the blank's is not used
   std::int64_t blank = 0;              ///< index of CTC's blank class

@@ -15,7 +15,7 @@ struct LoadLimits {
   std::uint64_t file_bytes = 4ull << 30;
   std::uint64_t pixels = 200'000'000; ///< width × height
   double audio_seconds = 4 * 3600.0;
-  std::uint64_t memory_bytes = 4'000'000'000; ///< memory for decoding beside the file: whole pictures, a recording's samples
+  std::uint64_t memory_bytes = 4'000'000'000; ///< memory for decoding besides the file: whole pictures, a recording's samples
 
   /// The options max-file-bytes, max-pixels, max-audio-seconds and max-item-memory; the defaults above for those that are missing.
   static LoadLimits of(const Config& config);

@@ -1,4 +1,4 @@
-// The agent's side of `infer`: everything a job over one bundle has, and its examples.
+// The agent's side of `infer`: that of any job with one bundle, and its examples.
 #include "mgpu/bundle_job.hpp"
 
 namespace {

@@ -1,4 +1,4 @@
-// The worker's side of `infer`: items in, the model's outputs out; for classifiers the best classes as well, for speech its text.
+// The worker's side of `infer`: the model's outputs for each item; for classifiers also the best classes, for speech the text.
 #include <algorithm>
 #include <optional>
 

@@ -1,4 +1,4 @@
-// The agent's side of `train`: everything a training job has, and its examples.
+// The agent's side of `train`: that of any training job, and its examples.
 #include "mgpu/training_job.hpp"
 
 namespace {

@@ -1,4 +1,4 @@
-// The worker's side of `train`: a TorchScript network, fed as its bundle says, with the loss that --loss names.
+// The worker's side of `train`: a TorchScript network with the bundle's preprocessing and the loss of --loss.
 #include <optional>
 #include <utility>
 
@@ -55,7 +55,7 @@ class TrainWork final : public mgpu::Training {
   std::optional<mgpu::TrainingPreprocessor> preprocessor_;
   std::optional<mgpu::ScriptNetwork> network_;
   std::unique_ptr<mgpu::Loss> loss_;
-  bool checked_ = false; ///< that the outputs fit the loss
+  bool checked_ = false; ///< the outputs were checked against the loss
 };
 
 } // namespace

@@ -65,7 +65,7 @@ const std::vector<OptionSpec>& common_options() {
 }
 
 bool changes_results(std::string_view option) {
-  // --input, --model and --batch-size count, too: by what they come to, not by what was typed.
+  // Not listed: --input, --model and --batch-size. The identity of a run has their resolved values.
   constexpr std::array<std::string_view, 6> names{"dtype",          "max-pixels",      "max-audio-seconds",
                                                   "max-file-bytes", "max-item-memory", "prefetch-bytes"};
   return std::find(names.begin(), names.end(), option) != names.end();

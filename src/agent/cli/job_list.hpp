@@ -16,7 +16,7 @@ struct JobEntry {
 std::span<const JobEntry> job_list();
 /// The name of this program, "mgpu_run".
 std::string_view program_name();
-/// The name of the worker program that stands beside this one, "mgpu_worker".
+/// The name of the worker program in the same folder, "mgpu_worker".
 std::string_view worker_name();
 
 } // namespace mgpu

@@ -28,7 +28,7 @@ std::string show(const json& value) {
   return value.is_string() ? value.get<std::string>() : value.dump();
 }
 
-/// Without the empty one, which stands for what the bundle says.
+/// The choices without the empty one, which stands for the bundle's choice.
 std::vector<std::string> named_choices(const OptionSpec& option) {
   std::vector<std::string> named = option.choices;
   std::erase(named, "");
@@ -57,7 +57,7 @@ json convert(const OptionSpec& option, const std::string& text, const std::strin
   return number.get<double>();
 }
 
-/// The option that was probably meant.
+/// A suggestion for a misspelled name; "" when no option is close.
 std::string nearest(const std::vector<OptionSpec>& options, const std::string& name) {
   const auto best = std::min_element(options.begin(), options.end(), [&](const OptionSpec& a, const OptionSpec& b) {
     return edit_distance(a.name, name) < edit_distance(b.name, name);
@@ -127,7 +127,7 @@ Typed parse_flags(const std::string& program, const std::string& job_name, const
     added->group(at < common ? "Options of every job" : fmt::format("Options of {}", job_name));
   }
   std::vector<std::string> reversed = normalise(arguments);
-  std::reverse(reversed.begin(), reversed.end()); // as CLI11 wants them
+  std::reverse(reversed.begin(), reversed.end()); // the order that CLI11 expects
   try {
     app.parse(reversed);
   } catch (const CLI::CallForHelp&) {

@@ -1,5 +1,5 @@
 #pragma once
-// The command line: which options there are, and what they come to (flag > environment > file > default).
+// The command line: the options and their resolved values (flag > environment > file > default).
 #include <string>
 #include <string_view>
 #include <vector>
@@ -12,14 +12,14 @@ namespace mgpu::agent::cli {
 /// The options every job has, in the order help shows them.
 const std::vector<OptionSpec>& common_options();
 
-/// Whether another value of one of them may give other results; most say how a run goes, not what comes out. A job's own all count.
+/// Whether another value of a common option can change results; most only affect how a run proceeds. All of a job's options do.
 bool changes_results(std::string_view common_option);
 
 /// Where an option's value came from, for the table a run prints.
 struct Origin {
   std::string name, value;
   std::string source;           ///< "flag", "environment MGPU_X", "file run.toml", "default"
-  bool changes_results = false; ///< a run that was begun with one value cannot be gone on with another
+  bool changes_results = false; ///< a resume with another value is refused
 };
 
 struct Resolved {
@@ -27,7 +27,7 @@ struct Resolved {
   std::vector<Origin> origins; ///< in the order of the options
 };
 
-/// `mgpu_run JOB --help`: thrown through, printed by main, exit 0.
+/// `mgpu_run JOB --help`: thrown by resolve(), printed by main, exit code 0.
 struct HelpWanted {
   std::string text;
 };
@@ -38,7 +38,7 @@ struct HelpWanted {
 Resolved resolve(const std::string& program, const std::string& job_name, const Job& job,
                  const std::vector<std::string>& arguments);
 
-/// The table of resolved options: those the user set a line each, the defaults in a few lines.
+/// The table of resolved options: one line for each option that the user set, a few lines for the defaults.
 std::string describe(const Resolved& resolved);
 
 } // namespace mgpu::agent::cli

@@ -38,7 +38,7 @@ std::int64_t read_count(const CLI::ConfigItem& item, const Place& place) {
 
 void read_key(const CLI::ConfigItem& item, const Place& place, json& stage) {
   constexpr double any = 1e6;
-  constexpr double least_share = 1e-9; // above nothing
+  constexpr double least_share = 1e-9; // greater than 0
   const std::string& key = item.name;
   if (stage.contains(key)) place.fail(fmt::format("{} stands twice", key));
   if (key == "name")
@@ -60,7 +60,7 @@ json stage(const char* name, std::int64_t epochs, double lr) {
   return {{"name", name}, {"epochs", std::max<std::int64_t>(epochs, 1)}, {"lr", lr}};
 }
 
-/// For a network that was trained before: the new head first, so that what it knows is not washed away, then ever more of it.
+/// For a pretrained network: first only the new head, which would otherwise disturb the pretrained weights, then more layers.
 json gentle(std::int64_t epochs, double lr) {
   json head = stage("head", epochs / 5, lr);
   head["train_last"] = 0.01; // the last layer, whatever the network's size
@@ -70,7 +70,7 @@ json gentle(std::int64_t epochs, double lr) {
   return {head, upper, stage("all", epochs - epochs / 5 - epochs * 3 / 10, lr / 10)};
 }
 
-/// For a network that knows nothing: hard and fast, then slow and clean.
+/// For an untrained network: a high learning rate and strong augmentation first, then a low rate and weak augmentation.
 json aggressive(std::int64_t epochs, double lr) {
   json fast = stage("fast", epochs - epochs / 4, lr);
   fast["augment_strength"] = 1.5;

@@ -1,5 +1,5 @@
 #pragma once
-// --stages: parts of a training with rules of their own.
+// --stages: parts of a training with their own settings.
 #include <nlohmann/json.hpp>
 #include <string>
 

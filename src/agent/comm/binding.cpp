@@ -29,7 +29,7 @@ std::string device_count(const wire::Hello& hello) {
   return fmt::format("{} GPU{}", hello.devices.size(), hello.devices.size() == 1 ? "" : "s");
 }
 
-/// Why a device is left out; nullptr if it is not.
+/// Why a device is excluded; nullptr if it is not.
 const std::string* bad_reason(const RankFacts& facts, const wire::Device& device) {
   for (const auto& [uuid, reason] : facts.join.bad_devices)
     if (uuid == device.uuid) return &reason;
@@ -68,15 +68,15 @@ std::vector<int> choose_devices(const RankFacts& facts, const std::string& optio
   return chosen;
 }
 
-/// Two ranks may name one device by different numbers: where each sees GPUs of its own, all say 0.
+/// The UUID of a device, else its index. Indices differ between ranks: where each rank sees only its own GPU, every index is 0.
 std::string identity(const RankFacts& facts, int index) {
   for (const wire::Device& device : facts.hello.devices)
     if (device.index == index && !device.uuid.empty()) return device.uuid;
   return std::to_string(index);
 }
 
-/// A GPU for each rank of one node, -1 where there is none: of those that it may use the one that fewest others have. Ranks with less choice
-/// choose first.
+/// A GPU for each rank of one node, -1 where there is none: the permitted GPU with the fewest users. Ranks with fewer permitted
+/// GPUs choose first.
 std::vector<int> choose_for_node(const std::vector<RankFacts>& ranks, const std::vector<std::size_t>& members,
                                  const BindingOptions& options) {
   std::vector<std::vector<int>> choices;
@@ -113,8 +113,8 @@ const wire::Device* find_device(const RankFacts& facts, int index) {
   return nullptr;
 }
 
-/// True when the launcher numbered the ranks of this node 0 … n − 1, in whatever order: then its numbers are as good as ours, and
-/// other tools of the node know them.
+/// True when the launcher numbered the ranks of this node 0 … n − 1, in any order. Its numbers are then used, because other tools
+/// on the node use them too.
 bool launcher_numbers_are_whole(const std::vector<RankFacts>& ranks, const std::vector<std::size_t>& members) {
   std::vector<bool> seen(members.size(), false);
   for (const std::size_t rank : members) {
@@ -182,7 +182,7 @@ std::vector<Binding> bind_devices(const std::vector<RankFacts>& ranks, const Bin
       binding.device = devices[at];
       binding.cores = std::move(shares[at].cores);
       binding.threads = options.threads > 0 ? options.threads : shares[at].count;
-      // On a GPU rank its cores do little but decode; on a CPU rank decoding and the network share them.
+      // On a GPU rank the cores mostly decode; on a CPU rank decoding and the network share them.
       const int decoding = binding.device >= 0 ? shares[at].count - 1 : shares[at].count;
       binding.loaders = options.loaders > 0 ? options.loaders : std::clamp(decoding, 1, 16);
     }

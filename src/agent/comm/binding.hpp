@@ -1,5 +1,5 @@
 #pragma once
-// Which rank gets which GPU and which cores. Pure functions over what the ranks have told of themselves.
+// Assigns GPUs and cores to ranks. Pure functions of the facts that the ranks report.
 #include <cstdint>
 #include <string>
 #include <vector>
@@ -8,7 +8,7 @@
 
 namespace mgpu::agent::comm {
 
-/// What one rank has told.
+/// The facts that one rank reports.
 struct RankFacts {
   wire::Join join;
   wire::Hello hello;
@@ -17,8 +17,8 @@ struct RankFacts {
 struct BindingOptions {
   std::string devices = "auto"; ///< auto, cpu, or a list of indices or UUIDs ("0,2", "GPU-5c…")
   bool oversubscribe = false;   ///< several ranks may share a GPU
-  int threads = 0;              ///< intra-op threads a rank; 0: its cores
-  int loaders = 0;              ///< decoding threads a rank; 0: by its cores
+  int threads = 0;              ///< intra-op threads per rank; 0: its cores
+  int loaders = 0;              ///< decoding threads per rank; 0: by its cores
 };
 
 struct Binding {
@@ -28,10 +28,10 @@ struct Binding {
   int threads = 1, loaders = 1;
 };
 
-/// Node-local ranks: ranks of one node, counted in order of rank.
+/// Local rank and number of local ranks, by rank: the launcher's numbers where they are 0 … n − 1, else counted in order of rank.
 struct Locality {
   std::vector<int> local_rank, local_size;
-  std::vector<std::string> warnings; ///< where the launcher or MPI's shared-memory split says otherwise
+  std::vector<std::string> warnings; ///< where the launcher or MPI's shared-memory split disagrees
 };
 Locality find_locality(const std::vector<RankFacts>& ranks);
 

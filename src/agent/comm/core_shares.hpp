@@ -4,20 +4,20 @@
 
 namespace mgpu::agent::comm {
 
-/// Where one rank of a node may run.
+/// The cores that one rank of a node may use.
 struct CoreClaim {
-  std::vector<std::int32_t> allowed; ///< its launcher's mask; hyperthreads of one core stand beside each other
-  std::vector<std::int32_t> near;    ///< those of its GPU's socket; empty: unknown
+  std::vector<std::int32_t> allowed; ///< its affinity mask; hyperthreads of one core are adjacent
+  std::vector<std::int32_t> near;    ///< cores of its GPU's socket; empty: unknown
 };
 
 struct CoreShare {
   std::vector<std::int32_t> cores;
-  int count = 1; ///< how many it may count as its own
+  int count = 1; ///< number of cores to plan for
 };
 
-/// Divides the cores of a node among its ranks. Ranks with the same mask share it evenly, each first taking what is near its GPU; a mask that no
-/// other rank has was divided by the launcher already (srun) and is left alone. With fewer cores than ranks all may use all of them: nobody
-/// is shut into a core that it must share with a known other.
+/// Divides the cores of a node among its ranks. Ranks with the same mask share it evenly, each first taking cores near its GPU. A
+/// mask that only one rank has was already divided by the launcher (srun) and is kept. With fewer cores than ranks, every rank
+/// may use all of them: the scheduler then balances them better than fixed shares would.
 std::vector<CoreShare> share_cores(const std::vector<CoreClaim>& ranks);
 
 } // namespace mgpu::agent::comm

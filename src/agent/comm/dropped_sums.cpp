@@ -28,7 +28,8 @@ void DroppedSums::tell() {
     stream(index).restart_clock();
     const std::vector<wire::Reduce> requests = stream(index).under_way();
     if (requests.size() > most_under_way)
-      throw Error(fmt::format("{} sums over nodes are under way, the restart of a training allows {}", requests.size(), most_under_way));
+      throw Error(
+          fmt::format("{} sums over nodes are under way, the restart of a training allows {}", requests.size(), most_under_way));
     mine.begun[index] = stream(index).begun();
     mine.under_way[index] = requests.size();
     for (std::size_t at = 0; at < requests.size(); ++at) {
@@ -40,19 +41,19 @@ void DroppedSums::tell() {
   told_ = std::make_shared<std::vector<Begun>>(ranks + 1);
   told_->back() = mine;
   telling_ = Request(told_);
-  MGPU_MPI(MPI_Iallgather, &told_->back(), static_cast<int>(sizeof(Begun)), MPI_BYTE, told_->data(), static_cast<int>(sizeof(Begun)),
-           MPI_BYTE, communicator_.get(), telling_.start());
+  MGPU_MPI(MPI_Iallgather, &told_->back(), static_cast<int>(sizeof(Begun)), MPI_BYTE, told_->data(),
+           static_cast<int>(sizeof(Begun)), MPI_BYTE, communicator_.get(), telling_.start());
 }
 
 /// Begins what others have begun and this rank has not. None of it is complete anywhere: a sum needs every rank.
 void DroppedSums::catch_up() {
   const auto ranks = told_->begin() + communicator_.size();
   for (std::size_t index = 0; index < streams; ++index) {
-    const auto most = std::max_element(told_->begin(), ranks, [&](const Begun& a, const Begun& b) { return a.begun[index] < b.begun[index]; });
+    const auto most =
+        std::max_element(told_->begin(), ranks, [&](const Begun& a, const Begun& b) { return a.begun[index] < b.begun[index]; });
     while (stream(index).begun() < most->begun[index]) {
       const std::uint64_t behind = most->begun[index] - stream(index).begun();
-      if (behind > most->under_way[index])
-        throw Error("a sum over nodes is complete on one node and not begun on another");
+      if (behind > most->under_way[index]) throw Error("a sum over nodes is complete on one node and not begun on another");
       const std::uint64_t at = most->under_way[index] - behind;
       wire::Reduce request;
       request.stream = static_cast<std::uint8_t>(index);

@@ -34,8 +34,8 @@ class DroppedSums {
   static constexpr std::size_t most_under_way = 1024; ///< of one stream; a training has one sum a bucket under way
   /// What one rank has begun of each stream.
   struct Begun {
-    std::array<std::uint64_t, streams> begun{};     ///< sums since the stream was made
-    std::array<std::uint64_t, streams> under_way{}; ///< the last of them that are not complete
+    std::array<std::uint64_t, streams> begun{};                             ///< sums since the stream was made
+    std::array<std::uint64_t, streams> under_way{};                         ///< the last of them that are not complete
     std::array<std::array<std::uint64_t, most_under_way>, streams> count{}; ///< numbers of each
     std::array<std::array<std::uint8_t, most_under_way>, streams> type{};
   };
@@ -47,12 +47,12 @@ class DroppedSums {
   Communicator communicator_;
   RingStream& gradients_;
   RingStream& numbers_;
-  int wanted_ = 0;                              ///< calls of begin() that are not done
-  double begin_s_ = 0;                          ///< of the first of these
-  std::shared_ptr<std::vector<Begun>> told_;    ///< of all ranks, then this one's
+  int wanted_ = 0;                           ///< calls of begin() that are not done
+  double begin_s_ = 0;                       ///< of the first of these
+  std::shared_ptr<std::vector<Begun>> told_; ///< of all ranks, then this one's
   Request telling_;
   bool caught_up_ = false;
-  std::deque<std::vector<std::byte>> zeros_;    ///< what this rank adds to sums that it had not begun
+  std::deque<std::vector<std::byte>> zeros_; ///< what this rank adds to sums that it had not begun
 };
 
 } // namespace mgpu::agent::comm

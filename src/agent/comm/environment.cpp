@@ -16,7 +16,7 @@ namespace mgpu::agent::comm {
 
 namespace {
 
-/// The world of one process: nobody to talk to.
+/// Messenger of a run with one process.
 class AloneMessenger final : public Messenger {
  public:
   int rank() const override { return 0; }
@@ -30,22 +30,22 @@ class AloneMessenger final : public Messenger {
   std::vector<int> take_dead() override { return {}; }
 };
 
-/// On one node nothing but shared memory is needed, and not looking for networks takes MPI_Init from 0.2 s to 0.02 s. What the
-/// user has chosen stays.
+/// On one node only shared memory is needed, and MPI_Init takes 0.02 s instead of 0.2 s when it does not search for networks. The
+/// user's own settings are kept.
 void skip_network_search() {
   if (std::getenv("OMPI_MCA_pml") != nullptr || std::getenv("OMPI_MCA_btl") != nullptr) return;
   setenv("OMPI_MCA_pml", "ob1", 0);
-  const bool older = Environment::version().starts_with("Open MPI v4"); // where the way through shared memory has another name
+  const bool older = Environment::version().starts_with("Open MPI v4"); // its shared-memory transport has another name
   setenv("OMPI_MCA_btl", older ? "self,vader" : "self,sm", 0);
 }
 
 constexpr unsigned close_limit_s = 10;
 
-/// MPI waits for the other ranks without an end at the start and at the end: this ends the process, by SIGALRM. What was set before is
-/// set again after.
+/// Ends the process by SIGALRM after a time limit, because MPI_Init and MPI_Finalize wait for the other ranks without limit. The
+/// destructor restores the earlier handler and alarm.
 class Deadline {
  public:
-  /// `line`: what to say then; "": nothing. Must outlive the process.
+  /// `line`: printed at the limit; "": nothing. Must stay valid until the process ends.
   Deadline(unsigned limit_s, int exit_code, std::string_view line) {
     code_ = exit_code;
     line_ = line;
@@ -79,7 +79,7 @@ Environment::Environment(const LauncherFacts& facts, unsigned start_limit_s) {
     return;
   }
   if (facts.local_size > 0 && facts.local_size == facts.size) skip_network_search();
-  // Ranks that wait inside MPI (start, end) give their core to a worker.
+  // Ranks that wait inside MPI (start, end) yield their core to a worker.
   setenv("OMPI_MCA_mpi_yield_when_idle", "1", 0);
   const Deadline deadline(
       start_limit_s, static_cast<int>(ExitCode::stopped),

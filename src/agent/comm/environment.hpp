@@ -1,5 +1,5 @@
 #pragma once
-// MPI's life in this process, and what the launcher says of this rank.
+// Start and end of MPI in this process, and the launcher's facts about this rank.
 #include <cstdint>
 #include <memory>
 #include <string>
@@ -16,7 +16,7 @@ enum class Launcher : std::uint8_t {
   srun,   ///< with PMIx or PMI
 };
 
-/// Facts a launcher leaves in the environment; -1 or "" where it does not.
+/// Facts from the launcher's environment variables; -1 or "" where one is missing.
 struct LauncherFacts {
   int rank = -1, size = -1, local_rank = -1, local_size = -1;
   std::string node; ///< SLURMD_NODENAME, else the host name
@@ -29,26 +29,27 @@ struct LauncherFacts {
 /// RAII over MPI_Init_thread and MPI_Finalize. Without a launcher MPI is not started at all and the world is this process.
 class Environment {
  public:
-  /// A process whose ranks have not all reached each other after `start_limit_s` ends with exit code 75 and a line from rank 0: MPI_Init
-  /// waits for ever for a rank that died on its way. Throws Error (75 as well where MPI says that one died).
+  /// If MPI_Init does not return within `start_limit_s`, the process ends with exit code 75 and rank 0 prints a line: MPI_Init
+  /// waits without limit for a rank that died before it. Throws Error with exit code 75 when an MPI call fails.
   explicit Environment(const LauncherFacts& facts, unsigned start_limit_s = 60);
   ~Environment() { close(0); }
   Environment(const Environment&) = delete;
   Environment& operator=(const Environment&) = delete;
 
-  /// Valid until the environment goes.
+  /// Valid until close().
   Messenger& messenger() { return *messenger_; }
-  /// Sums over nodes; nullptr without MPI. Valid until the environment goes.
+  /// Sums over nodes; nullptr without MPI. Valid until close().
   NodeReducer* reducer() { return reducer_.get(); }
   int shared_rank() const { return shared_rank_; } ///< of MPI_Comm_split_type(SHARED); -1 without MPI
   int shared_size() const { return shared_size_; }
   /// "Open MPI v5.0.10", "none".
   static std::string version();
-  /// All-reduce of one number a rank against the sum each rank computes itself; for `doctor`. Seconds, or throws Error.
+  /// All-reduces one number per rank and compares the sum with the expected one; for `doctor`. Returns the seconds; throws Error.
   double self_test();
-  /// Whether the launcher lets the other ranks go on when one dies.
+  /// Whether the launcher keeps the other ranks alive when one dies.
   bool survives_failures() const { return survives_failures_; }
-  /// MPI_Finalize; where it does not come back in time the process ends with `exit_code`. Nothing of this object is valid any more.
+  /// Calls MPI_Finalize; if it does not return in time, the process ends with `exit_code`. messenger() and reducer() are invalid
+  /// afterwards.
   void close(int exit_code);
 
  private:

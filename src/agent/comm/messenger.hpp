@@ -1,6 +1,6 @@
 #pragma once
-// Ranks talking to each other: packets between rank 0 and the others, non-blocking, point to point. No collective, so a lost
-// rank stops nobody: what is posted to a dead one is dropped without a word, and take_dead() names it.
+// Messages between rank 0 and the other ranks: non-blocking, point to point. No collective calls, so a lost rank blocks no other.
+// Messages to a dead rank are dropped silently; take_dead() reports the rank.
 #include <chrono>
 #include <cstdint>
 #include <functional>
@@ -11,7 +11,7 @@
 
 namespace mgpu::agent::comm {
 
-/// Called for every frame that has arrived. `owner` keeps `payload` alive as long as somebody holds it.
+/// Called for every frame that has arrived. `payload` is valid while `owner` is held.
 using OnFrame = std::function<void(int rank, wire::Type, wire::View payload, const std::shared_ptr<void>& owner)>;
 
 class Messenger {
@@ -20,9 +20,9 @@ class Messenger {
   virtual int rank() const = 0;
   virtual int size() const = 0;
 
-  /// Queues a frame for `rank`. Small frames travel together; call flush() when a round of work is done.
+  /// Queues a frame for `rank`. Small frames are sent together; call flush() at the end of each round.
   virtual void post(int rank, wire::Type type, wire::View payload = {}) = 0;
-  /// As post, without copying: `owner` is held until the bytes have left.
+  /// As post, without copying a large payload: `owner` is held until the bytes are sent.
   virtual void post(int rank, wire::Type type, wire::View payload, std::shared_ptr<void> owner) = 0;
   template <typename Message>
   void post_message(int rank, wire::Type type, const Message& message) {
@@ -30,15 +30,15 @@ class Messenger {
     wire::encode(message, bytes);
     post(rank, type, wire::View(bytes));
   }
-  /// Hands what is queued to the network.
+  /// Sends all queued frames.
   virtual void flush() = 0;
-  /// Receives what has arrived and completes what has left. Returns true if anything happened.
+  /// Receives arrived frames and completes sends. Returns true if anything happened.
   virtual bool poll(const OnFrame& handle) = 0;
-  /// True if nothing is queued or under way to `rank`.
+  /// True if no frame to `rank` is queued or being sent.
   virtual bool idle(int rank) const = 0;
-  /// True if nothing is queued or under way at all.
+  /// True if no frame at all is queued or being sent.
   virtual bool idle() const = 0;
-  /// Ranks whose process died, as far as MPI can tell; each is named once.
+  /// Ranks whose process died, as reported by MPI; each is returned once.
   virtual std::vector<int> take_dead() = 0;
 };
 

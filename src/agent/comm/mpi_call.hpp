@@ -1,5 +1,5 @@
 #pragma once
-// Every MPI call goes through here once and throws there.
+// Checks the return codes of MPI calls.
 #include <fmt/format.h>
 #include <mpi.h>
 
@@ -9,8 +9,8 @@
 
 namespace mgpu::agent::comm {
 
-/// Throws Error with MPI's own text when `code` is not MPI_SUCCESS; ExitCode::stopped: neither a process that died nor a network that fails
-/// is a fault of the job, and --resume continues.
+/// Throws Error with MPI's error text when `code` is not MPI_SUCCESS. The exit code is ExitCode::stopped: a dead process or a
+/// failed network is not a failure of the job, and --resume continues.
 inline void check_mpi(int code, const char* call) {
   if (code == MPI_SUCCESS) return;
   std::array<char, MPI_MAX_ERROR_STRING> text{};

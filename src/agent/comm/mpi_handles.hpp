@@ -1,6 +1,6 @@
 #pragma once
-// Owners of MPI's handles: each frees what it holds, a move leaves nothing behind. What MPI says of a free in a destructor is not looked at:
-// nothing depends on it any more.
+// RAII owners of MPI handles. A moved-from owner holds the null handle. Return codes of frees are ignored: nothing depends on the
+// handle any more.
 #include <mpi.h>
 
 #include <memory>
@@ -10,7 +10,7 @@
 
 namespace mgpu::agent::comm {
 
-/// Owner of one handle. `Kind` has the type, the null handle and the call that frees.
+/// Owner of one handle. `Kind` has the type, the null handle and the free function.
 template <typename Kind>
 class MpiHandle {
  public:
@@ -99,7 +99,7 @@ struct DatatypeKind {
 /// A committed type.
 class Datatype : public MpiHandle<DatatypeKind> {
  public:
-  /// `bytes` bytes in a row.
+  /// `bytes` contiguous bytes.
   static Datatype block_of(int bytes) {
     MPI_Datatype made = MPI_DATATYPE_NULL;
     MGPU_MPI(MPI_Type_contiguous, bytes, MPI_BYTE, &made);
@@ -112,8 +112,8 @@ class Datatype : public MpiHandle<DatatypeKind> {
   explicit Datatype(MPI_Datatype handle) : MpiHandle(handle) {}
 };
 
-/// A send or receive under way, with the memory it reads or writes. Where MPI has not completed it when the owner goes (a rank was lost), the
-/// memory is never given back: MPI may still touch it.
+/// A pending send or receive with its buffer. If it is not complete at destruction (a rank was lost), the buffer is leaked on
+/// purpose: MPI may still access it.
 class Request {
  public:
   Request() = default;
@@ -130,10 +130,10 @@ class Request {
   }
   ~Request() { abandon(); }
 
-  /// For the call that starts it.
+  /// Argument for the MPI call that starts the request.
   MPI_Request* start() { return &handle_; }
   bool complete() const { return handle_ == MPI_REQUEST_NULL; }
-  /// MPI_Test; its return code. `complete()` says whether it is done.
+  /// Calls MPI_Test and returns its return code; complete() tells whether the request is done.
   int test() {
     int done = 0;
     return MPI_Test(&handle_, &done, MPI_STATUS_IGNORE);

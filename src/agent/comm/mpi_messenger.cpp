@@ -15,13 +15,13 @@ namespace mgpu::agent::comm {
 namespace {
 
 constexpr std::size_t unit = 64;
-/// A frame at least this long travels alone, without a copy.
+/// A frame at least this long is sent alone, without a copy.
 constexpr std::size_t alone_size = 32u << 10;
 /// A packet is sent when it has grown to this, without waiting for flush().
 constexpr std::size_t packet_size = 128u << 10;
 constexpr int packet_tag = 1;
 constexpr int alone_tag = 100; ///< + wire::Type
-/// Receives taken from MPI in one poll: keeps a flood from one rank from starving the worker's socket.
+/// Receives started in one poll; without a limit one rank's messages could starve the worker's socket.
 constexpr int receives_a_poll = 64;
 
 static_assert(sizeof(wire::FrameHeader) <= unit); // a header takes a whole unit, so that payloads stay aligned
@@ -48,11 +48,11 @@ MpiMessenger::MpiMessenger(MPI_Comm communicator)
 }
 
 MpiMessenger::~MpiMessenger() {
-  // Freeing is collective: it would wait for a rank that is lost, or for what one has never received.
+  // Freeing is collective: it would wait for a lost rank, or for a message that was never received.
   if (any_dead_ || !sending_.empty() || !receiving_.empty()) communicator_.release();
 }
 
-/// False when `code` is success; true when it says that a rank is dead, who is then buried. Throws Error for anything else.
+/// False on success. True for a process failure, whose dead ranks are then recorded. Throws Error for any other code.
 bool MpiMessenger::died(int code, const char* call) {
   if (code == MPI_SUCCESS) return false;
   if (!is_process_failure(code)) check_mpi(code, call);
@@ -123,7 +123,7 @@ bool MpiMessenger::idle() const {
 }
 
 bool MpiMessenger::poll(const OnFrame& handle) {
-  // MPI need not fail a call of ours when a rank dies that we only listen to (seen: MPI_Improbe finds nothing, for ever).
+  // When a rank dies from which this one only receives, no MPI call need fail (seen: MPI_Improbe finds nothing, forever).
   constexpr double interval_s = 0.02;
   if (const double now = now_s(); now - looked_s_ > interval_s) {
     looked_s_ = now;
@@ -165,11 +165,11 @@ bool MpiMessenger::start_receives() {
 
 bool MpiMessenger::complete_receives(const OnFrame& handle) {
   bool any = false;
-  std::vector<bool> waiting(static_cast<std::size_t>(size_), false); // by source: an earlier one is still under way
+  std::vector<bool> waiting(static_cast<std::size_t>(size_), false); // by source: an earlier message is not complete
   for (auto at = receiving_.begin(); at != receiving_.end();) {
     const auto source = static_cast<std::size_t>(at->source);
     if (!waiting[source] && died(at->request.test(), "MPI_Test")) {
-      at = receiving_.erase(at); // half a message
+      at = receiving_.erase(at); // incomplete: its sender died
       continue;
     }
     if (waiting[source] || !at->request.complete()) {

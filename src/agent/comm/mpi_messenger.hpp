@@ -11,8 +11,8 @@ namespace mgpu::agent::comm {
 
 /// Messenger over MPI. One thread.
 ///
-/// Small frames to one rank are gathered into a packet; a large one travels alone, from where it lies. Everything is counted in
-/// units of 64 bytes, so that MPI's int counts reach 128 GiB.
+/// Small frames to one rank are collected in a packet; a large frame is sent alone, without a copy. Sizes are counted in units of
+/// 64 bytes, so that MPI's int counts reach 128 GiB.
 class MpiMessenger final : public Messenger {
  public:
   explicit MpiMessenger(MPI_Comm communicator);

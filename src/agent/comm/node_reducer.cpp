@@ -8,8 +8,8 @@
 #include <utility>
 #include <vector>
 
-#include "agent/comm/mpi_call.hpp"
 #include "agent/comm/dropped_sums.hpp"
+#include "agent/comm/mpi_call.hpp"
 #include "agent/comm/ring_stream.hpp"
 #include "common/support/clock.hpp"
 
@@ -18,7 +18,7 @@ namespace mgpu::agent::comm {
 namespace {
 
 constexpr std::size_t name_bytes = 256;
-/// After the last movement the next is waited for without sleeping; then other nodes are late, and a core is worth more.
+/// How long after the last progress to poll without sleeping. After that another node is late: the core is left to the workers.
 constexpr double eager_s = 2e-3;
 
 } // namespace
@@ -48,7 +48,7 @@ NodeReducer::NodeReducer(const std::string& node) : node_(node) {
     if (other < rank && same(other)) first = false;
     if (!same(other)) alone = false;
   }
-  if (alone) return; // everybody finds the same
+  if (alone) return; // all ranks come to the same result
   if (const auto leaders = Communicator::split(MPI_COMM_WORLD, first ? 0 : MPI_UNDEFINED, rank))
     streams_ = std::make_unique<Streams>(leaders);
 }

@@ -12,17 +12,17 @@ namespace mgpu::agent::comm {
 
 class NodeReducer {
  public:
-  /// `node`: as LauncherFacts::node. Every rank of the world makes one, at the same time.
+  /// `node`: as LauncherFacts::node. Collective over all ranks.
   explicit NodeReducer(const std::string& node);
   ~NodeReducer();
   NodeReducer(const NodeReducer&) = delete;
   NodeReducer& operator=(const NodeReducer&) = delete;
 
-  /// Begins the sum a worker asks for, of numbers in `memory` (`size_bytes`), which must stay until it is done. Throws Error when the
-  /// range is not in there, or when this rank is not the one that sums for its node.
+  /// Starts a sum that a worker requests, over numbers in `memory` (`size_bytes`), which must stay valid until it is done. Throws
+  /// Error when the range is outside of it, or when this rank does not sum for its node.
   void begin(const wire::Reduce& request, std::byte* memory, std::size_t size_bytes);
-  /// Moves on; calls `done` with the request of each sum that is complete. True while something moves, or has just moved: poll again at
-  /// once. Throws Error when a sum is not complete after `timeout_s`.
+  /// Makes progress; calls `done` with the request of each complete sum. True while there is progress or was a moment ago: poll
+  /// again at once. Throws Error when a sum is not complete after `timeout_s`.
   bool poll(double timeout_s, const std::function<void(const wire::Reduce&)>& done);
   bool busy() const;
   /// The workers that asked for what is under way are gone. Sums cannot be cancelled, so they are completed: nodes that have not begun one

@@ -1,19 +1,19 @@
 #pragma once
-// What MPI can say of processes that died. Open MPI 5 under `mpirun --with-ft ulfm` can; elsewhere nothing here ever happens, and a dead
-// rank is known by its silence.
+// Process failures as MPI reports them (ULFM). Open MPI 5 under `mpirun --with-ft ulfm` does; elsewhere these functions report
+// none, and a dead rank is detected by its missing heartbeats.
 #include <mpi.h>
 
 #include <vector>
 
 namespace mgpu::agent::comm {
 
-/// Whether `code` says that a process is dead, and nothing worse.
+/// Whether `code` reports a dead process.
 bool is_process_failure(int code);
 
-/// Ranks of `communicator` known to be dead. From now on they are known: receiving from anybody works again.
+/// Ranks of `communicator` known to be dead. Acknowledges them, so that receives from any source work again.
 std::vector<int> acknowledge_failures(MPI_Comm communicator);
 
-/// Whether the launcher lets the others go on when a process dies.
+/// Whether the launcher keeps the other processes alive when one dies.
 bool survives_failures();
 
 } // namespace mgpu::agent::comm

@@ -9,11 +9,11 @@ namespace mgpu::agent::comm {
 
 namespace {
 
-constexpr std::size_t small_bytes = 64u << 10; ///< up to here fewer messages count more than fewer bytes
+constexpr std::size_t small_bytes = 64u << 10; ///< up to this size the number of messages matters more than the bytes
 constexpr std::size_t segment_bytes = 1u << 20;
 constexpr std::size_t active_segments = 8;
 constexpr std::size_t line_bytes = 64;
-constexpr int tags = 16384; ///< MPI promises 32767; far more than segments under way
+constexpr int tags = 16384; ///< MPI guarantees 32767; far more than active segments
 
 bool is_float(const wire::Reduce& request) {
   return request.type == 0;
@@ -46,7 +46,7 @@ void RingStream::begin(const wire::Reduce& request, std::byte* data) {
   const std::size_t count = request.count;
   const std::size_t each = number_bytes(request);
   if (count * each <= small_bytes) return add(sum, data, count, -1);
-  // Segment after segment over all owners, so that every rank has something to send at any time.
+  // The segments of all owners alternate, so that every rank has something to send at any time.
   const std::size_t parts = static_cast<std::size_t>(size_);
   const std::size_t unit = line_bytes / each;
   const std::size_t per_part = (count + parts * unit - 1) / (parts * unit) * unit;
@@ -72,7 +72,7 @@ void RingStream::restart_clock() {
 void RingStream::add(Sum& sum, std::byte* data, std::size_t count, int owner) {
   ++sum.segments;
   waiting_.push_back({&sum, data, count, owner, next_tag_});
-  next_tag_ = (next_tag_ + 2) % tags; // two ways round
+  next_tag_ = (next_tag_ + 2) % tags; // one for the partial sums, one for the total
 }
 
 bool RingStream::poll(const std::function<void(const wire::Reduce&)>& done) {
@@ -98,7 +98,7 @@ RingStream::Act RingStream::first_act(const Segment& segment) const {
   return rank_ == after(segment.owner) ? Act::send_own : Act::receive_partial;
 }
 
-/// What follows when the act under way is complete.
+/// The act after the completed one. Adds a received partial sum.
 RingStream::Act RingStream::next_act(Segment& segment) const {
   switch (segment.act) {
     case Act::send_own:
@@ -120,7 +120,7 @@ RingStream::Act RingStream::next_act(Segment& segment) const {
 
 void RingStream::start(Segment& segment) {
   const MPI_Datatype type = is_float(segment.sum->request) ? MPI_FLOAT : MPI_DOUBLE;
-  const int count = static_cast<int>(segment.count); // a segment is small
+  const int count = static_cast<int>(segment.count); // a segment has at most 1 MiB
   switch (segment.act) {
     case Act::whole:
       MGPU_MPI(MPI_Iallreduce, MPI_IN_PLACE, segment.data, count, type, MPI_SUM, communicator_.get(), segment.request.start());

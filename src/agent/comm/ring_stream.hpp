@@ -1,5 +1,5 @@
 #pragma once
-// Sums of arrays over the ranks of a communicator, in place and without waiting.
+// Non-blocking, in-place sums (all-reduce) of arrays over the ranks of a communicator.
 #include <mpi.h>
 
 #include <cstddef>
@@ -16,9 +16,10 @@ namespace mgpu::agent::comm {
 
 /// Every rank begins the same sums in the same order; all ranks get the same bits. One thread.
 ///
-/// Small sums are MPI's own. Large ones go round a ring: each rank owns a part of the array, whose sum is made on the way to it
-/// (everybody adds and passes on), then goes round once more. Both ways are cut into segments, of which some travel at once, so
-/// that adding overlaps with the network. (Open MPI's MPI_Iallreduce was slower than its blocking call in trials; this is not.)
+/// Small sums use MPI_Iallreduce. Large ones use a ring: each rank owns a part of the array. The partial sum of a part passes
+/// through all ranks to its owner (reduce-scatter), then the total passes through all ranks (all-gather). Parts are cut into
+/// segments; several are active at once, so that additions overlap with the network. (Open MPI's MPI_Iallreduce was slower than
+/// its blocking call in trials; this is not.)
 class RingStream {
  public:
   /// Duplicates `communicator`.
@@ -27,9 +28,9 @@ class RingStream {
   RingStream(const RingStream&) = delete;
   RingStream& operator=(const RingStream&) = delete;
 
-  /// Begins to sum request.count numbers of request.type at `data`, which must stay until the sum is done.
+  /// Starts the sum of request.count numbers of request.type at `data`, which must stay valid until the sum is done.
   void begin(const wire::Reduce& request, std::byte* data);
-  /// Moves on; calls `done` with the request of each sum that is complete. Returns true if anything happened.
+  /// Makes progress; calls `done` with the request of each complete sum. Returns true if anything happened.
   bool poll(const std::function<void(const wire::Reduce&)>& done);
   bool busy() const { return !sums_.empty(); }
   std::uint64_t begun() const { return begun_; } ///< sums, since the stream was made
@@ -37,7 +38,7 @@ class RingStream {
   std::vector<wire::Reduce> under_way() const;
   /// From now on the sums under way count as begun now.
   void restart_clock();
-  /// Of the oldest sum under way; for busy streams.
+  /// Of the oldest pending sum; requires busy().
   std::uint64_t oldest_count() const { return sums_.front()->request.count; }
   double oldest_begin_s() const { return sums_.front()->begin_s; }
 
@@ -52,7 +53,7 @@ class RingStream {
     Sum* sum;
     std::byte* data;
     std::size_t count;
-    int owner; ///< the rank where the sum is made; -1: MPI's own sum
+    int owner; ///< the rank that completes the sum; -1: MPI_Iallreduce
     int tag;
     Act act = Act::done;
     Request request;

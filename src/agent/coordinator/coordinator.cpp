@@ -31,7 +31,7 @@ Coordinator::Coordinator(const RunSetup& setup, comm::Messenger& messenger, Work
       process_(std::move(process)),
       rank_table_(messenger.size()),
       staged_paths_(static_cast<std::size_t>(messenger.size()), setup.model) {
-  // Also of one that only dismisses: nobody has been silent yet.
+  // Also for a coordinator that only dismisses: no rank counts as silent yet.
   for (int rank = 0; rank < rank_table_.size(); ++rank) rank_table_.at(rank).heard_s = process_.clock();
 }
 
@@ -66,7 +66,7 @@ bool Coordinator::step() {
   }
 }
 
-/// The run has failed.
+/// Cleans up after a failed run.
 void Coordinator::abandon() {
   call_off_ = true;
   if (planning_.valid()) planning_.wait();
@@ -103,7 +103,7 @@ bool Coordinator::round() {
 }
 
 void Coordinator::post(int rank, Type type, wire::View payload) {
-  if (phase_ == Phase::finishing) return; // another thread's: nobody listens any more
+  if (phase_ == Phase::finishing) return; // finish() runs on another thread, and no worker reads any more
   if (rank == 0)
     worker_.post(type, payload);
   else
@@ -132,7 +132,7 @@ void Coordinator::give_up(int rank, const std::string& reason) {
   drop_rank(rank, reason, ExitCode::failed);
 }
 
-/// What one rank says may be damaged: that costs the rank, not the run.
+/// A damaged message costs its rank, not the run.
 void Coordinator::on_frame(int rank, Type type, wire::View payload, const std::shared_ptr<void>& owner) {
   try {
     hear(rank, type, payload, owner);
@@ -149,7 +149,7 @@ void Coordinator::hear(int rank, Type type, wire::View payload, const std::share
     return;
   }
   if (type == Type::signal) return on_signal(wire::decode<wire::Signal>(payload));
-  // Late words: of a rank that was given up, or of a run that has ended (a second rank that could not open the model either).
+  // Late messages: of a dropped rank, or after the end of the run (for example a second rank that cannot open the model).
   if (!state.lost.empty() || over()) return;
   switch (type) {
     case Type::join:
@@ -157,7 +157,7 @@ void Coordinator::hear(int rank, Type type, wire::View payload, const std::share
       break;
     case Type::hello:
       state.hello = wire::decode<wire::Hello>(payload);
-      if (phase_ == Phase::running && !state.configured) configure_ready(); // in the place of one that died
+      if (phase_ == Phase::running && !state.configured) configure_ready(); // it replaces a worker that died
       break;
     case Type::staged:
       return on_staged(rank, wire::decode<wire::Staged>(payload));
@@ -199,7 +199,7 @@ void Coordinator::hear(int rank, Type type, wire::View payload, const std::share
 
 void Coordinator::on_failure(int rank, const wire::Failure& failure) {
   const std::string host = rank_table_.at(rank).join ? rank_table_.at(rank).join->host : "unknown host";
-  // Bad usage, a model that cannot be used: every rank's. Anything else, also while it opens the model, may be this one's device or memory.
+  // Bad usage or an unusable model concerns every rank. Anything else may be this rank's device or memory, also during opening.
   const bool usage = failure.exit_code == static_cast<int>(ExitCode::usage);
   if (starting() || (usage && !rank_table_.at(rank).opened)) {
     throw Error(usage ? failure.text : fmt::format("rank {} on {}: {}", rank, host, failure.text),
@@ -229,18 +229,18 @@ void Coordinator::drop_rank(int rank, const std::string& reason, ExitCode code) 
   workload_->lost(rank, reason, code, phase_ == Phase::draining);
   if (phase_ != Phase::running) return;
   restage(rank);
-  configure_ready(); // who waited for it to open its model
+  configure_ready(); // ranks that waited for it to open its model
 }
 
-/// The rank is lost with its agent: no word can reach it. Nothing is wrong with the job, so a run that ends by this may be resumed.
+/// The rank is lost with its agent: no message can reach it. Not a failure of the job, so a run that ends by it may be resumed.
 void Coordinator::lose_agent(int rank, const std::string& reason) {
   if (std::exchange(rank_table_.at(rank).gone, true) || over()) return;
   drop_rank(rank, reason, ExitCode::stopped);
 }
 
-/// By whoever is on its node. A whole node that is silent is mpirun's to notice.
+/// Asks another agent on the node to end it. A node that is silent as a whole is left to mpirun.
 void Coordinator::end_silent_agent(int rank) {
-  if (!rank_table_.at(rank).join) return; // it never came
+  if (!rank_table_.at(rank).join) return; // it never joined
   const wire::Join& silent = *rank_table_.at(rank).join;
   for (int other = 0; other < rank_table_.size(); ++other) {
     const RankState& state = rank_table_.at(other);
@@ -258,7 +258,7 @@ void Coordinator::on_signal(const wire::Signal& told) {
   if (told.at_once != 0) leave_at_once();
 }
 
-/// The second interrupt: what is on the disk stays, nothing more is written.
+/// The second interrupt: the file stays as it is on the disk, nothing more is written.
 void Coordinator::leave_at_once() {
   for (int rank = 1; rank < rank_table_.size(); ++rank) messenger_.post_message(rank, Type::bye, wire::Bye{0, 1});
   for (int rank = 1; rank < rank_table_.size(); ++rank) messenger_.post_message(rank, Type::bye, wire::Bye{0, 1});
@@ -268,7 +268,7 @@ void Coordinator::leave_at_once() {
   worker_.kill();
   std::fputs("stopped at once; the same command with --resume continues\n", stderr);
   std::fflush(nullptr);
-  if (on_leave_) on_leave_(); // last: a worker that hangs in its driver takes a while to be given up
+  if (on_leave_) on_leave_(); // last: the wait for a worker that hangs in the GPU driver takes a while
   _exit(static_cast<int>(ExitCode::stopped));
 }
 
@@ -290,10 +290,10 @@ void Coordinator::watch(double now) {
   if (phase_ == Phase::running) watch_running(now);
 }
 
-/// Once a second: a word to every rank, and a look at who has been silent.
+/// Once a second: sends a heartbeat to every rank and checks for silent ranks.
 void Coordinator::beat(double now) {
   constexpr double interval_s = 1;
-  // The others' messages of the time in which this process was suspended are still to be read.
+  // Messages that arrived while this process was suspended are not read yet.
   if (const double away_s = suspension_.seconds(now); away_s > 0) {
     for (int rank = 1; rank < rank_table_.size(); ++rank) rank_table_.at(rank).heard_s += away_s;
     phase_deadline_s_ += away_s;
@@ -309,7 +309,7 @@ void Coordinator::beat(double now) {
                word);
   for (int rank = 1; rank < rank_table_.size(); ++rank) {
     const RankState& state = rank_table_.at(rank);
-    // One that is silent may only have been stopped for a while: it still gets its words, one at a time.
+    // A silent rank may only be suspended: it still gets heartbeats, one at a time.
     if (!state.gone || messenger_.idle(rank)) messenger_.post(rank, Type::heartbeat, wire::View(word));
     if (phase_ == Phase::gathering || state.gone || now - state.heard_s <= setup_.rank_timeout_s) continue;
     end_silent_agent(rank);

@@ -1,6 +1,6 @@
 #pragma once
-// Rank 0's side of a run: brings the ranks up, lets a workload work with them, brings them down. One thread; every phase has a
-// deadline, and a rank that falls silent is dropped, not waited for.
+// Rank 0's event loop: starts the ranks, runs a workload on them, ends them. One thread. Start and drain have deadlines, and a
+// rank that stops responding is dropped.
 #include <atomic>
 #include <functional>
 #include <future>
@@ -29,27 +29,27 @@ namespace mgpu::agent {
 
 class Coordinator final : private RunControl {
  public:
-  /// `on_beat`: called about once a second while the loop is alive. `on_leave`: called when a second INT ends this process on the spot,
-  /// to end the worker.
+  /// `on_beat`: called about once a second. `on_leave`: called when a second INT ends this process at once, to end the worker.
   Coordinator(const RunSetup& setup, comm::Messenger& messenger, WorkerLink& worker, MakeWorkload make_workload,
               std::function<void()> on_beat = {}, std::function<void()> on_leave = {}, Process process = {});
   ~Coordinator() override;
   Coordinator(const Coordinator&) = delete;
   Coordinator& operator=(const Coordinator&) = delete;
 
-  /// Runs to the end. Throws Error when the run cannot start or cannot go on (exit 1 or 2); what was finished is kept.
-  /// dismiss() must follow either way.
+  /// Runs to the end. Throws Error when the run cannot start or cannot continue; finished work is kept. dismiss() must follow in
+  /// either case.
   Outcome run(const wire::Join& own_join);
-  /// The same in pieces: start(), step() until done(), outcome(). What run() throws, step() and outcome() throw.
+  /// run() in parts: start(), step() until done(), outcome(). step() and outcome() throw what run() throws.
   void start(const wire::Join& own_join);
   /// One round of the event loop; true if anything happened.
   bool step();
   bool done() const { return phase_ == Phase::done; }
   const Outcome& outcome() const;
-  /// Sends every rank home with an exit code of 0 (rank 0 carries the run's) and waits for their byes, at most `limit_s`. False
-  /// if some rank is lost or did not answer: MPI must then be left without MPI_Finalize, and at once, as the others do.
+  /// Ends the other ranks with exit code 0 (rank 0 has the exit code of the run) and waits for their answers, at most `limit_s`.
+  /// False if a rank is lost or did not answer: this process must then exit at once without MPI_Finalize, as the others do.
   bool dismiss(double limit_s = 10);
-  /// Whether agents or the launcher were lost (mpirun ends a job by TERM when it has lost a node), and nobody asked for the end.
+  /// Whether the run ended because agents or the launcher were lost and not by a user's signal. TERM from mpirun counts as a
+  /// loss: mpirun sends it when it has lost a node.
   bool lost_machines() const;
 
   const RankTable& rank_table() const override { return rank_table_; }
@@ -90,14 +90,14 @@ class Coordinator final : private RunControl {
   void watch_draining(double now);
   void watch_finishing();
 
-  void make_plan(); ///< all ranks are here
+  void make_plan(); ///< when all ranks are ready
   void watch_planning(double now);
   void begin_work();
   void stage_or_configure();
   void stage_on(int rank);
   void restage(int lost);
   void on_staged(int rank, const wire::Staged& staged);
-  void configure_ready(); ///< all that may open now: all at once, or a rank a node when staggered
+  void configure_ready(); ///< all ranks that may open the model now; when staggered, one per node at a time
   void configure(int rank);
   void drain();
 
@@ -115,23 +115,23 @@ class Coordinator final : private RunControl {
     std::uint64_t done = 0, total = 0;
   } reading_; ///< guarded by reading_mutex_
   double reading_shown_s_ = 0;
-  std::atomic<bool> call_off_{false}; ///< what is being planned shall not begin
-  /// A long journal or a large model takes its time, and the ranks must not think that rank 0 is lost.
+  std::atomic<bool> call_off_{false}; ///< the planned run must not start
+  /// On its own thread: reading a long journal or a large model must not delay the heartbeats.
   std::future<void> planning_;
   Phase phase_ = Phase::gathering;
   Suspension suspension_;
   double beat_s_ = 0, phase_deadline_s_ = 0, drain_s_ = 0;
   bool stopping_ = false;
-  wire::Signal asked_; ///< by whichever rank was told first
+  wire::Signal asked_; ///< the first signal that any rank received
 
   std::vector<comm::Binding> bindings_;
   std::map<std::string, int> staging_nodes_; ///< nodes whose model is being staged, and the rank that does it
-  std::vector<std::string> staged_paths_;    ///< by rank: what it opens
+  std::vector<std::string> staged_paths_;    ///< by rank: the path that it opens
   Staging staging_;                          ///< on this rank
   std::unique_ptr<Progress> progress_;
   std::shared_ptr<TraceFile> trace_;
   std::shared_ptr<RankLogs> logs_;
-  Background disk_; ///< writes both: their folder may stall, this loop must not
+  Background disk_; ///< writes trace and logs: their folder may stall, this loop must not
   bool told_slow_disk_ = false;
   std::future<Outcome> finishing_; ///< as planning_, for a large file
   Outcome outcome_;

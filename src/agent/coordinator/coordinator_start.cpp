@@ -1,4 +1,4 @@
-// Bringing the ranks up: who gets which GPU and cores, the plan, the model.
+// Start of the ranks: GPUs and cores, the plan, the model.
 #include <fmt/format.h>
 
 #include <filesystem>
@@ -17,7 +17,7 @@ namespace mgpu::agent {
 using wire::Type;
 
 namespace {
-/// When a long reading before the work is first told of, and then every so often.
+/// When a long read before the run is first reported, and the interval of further reports.
 constexpr double reading_told_after_s = 3, reading_told_every_s = 10;
 } // namespace
 
@@ -87,7 +87,7 @@ void Coordinator::stage_on(int rank) {
     messenger_.post_message(rank, Type::stage, wire::Stage{setup_.model, setup_.stall_timeout_s});
 }
 
-/// The rank that was to stage its node's model is lost: another of the node does it.
+/// If the lost rank was staging the model of its node, another rank of the node does it.
 void Coordinator::restage(int lost) {
   const auto node = staging_nodes_.find(rank_table_.at(lost).join->node);
   if (node == staging_nodes_.end() || node->second != lost) return;
@@ -96,7 +96,7 @@ void Coordinator::restage(int lost) {
 }
 
 void Coordinator::on_staged(int rank, const wire::Staged& staged) {
-  if (phase_ != Phase::running) return; // the others have done all work meanwhile
+  if (phase_ != Phase::running) return; // the other ranks have finished all work meanwhile
   const std::string& node = rank_table_.at(rank).join->node;
   if (!staged.error.empty())
     throw Error(fmt::format("rank {} on {}: cannot stage the model in memory: {}", rank, node, staged.error),
@@ -109,7 +109,7 @@ void Coordinator::on_staged(int rank, const wire::Staged& staged) {
 
 void Coordinator::configure_ready() {
   if (phase_ != Phase::running) return;
-  std::set<std::string> opening; // nodes with a rank that is reading its model
+  std::set<std::string> opening; // nodes with a rank that is opening the model
   const bool staggered = setup_.model_load == ModelLoad::staggered;
   for (int rank = 0; rank < rank_table_.size(); ++rank)
     if (rank_table_.at(rank).configured && !rank_table_.at(rank).opened && rank_table_.at(rank).lost.empty())
@@ -155,7 +155,7 @@ void Coordinator::configure(int rank) {
 
 void Coordinator::on_opened(int rank, wire::Opened opened) {
   RankState& state = rank_table_.at(rank);
-  const bool again = state.opened.has_value(); // columns that only the first batch could tell
+  const bool again = state.opened.has_value(); // with columns that were unknown before the first batch
   state.opened = std::move(opened);
   if (!again && setup_.progress != "none" && rank_table_.size() <= 64)
     say(fmt::format("rank {} on {}: {} ready in {}, {} of memory", rank, state.join->host, state.opened->device,

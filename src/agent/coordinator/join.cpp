@@ -17,14 +17,14 @@ namespace mgpu::agent {
 
 namespace {
 
-/// The lowest number among the hyperthreads of a core; `core` where the kernel does not say.
+/// The lowest number among the hyperthreads of a core; `core` where the kernel does not list them.
 std::int32_t first_sibling(std::int32_t core) {
   const auto siblings = read_cpu_list(fmt::format("/sys/devices/system/cpu/cpu{}/topology/thread_siblings_list", core));
   return siblings.empty() ? core : siblings.front();
 }
 
-/// Cores this process may use, the hyperthreads of a core beside each other. mpirun's binding is widened to what the kernel allows
-/// (cgroup); srun's and the user's own stay.
+/// Cores that this process may use; the hyperthreads of a core are adjacent. mpirun's binding is widened to the cores that the
+/// kernel allows (cgroup); other bindings (srun, taskset) are kept.
 std::vector<std::int32_t> usable_cores(const comm::LauncherFacts& facts) {
   cpu_set_t set;
   if (facts.launcher == comm::Launcher::mpirun) {

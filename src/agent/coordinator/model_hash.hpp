@@ -1,5 +1,5 @@
 #pragma once
-// The model's SHA-256, made beside the work.
+// Computes the model's SHA-256 in the background.
 #include <atomic>
 #include <memory>
 #include <optional>
@@ -11,14 +11,14 @@ namespace mgpu::agent {
 
 class ModelHash {
  public:
-  /// Begins to read the model file or bundle folder.
+  /// Starts to read the model file or bundle folder.
   explicit ModelHash(const std::string& path);
-  /// Calls the reading off; where its file system does not answer it is left behind.
+  /// Cancels the read; a thread whose file system does not respond is abandoned.
   ~ModelHash();
 
-  /// The hash, once it is known. Throws Error where the model could not be read.
+  /// The hash; nullopt while it is being computed. Throws Error when the model cannot be read.
   std::optional<std::string> poll();
-  /// Waits for it. Throws Error, ExitCode::stopped where nothing moves for `stall_s` (0: for ever).
+  /// Waits for the hash. Throws Error; with ExitCode::stopped after `stall_s` without progress (0: no limit).
   std::string wait(double stall_s);
 
  private:

@@ -19,7 +19,7 @@ namespace mgpu::agent {
 
 namespace {
 
-/// --fault enospc: no file of this process may grow beyond so many bytes; to whoever writes it looks like a full disk.
+/// --fault enospc: limits the size of this process's files; a write beyond it fails as on a full disk.
 void inject_full_disk(const Config& config) {
   if (!config.has("fault")) return;
   const auto bytes = Faults(config.get<std::string>("fault"), 0).disk_full_after();
@@ -82,7 +82,7 @@ void Output::set_columns(const std::vector<ColumnSpec>& columns) {
   }
   columns_ = columns;
   if (writer_)
-    writer_->set_columns(columns); // else as soon as the file is made: a long list takes its time, and rank 0 must be heard
+    writer_->set_columns(columns); // else when the file is created: that may take long and must not delay the heartbeats
 }
 
 void Output::put(write::Block block) {

@@ -1,5 +1,5 @@
 #pragma once
-// The result file of a run as a workload sees it: made while the models open, filled while they work, completed at the end.
+// The result file of a run, for workloads: created while the models open, filled during the run, completed at the end.
 #include <functional>
 #include <future>
 #include <memory>
@@ -18,26 +18,26 @@ class Output {
  public:
   explicit Output(const RunSetup& setup) : setup_(setup) {}
 
-  /// Goes on with what earlier runs left; what that is, or nothing: then start() must follow. Reads the journal and the model, which takes
-  /// its time. Throws usage_error when they were other runs.
+  /// Continues the file of earlier runs and returns what they did; nullopt if there is none: then start() must follow. Reads the
+  /// journal and the model, which may take long. Throws usage_error when the earlier run was a different one.
   std::optional<write::Earlier> resume(int world_size, write::Identity identity, const OnReading& on_reading);
-  /// Begins to make the file, unless there is one to go on with, and to hash the model, on threads of their own. `by_items`: the run
-  /// can be gone on with later, item by item.
+  /// Starts to create the file, unless resume() opened one, and to hash the model, both in the background. `by_items`: the run
+  /// can be resumed item by item.
   void start(int world_size, const write::Identity& identity, bool by_items);
   /// The output columns, as each rank announces them; throws Error when two ranks differ.
   void set_columns(const std::vector<ColumnSpec>& columns);
-  /// Queues a block of results. Waits only where the file is still being made.
+  /// Queues a block of results. Waits only while the file is being created.
   void put(write::Block block);
-  /// The disk is slower than the ranks, or the file is still being made.
+  /// The disk is slower than the ranks, or the file is still being created.
   bool full() const { return writer_ ? writer_->full() : file_.valid(); }
-  /// Throws what the writer met. To be called often: begins to write when the file is made, and tells it the model's hash when that is known.
+  /// Throws the writer's error. Call it often: it starts the writer when the file is created, and passes on the model's hash when
+  /// it is known.
   void check();
   double busy_fraction() const { return writer_ ? writer_->busy_fraction() : 0; }
-  /// Writes everything that is left and closes the file.
-  /// `adjust` sees each rank's row before it is written.
+  /// Writes all remaining results and closes the file. `adjust` may change each rank's row before it is written.
   write::Footer finish(bool complete, const RankTable& rank_table, std::vector<write::Series> training = {},
                        const std::function<void(write::RankRow&)>& adjust = {});
-  /// Removes a file that was made but has nothing in it.
+  /// Removes a file without results.
   void discard() noexcept;
 
  private:

@@ -7,9 +7,9 @@
 
 namespace mgpu::agent {
 
-/// What an event loop takes from the process that it runs in. Tests give their own.
+/// The process as an event loop sees it; tests replace it.
 struct Process {
-  Clock clock = mgpu::now_s; ///< asked by several threads
+  Clock clock = mgpu::now_s; ///< called by several threads
   std::function<wire::Signal()> stop_request = agent::stop_request;
   std::function<bool()> launcher_gone = agent::launcher_gone;
 };

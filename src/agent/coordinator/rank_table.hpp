@@ -1,5 +1,5 @@
 #pragma once
-// What rank 0 knows of every rank.
+// Rank 0's record of every rank.
 #include <optional>
 #include <string>
 #include <vector>
@@ -15,9 +15,9 @@ struct RankState {
   bool configured = false;
   std::optional<wire::Opened> opened;
   std::optional<wire::Stats> stats;
-  std::string lost;  ///< why the rank takes no part any more; "" while it does
-  bool gone = false; ///< its agent, too: dead or silent
-  bool left = false; ///< said bye
+  std::string lost;  ///< why the rank was dropped; "" while it takes part
+  bool gone = false; ///< its agent is dead or silent
+  bool left = false; ///< has sent its bye
   int deaths = 0;    ///< of its workers
   double heard_s = 0;
   wire::Progress progress;

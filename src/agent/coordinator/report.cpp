@@ -150,7 +150,7 @@ void print_table(const RunSetup& setup, const Outcome& outcome, const std::vecto
   if (outcome.earlier > 0) say(", {} more were done by earlier runs", outcome.earlier);
   if (outcome.flagged > 0) say(", {} with outputs that are not finite (/items/flags)", outcome.flagged);
   say("; ranks ready after {}\n", human_duration(outcome.open_s));
-  if (done_now > 0 && outcome.failed < outcome.done) say("{}\n", bottleneck(outcome, ranks)); // of failing no rank does more
+  if (done_now > 0 && outcome.failed < outcome.done) say("{}\n", bottleneck(outcome, ranks)); // no meaning when every item failed
   if (!outcome.stopped.empty())
     say("Stopped early: {}. {} of {} items are done and kept in {}; the same command with --resume finishes the job.\n",
         outcome.stopped, outcome.done, setup.manifest.size(), setup.output);
@@ -208,7 +208,7 @@ void write_summary(const RunSetup& setup, const Outcome& outcome, const write::F
   try {
     write_whole_file(path, summary.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace) + '\n');
   } catch (const Error& error) {
-    print_warning(error.what()); // the result is whole, and the exit code says how the run ended
+    print_warning(error.what()); // not fatal: the exit code still reports how the run ended
   }
 }
 

@@ -1,5 +1,5 @@
 #pragma once
-// What a person reads of a run: the plan before it, the table and the sentence after it; and the summary a script reads.
+// The printed report of a run: the plan before it, table and bottleneck after it; and the summary for scripts.
 #include <string>
 #include <string_view>
 #include <vector>
@@ -12,17 +12,17 @@ namespace mgpu::agent {
 
 /// Reasons printed while running; all are in the result file.
 inline constexpr std::uint64_t max_reasons_shown = 100;
-/// Ranks that a table shows.
+/// Maximum number of ranks in a table.
 inline constexpr std::size_t most_rows_shown = 64;
 
-/// "37 %"; "-" of nothing.
+/// "37 %"; "-" when `whole` is 0.
 std::string percent(double part, double whole);
-/// "0-3,8"; "any" of none.
+/// "0-3,8"; "any" when empty.
 std::string core_list(const std::vector<std::int32_t>& cores);
 /// "cpu", "cuda:0 NVIDIA H200".
 std::string device_name(const RankState& state, const comm::Binding& binding);
 
-/// The resolved options and who will do what.
+/// Prints the plan: items, batches, and each rank's device, cores and expected items.
 void print_plan(const RunSetup& setup, const dispatch::Plan& plan, const RankTable& rank_table,
                 const std::vector<comm::Binding>& bindings);
 
@@ -31,10 +31,10 @@ std::string opening_line(const RankTable& rank_table);
 
 write::RankRow rank_row(int rank, const RankState& state);
 
-/// A row a rank, and the sentence that names the bottleneck.
+/// One row per rank, and the sentence that names the bottleneck.
 void print_table(const RunSetup& setup, const Outcome& outcome, const std::vector<write::RankRow>& ranks);
 
-/// "The bottleneck was …": the largest share of the ranks' time that was not the device's.
+/// "The bottleneck was …": the largest share of the ranks' time: device, loading, writing or too little work.
 std::string bottleneck(const Outcome& outcome, const std::vector<write::RankRow>& ranks);
 
 /// OUTPUT.summary.json: one line. `more`: keys that a workload adds.

@@ -16,8 +16,8 @@ namespace mgpu::agent {
 using wire::Type;
 
 std::chrono::microseconds Backoff::next(bool busy) {
-  // 16 rounds at once, then 50 µs doubling to 2 ms: a fresh answer is picked up at once, an idle rank wakes 500 times a second,
-  // which is about 0.3 % of a core.
+  // 16 rounds without a pause, then pauses of 50 µs growing to 2 ms: an answer that comes soon is read at once, and an idle rank
+  // wakes 500 times a second, about 0.3 % of a core.
   constexpr int eager_rounds = 16;
   constexpr int longest_doubling = 5;
   if (busy) {
@@ -43,7 +43,7 @@ int Router::run(const wire::Join& join) {
       if (const auto pause = backoff.next(busy); pause.count() > 0) worker_.wait(pause);
     }
   } catch (...) {
-    without_finalize_ = true; // rank 0 does not come
+    without_finalize_ = true; // rank 0 does not finalize
     worker_.kill();
     throw;
   }
@@ -51,8 +51,8 @@ int Router::run(const wire::Join& join) {
   return *exit_code_;
 }
 
-/// The farewell must leave before MPI is taken down, and after a lost rank all who live leave together: one that went first would be
-/// another lost rank to those who still talk. Neither for longer than a dead network allows.
+/// The last message must be sent before MPI ends. After a lost rank all remaining ranks exit together: one that exits early would
+/// be another lost rank to the others. A time limit bounds both, in case the network is dead.
 void Router::say_bye() {
   constexpr double limit_s = 5;
   messenger_.post(0, Type::bye);
@@ -130,7 +130,7 @@ void Router::on_rank0(Type type, wire::View payload) {
       end_stuck_agent(wire::decode<wire::EndAgent>(payload).pid);
       break;
     default:
-      break; // nothing for a rank
+      break; // not for a rank
   }
 }
 
@@ -155,7 +155,7 @@ void Router::watch_worker() {
 
 void Router::watch_rank0() {
   const double now = process_.clock();
-  // Rank 0's messages of the time in which this process was suspended are still to be read.
+  // Messages that arrived while this process was suspended are not read yet.
   heard_s_ += suspension_.seconds(now);
   const auto lost = [this](const std::string& how) {
     return Error(fmt::format("rank {}: {}", messenger_.rank(), how), ExitCode::stopped);

@@ -1,6 +1,6 @@
 #pragma once
-// A rank's event loop: passes frames between rank 0 and the rank's worker, keeps the heartbeat, notices a worker that ended.
-// Holds no policy: rank 0's coordinator decides.
+// The event loop of ranks other than 0: forwards frames between rank 0 and the rank's worker, sends heartbeats, detects the end
+// of the worker. Rank 0's coordinator makes the decisions.
 #include <functional>
 #include <memory>
 #include <optional>
@@ -15,19 +15,19 @@
 namespace mgpu::agent {
 
 struct RouterOptions {
-  double heartbeat_s = 1.0;   ///< both ways
-  double rank_timeout_s = 25; ///< rank 0 silent for this long: give up; rank 0's own word replaces it
-  /// `doctor`: what to answer to a Survey.
+  double heartbeat_s = 1.0;   ///< interval of this rank's heartbeats
+  double rank_timeout_s = 25; ///< rank 0 is lost after this time of silence; its heartbeats replace the value
+  /// `doctor`: the answer to a Survey.
   std::function<wire::Surveyed(const wire::Survey&)> survey;
 };
 
-/// What a rank that is not rank 0 does: run() returns when rank 0 says bye, or throws (exit 75) when rank 0 or the launcher is lost.
+/// run() returns when rank 0 sends bye, or throws (exit code 75) when rank 0 or the launcher is lost.
 class Router {
  public:
   Router(comm::Messenger& messenger, WorkerLink& worker, const RouterOptions& options, Process process = {});
-  /// Sends `join` to rank 0 and serves until the end. Returns the exit code rank 0 gave.
+  /// Sends `join` to rank 0 and runs the event loop. Returns the exit code that rank 0 sent.
   int run(const wire::Join& join);
-  /// Some rank is lost: MPI must be left without MPI_Finalize, which would wait for it.
+  /// A rank is lost: the process must exit without MPI_Finalize, which would wait for it.
   bool without_finalize() const { return without_finalize_; }
 
  private:
@@ -49,17 +49,17 @@ class Router {
   double heard_s_ = 0, beat_s_ = 0;
   Suspension suspension_;
   bool reported_end_ = false, rank0_dead_ = false, without_finalize_ = false;
-  bool released_ = false; ///< all who live have said bye
-  wire::Signal told_;     ///< what rank 0 knows of signals here
-  wire::Heartbeat rank0_; ///< its last word on itself
+  bool released_ = false; ///< rank 0 has sent its second bye: every rank that is left has answered the first
+  wire::Signal told_;     ///< the signals already reported to rank 0
+  wire::Heartbeat rank0_; ///< its last heartbeat
   std::string node_;      ///< of this rank
   std::optional<int> exit_code_;
 };
 
-/// Sleeps longer the longer nothing has happened, so that an idle rank costs next to nothing and a busy one never waits.
+/// Pauses that grow while nothing happens: an idle rank uses hardly any processor time, a busy one never waits.
 class Backoff {
  public:
-  /// How long to wait after a round in which something (`busy`) or nothing happened. 0: do not wait.
+  /// The pause after a round in which something (`busy`) or nothing happened. 0: none.
   std::chrono::microseconds next(bool busy);
 
  private:

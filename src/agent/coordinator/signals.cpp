@@ -28,10 +28,10 @@ std::atomic<bool> from_launcher{false};
 static_assert(std::atomic<int>::is_always_lock_free, "a signal handler may only touch lock-free atomics");
 pid_t launcher = 0; ///< 0: none
 bool answers = false;
-bool kills_soon = false; ///< the launcher does, after its TERM
-std::array<char, 64> launcher_stderr{}; ///< "": it is not on this machine, or not mpirun
+bool kills_soon = false;                ///< the launcher sends KILL soon after its TERM
+std::array<char, 64> launcher_stderr{}; ///< "": mpirun is not the parent, or is on another machine
 
-/// mpirun's standard error as mpirun has it, or at least what it is; -1: neither. Only what a signal handler may call.
+/// mpirun's standard error: a duplicate of its descriptor, else the same file opened anew; -1: neither. Async-signal-safe.
 int open_launcher_stderr() {
   const long process = syscall(SYS_pidfd_open, launcher, 0);
   const long shared = process < 0 ? -1 : syscall(SYS_pidfd_getfd, process, STDERR_FILENO, 0);
@@ -40,8 +40,7 @@ int open_launcher_stderr() {
   return open(launcher_stderr.data(), O_WRONLY | O_APPEND | O_NOCTTY | O_NONBLOCK | O_CLOEXEC);
 }
 
-/// An mpirun that ends its ranks passes nothing on that they still say, so they say it where mpirun would. Only what a signal handler
-/// may call.
+/// mpirun drops the output of ranks that it ends, so the answer is written to mpirun's own standard error. Async-signal-safe.
 void answer() {
   constexpr std::string_view line = "stopping: what is done is kept; the same command with --resume continues\n";
   const int before = errno;
@@ -63,7 +62,7 @@ void remember(int number, siginfo_t* info, void*) {
   if (count == last_interrupt - 1) alarm(obey_limit_s); // ends the process if the event loop does not
 }
 
-/// Notes where mpirun's standard error is, if it is this process's parent. A daemon of its on another host has none that anybody reads.
+/// Records mpirun's standard error if mpirun is the parent; on another host it is mpirun's daemon, whose output is not shown.
 void find_launcher_stderr() {
   std::ifstream file(fmt::format("/proc/{}/comm", launcher));
   std::string name;

@@ -1,17 +1,17 @@
 #pragma once
-// Signals that ask a run to stop, and the launcher's death.
+// Signals that request a stop, and the end of the launcher.
 #include "agent/comm/environment.hpp"
 #include "common/wire/control_messages.hpp"
 
 namespace mgpu::agent {
 
-/// From now on INT, TERM, USR1 and USR2 only ask the run to stop. A third INT, or a second one that nobody has obeyed within some
-/// seconds, ends the process. launcher_gone() notices the end of `launcher`. TERM of mpirun itself means that it kills soon; TERM of srun
-/// is scancel, a time limit or pre-emption, and leaves KillWait.
-/// `speaks`: the first of them is answered on standard error at once, by the handler itself: mpirun may leave less than a second.
+/// From now on INT, TERM, USR1 and USR2 only request a stop. A third INT, or a second one that is not handled within some
+/// seconds, ends the process. launcher_gone() then detects the end of `launcher`. TERM from mpirun itself means that it kills soon; TERM under
+/// srun is scancel, a time limit or pre-emption, and leaves KillWait seconds. `speaks`: the signal handler itself answers the first signal on
+/// standard error, because mpirun may leave less than a second.
 void catch_signals(comm::Launcher launcher, bool speaks);
 
-/// What this process has been told so far; number 0: nothing.
+/// The signals that this process has received; number 0: none.
 wire::Signal stop_request();
 
 /// "signal USR1".

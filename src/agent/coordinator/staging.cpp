@@ -38,7 +38,7 @@ std::uintmax_t tree_bytes(const fs::path& path) {
 
 bool on_local_disk(const std::string& path) {
   struct statfs facts {};
-  if (statfs(path.c_str(), &facts) != 0) return true; // the worker that opens it says what is wrong
+  if (statfs(path.c_str(), &facts) != 0) return true; // the worker that opens it reports the error
   switch (static_cast<long>(facts.f_type)) {
     case EXT4_SUPER_MAGIC:
     case xfs_magic:
@@ -68,7 +68,7 @@ void sweep_staged() {
 }
 
 StagingFolder::StagingFolder() : path_(fmt::format("{}/{}{}-XXXXXX", memory_folder, prefix, getuid())) {
-  // A sweep may take it for a dead agent's until it is locked: then another is made.
+  // Another rank's cleanup may remove a folder that is not locked yet, taking it for a dead agent's: then another is made.
   for (int attempt = 0; attempt < most_attempts; ++attempt) {
     std::string name = path_;
     if (mkdtemp(name.data()) == nullptr)
@@ -92,7 +92,7 @@ StagingFolder::~StagingFolder() {
 
 namespace {
 
-/// Into `folder`; where it then lies.
+/// Copies the model into `folder` and returns the new path.
 std::string copy_model(const std::string& path, const fs::path& folder) {
   const std::uintmax_t wanted = tree_bytes(path);
   const std::uintmax_t free = fs::space(memory_folder).available;
@@ -101,7 +101,7 @@ std::string copy_model(const std::string& path, const fs::path& folder) {
                             human_bytes(static_cast<double>(wanted)), memory_folder, human_bytes(static_cast<double>(free))));
   const fs::path source = fs::is_directory(path) ? fs::canonical(path) : fs::path(path);
   const fs::path copy = folder / source.filename();
-  fs::copy(source, copy, fs::copy_options::recursive); // what links lead to, not the links
+  fs::copy(source, copy, fs::copy_options::recursive); // follows links
   return copy.string();
 }
 

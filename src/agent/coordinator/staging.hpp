@@ -1,5 +1,5 @@
 #pragma once
-// A model read once a node: its leader copies it into the node's memory (/dev/shm), from where every worker of the node opens it.
+// Reads a model once per node: the node's first rank copies it to /dev/shm, and every worker of the node opens the copy.
 #include <memory>
 #include <optional>
 #include <string>
@@ -9,14 +9,14 @@
 
 namespace mgpu::agent {
 
-/// True when `path` lies on a file system of this machine, whose page cache all ranks of the node share anyway.
+/// True when `path` is on a local file system: the ranks of the node share its page cache anyway.
 bool on_local_disk(const std::string& path);
 
-/// Folders of this user that dead agents left in the node's memory are removed.
+/// Removes the folders that dead agents of this user left in /dev/shm.
 void sweep_staged();
 
-/// A folder in the node's memory that only this user can enter, with a name that nobody can know before. It is removed with the object; if
-/// the process is killed, by the next sweep on this node, which sees by its lock that nobody owns it any more.
+/// A folder in /dev/shm with an unpredictable name, which only this user can enter. The destructor removes it. If the process is
+/// killed, the next sweep on this node does, because the folder's lock is then free.
 class StagingFolder {
  public:
   /// Throws Error.
@@ -31,14 +31,14 @@ class StagingFolder {
   int lock_ = -1;
 };
 
-/// Copies a model beside an agent's other work. The copy stays as long as this object.
+/// Copies a model in the background. The copy exists as long as this object.
 class Staging {
  public:
-  /// A copy under way is waited for a little; one that hangs is left behind.
+  /// Waits a short time for a running copy; one that hangs is abandoned.
   ~Staging();
-  /// Begins to copy a model file or bundle folder. `stall_s`: it may stand still so long, neither reading nor writing; 0: for ever.
+  /// Starts to copy a model file or bundle folder. `stall_s`: time limit without progress; 0: none.
   void begin(const std::string& path, double stall_s);
-  /// Once, when the copy is made, has failed or stands still: the error is in the answer.
+  /// The answer, returned once: the copy is complete, has failed or has stalled (then with the error).
   std::optional<wire::Staged> poll();
 
  private:

@@ -15,7 +15,7 @@
 namespace mgpu::agent {
 
 namespace {
-/// Shorter than the other ranks wait for rank 0's word.
+/// Shorter than the time after which other ranks give rank 0 up.
 constexpr double patience_s = 10;
 } // namespace
 
@@ -27,7 +27,7 @@ void StatusWriter::begin(const std::string& output, const std::string& host) {
   if (!status_.token.empty() && !output_.empty()) say_early();
 }
 
-/// A launcher waits for a word. The file of a run that is alive is left alone: this one has no lock yet.
+/// `mgpu_run launch` waits for the first status. The file of a live run is left alone: this process has no lock yet.
 void StatusWriter::say_early() {
   disk_.post([output = output_, status = status_, written = written_] {
     constexpr auto alive_for = std::chrono::seconds(60);
@@ -58,7 +58,7 @@ void StatusWriter::beat() {
 void StatusWriter::done(int exit_code, bool lost_machines) {
   ended_ = true;
   const bool began = exit_code != static_cast<int>(ExitCode::usage);
-  if (status_.token.empty() && (!began || !*written_)) { // nothing to tell, and nobody asked
+  if (status_.token.empty() && (!began || !*written_)) { // no run to report, and no launcher that waits
     if (*written_) disk_.post([path = launch::status_path(output_)] { ::unlink(path.c_str()); });
     disk_.drain(patience_s);
     return;

@@ -1,5 +1,5 @@
 #pragma once
-// Rank 0's words to whoever watches the run from outside: OUTPUT.status.json.
+// Rank 0's status file for observers of the run: OUTPUT.status.json.
 #include <atomic>
 #include <memory>
 #include <string>
@@ -9,18 +9,18 @@
 
 namespace mgpu::agent {
 
-/// A status that cannot be written is warned of once and changes nothing: whoever watches will take the run for lost, and a resume
-/// finds it complete.
+/// A status that cannot be written causes one warning and nothing else: an observer will assume that the run is lost, and a
+/// resume finds it complete.
 class StatusWriter {
  public:
-  /// `output`: the result file; "" for runs that have none. A run that could not begin (exit code 2) leaves nothing behind, unless a
-  /// launcher of ours waits for its word; to that it speaks at once.
+  /// `output`: the result file; "" for runs without one. Writes the first status at once if `mgpu_run launch` started the run.
+  /// Otherwise a run that could not begin (exit code 2) leaves no file.
   void begin(const std::string& output, const std::string& host);
-  /// The run has begun; on the disk.
+  /// The run has begun; written durably.
   void running();
-  /// Every few seconds; call as often as you like.
+  /// Updates the file every few seconds; may be called more often.
   void beat();
-  /// The run has ended; on the disk.
+  /// The run has ended; written durably.
   void done(int exit_code, bool lost_machines);
 
  private:
@@ -31,9 +31,9 @@ class StatusWriter {
   launch::Status status_;
   std::shared_ptr<std::atomic<bool>> written_ = std::make_shared<std::atomic<bool>>(false),
                                      warned_ = std::make_shared<std::atomic<bool>>(false);
-  Background disk_; ///< the folder may stall, the loop that beats must not
+  Background disk_; ///< the folder may stall, the event loop must not
   double beat_s_ = 0;
-  bool ended_ = false; ///< done() was the last word; ranks are still dismissed, and the loop beats
+  bool ended_ = false; ///< after done(): beats while the ranks are dismissed must not overwrite the last status
 };
 
 } // namespace mgpu::agent

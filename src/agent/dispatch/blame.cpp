@@ -6,7 +6,7 @@ namespace mgpu::agent::dispatch {
 
 namespace {
 
-/// Deaths over a lease of several rows after which it is halved: the first may have come from outside.
+/// Deaths on a lease of several rows after which it is halved: the first may have an external cause.
 constexpr std::uint32_t deaths_before_halving = 2;
 
 Lease part_of(const Lease& lease, std::uint32_t begin, std::uint32_t end) {
@@ -36,7 +36,7 @@ void charge(Lease lease, std::uint32_t retries, Verdict& verdict) {
 
 Verdict judge(const Lease& lease, const Death& death, std::uint32_t retries) {
   const std::uint32_t end = lease.begin + lease.rows;
-  std::uint32_t first = end, last = lease.begin; // the suspect rows lie in [first, last)
+  std::uint32_t first = end, last = lease.begin; // the suspect rows are [first, last)
   for (const Suspect& suspect : death.suspects) {
     if (suspect.batch != lease.batch) continue;
     const std::uint32_t from = std::max(suspect.begin, lease.begin), to = std::min(suspect.begin + suspect.rows, end);

@@ -1,5 +1,5 @@
 #pragma once
-// Who is blamed when a worker dies. Only what was executing can be; what merely waited goes back as it was.
+// Decides which rows are charged when a worker dies. Only rows that were executing can be; waiting leases return unchanged.
 #include <cstdint>
 #include <span>
 #include <vector>
@@ -8,7 +8,7 @@
 
 namespace mgpu::agent::dispatch {
 
-/// Rows of a batch that were in the hands of a worker when it died.
+/// Rows of a batch that a worker was executing when it died.
 struct Suspect {
   std::uint64_t batch = 0;
   std::uint32_t begin = 0, rows = 0;
@@ -16,20 +16,21 @@ struct Suspect {
 
 struct Death {
   std::vector<Suspect> suspects;
-  bool certain = false;       ///< the suspects hold what killed it; else it was one of them, or something from outside
+  bool certain = false;       ///< a suspect killed the worker; else the cause may be external
   std::int32_t gpu_of = -1;   ///< the rank whose GPU failed; -1: something else
-  bool has_other_gpu = false; ///< another rank can try the suspects: a GPU that fails may do so whatever it is given
+  bool has_other_gpu = false; ///< another rank can try the suspects: a faulty GPU may fail on any input
 };
 
-/// What becomes of a lease.
+/// The result for one lease.
 struct Verdict {
-  std::vector<Lease> again;  ///< to be leased again, in order
+  std::vector<Lease> again;  ///< to lease again, in order
   std::vector<Lease> failed; ///< single rows that have killed too many workers
 };
 
-/// A lease without a suspect goes back unchanged. A row that is certainly to blame is cut out and stands alone. A lease with suspects is
-/// tried once more as it is; when that ends the same way it is halved, and again, until the poison stands alone. A row alone is
-/// given up after `retries` + 1 deaths. Over what a GPU failed nothing is charged before another GPU has failed over it, too, where there is one.
+/// A lease without suspects returns unchanged. A single row that is certainly to blame becomes a lease of its own. Any other
+/// lease with suspects is retried once as it is, then halved after each further death, until the bad row is alone. A single row
+/// fails after `retries` + 1 deaths. After a GPU failure nothing is charged until a second GPU has failed on the lease, if there
+/// is another GPU.
 Verdict judge(const Lease& lease, const Death& death, std::uint32_t retries);
 
 } // namespace mgpu::agent::dispatch

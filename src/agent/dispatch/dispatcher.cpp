@@ -75,7 +75,7 @@ std::uint64_t Dispatcher::left_for(int rank) const {
 }
 
 bool Dispatcher::holds_suspicious(int rank) const {
-  return leases_.count(rank) > 0 && leases_.of(rank).front().suspicious(); // it came alone
+  return leases_.count(rank) > 0 && leases_.of(rank).front().suspicious(); // it is granted alone
 }
 
 bool Dispatcher::second_tries_wait() const {
@@ -86,14 +86,14 @@ bool Dispatcher::same_node(int a, int b) const {
   return a == b || (!options_.node_of.empty() && options_.node_of[index(a)] == options_.node_of[index(b)]);
 }
 
-/// Whether another rank is in the run.
+/// Whether another rank (on another node) is in the run.
 bool Dispatcher::any_other(int rank, bool on_another_node) const {
   for (int other = 0; other < plan_.ranks(); ++other)
     if (other != rank && !lost_[index(other)] && !(on_another_node && same_node(rank, other))) return true;
   return false;
 }
 
-/// Another node, where there is one; else another rank. One that does not come up is not waited for.
+/// Prefers another node, then another rank. Does not wait longer than elsewhere_s for a rank that does not open.
 bool Dispatcher::may_try(int rank, const Lease& lease, double now_s) const {
   if (rank == lease.broke_on) return !any_other(rank, false);
   if (!lease.second_try()) return true;
@@ -186,12 +186,12 @@ void Dispatcher::pump_by_count(double now_s, const std::function<void(int, const
     const std::uint64_t left = left_for(rank);
     std::uint64_t room = credit(rank);
     if (plan_.schedule() == Schedule::dynamic) {
-      // Towards the end a rank holds no more than its share of what is left (guided self-scheduling: Polychronopoulos and
-      // Kuck 1987), down to one: a batch waiting behind a long one on a busy rank is a batch an idle rank could run.
+      // Towards the end a rank holds no more than its share of the remaining batches, at least one (guided self-scheduling:
+      // Polychronopoulos and Kuck 1987): a batch that waits on a busy rank could run on an idle one.
       const std::uint64_t share = left / static_cast<std::uint64_t>(plan_.ranks() - lost_count_);
       room = std::min<std::uint64_t>(room, std::max<std::uint64_t>(1, share));
     }
-    // Small batches are topped up in strides, so that one message carries many.
+    // Short batches are granted in groups, so that one message carries many.
     const std::uint64_t held = leases_.count(rank);
     if (held >= room || (room > 16 && held > room - room / 4)) continue;
     for (std::uint64_t more = room - held; more > 0 && take(rank, now_s, lease); --more) grant(rank, lease);
@@ -205,9 +205,9 @@ double Dispatcher::expected_finish_s(int rank, double now_s) const {
 }
 
 void Dispatcher::pump_by_cost(double now_s, const std::function<void(int, const Lease&)>& grant) {
-  // Longest first, each to the rank expected to be free first, and only as far ahead as that rank's credit: what list
-  // scheduling would decide, decided a little before the rank is idle.
-  std::vector<bool> skipped(active_.size(), false); // what waits is not for them
+  // List scheduling: the longest batch first, to the rank expected to be free first, but only within that rank's credit, so that
+  // a batch is granted shortly before the rank is idle.
+  std::vector<bool> skipped(active_.size(), false); // no waiting lease is for this rank
   const bool latecomers = active_count_ + lost_count_ < plan_.ranks() && now_s - first_pump_s_ < options_.latecomer_s;
   Lease lease;
   while (waiting_ > 0) {

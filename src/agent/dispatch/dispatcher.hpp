@@ -1,5 +1,5 @@
 #pragma once
-// Decides which rank gets which batch and when. Knows no network and no clock of its own, so tests and simulations drive it.
+// Decides which rank gets which batch and when. Uses neither network nor clock, so that tests and simulations can drive it.
 #include <cstdint>
 #include <deque>
 #include <functional>
@@ -16,56 +16,57 @@ namespace mgpu::agent::dispatch {
 struct DispatcherOptions {
   /// Least number of batches a rank may hold: what it needs to overlap loading, copying and running.
   std::uint32_t least_credit = 3;
-  /// Most: bounds what a lost rank gives back. Between them, enough for `credit_s` at the rank's own pace, so that tiny batches
-  /// travel in large messages and long ones are handed out late.
+  /// Largest number: bounds the leases that a lost rank returns. Between the two, enough for `credit_s` at the rank's measured
+  /// speed, so that short batches share messages and long ones are granted late.
   std::uint32_t most_credit = 512;
   double credit_s = 0.01;
-  /// How long ranks that have not opened yet are counted on: until then nobody takes long batches ahead for which they are due.
+  /// How long to expect ranks that have not opened yet: until then, with known costs, no rank holds more than one batch.
   double latecomer_s = 2;
-  double batch_timeout_s = 0; ///< a lease older than this at the front is overdue; 0: never
-  /// Node of each rank; empty: each rank is a node of its own. What failed by reading or memory is tried on another node where there is one.
+  double batch_timeout_s = 0; ///< a lease at the front for longer than this is overdue; 0: never
+  /// Node of each rank; empty: each rank is its own node. Rows that failed by reading or memory are retried on another node if
+  /// there is one.
   std::vector<int> node_of;
-  /// How long such an item waits for a rank of its choice.
+  /// How long such rows wait for a rank on another node.
   double elsewhere_s = 30;
-  std::uint32_t retries = 2; ///< workers that a row may kill, and be tried again
+  std::uint32_t retries = 2; ///< retries of a row that killed its worker
 };
 
 class Dispatcher {
  public:
-  /// `done`, by batch: what an earlier run has finished and nobody shall do again; empty: nothing.
+  /// `done`, by batch: finished by an earlier run; empty: none.
   Dispatcher(const Plan& plan, const DispatcherOptions& options, std::vector<bool> done = {});
 
-  /// Ranks take part only after this.
+  /// The rank takes part from now on.
   void add_rank(int rank);
-  /// The rank's worker is dead: its leases go back to the front of the queue, those with suspects cut and charged (blame.hpp). The rank
-  /// gets nothing until it is added again. `failed` is called for each row that is given up: it counts as completed.
+  /// The rank's worker died: its leases return to the front of the queue, those with suspects charged and cut (blame.hpp). The
+  /// rank gets nothing until it is added again. `failed` is called for each row that is not retried; the row counts as completed.
   void release(int rank, Death death, const std::function<void(const Lease&)>& failed);
-  /// As release(), for good; its oldest lease is the suspect.
+  /// As release(), permanently; its oldest lease is the suspect.
   void lose_rank(int rank, const std::function<void(const Lease&)>& failed);
 
   /// Grants what can be granted now: calls `grant(rank, lease)` for each.
   void pump(double now_s, const std::function<void(int rank, const Lease&)>& grant);
-  /// A lease came back: the rows of `batch` from `begin` on. nullopt: this rank does not hold it (late or repeated), drop the answer.
-  /// note_rows() must follow. `rows`: only the first rows of the lease, the others follow; 0: all.
+  /// Ends the lease of `batch` that begins at row `begin`, when its result arrives. nullopt: this rank does not hold it (late or
+  /// repeated), drop the result. note_rows() must follow. `rows`: only the first rows of the lease, the others follow; 0: all.
   std::optional<Lease> complete(int rank, std::uint64_t batch, std::uint32_t begin, double now_s, std::uint32_t rows = 0);
-  /// How many rows the lease must answer; 0: the rank does not hold it.
+  /// Number of rows in the lease; 0: the rank does not hold it.
   std::uint32_t rows_of(int rank, std::uint64_t batch, std::uint32_t begin) const { return leases_.rows_of(rank, batch, begin); }
-  /// What came of the lease that complete() gave, `unreadable` of whose rows failed by reading or memory. True: they may be tried on
-  /// another rank, by try_elsewhere(), and their failure is not to be written. False: it was the second try, or there is no other rank.
+  /// Reports that `unreadable` rows of a lease from complete() failed by reading or memory. True: retry them on another rank with
+  /// try_elsewhere() and do not write their failure. False: none failed, this was the second try, or there is no other rank.
   bool note_rows(int rank, const Lease& lease, std::uint32_t unreadable);
-  /// Some rows of the lease that note_rows() was told of, `unreadable` of which failed.
+  /// Queues rows of that lease for another rank; `unreadable` of them failed.
   void try_elsewhere(int rank, const Lease& lease, const Suspect& rows, std::uint32_t unreadable, double now_s);
   const RankHealth& health() const { return health_; }
   /// Ranks whose oldest lease has been executing for longer than batch_timeout_s.
   std::vector<int> overdue(double now_s) const;
-  /// This process was stopped for so long, and for all it knows the ranks, too.
+  /// This process was suspended for this time, and perhaps the ranks, too: it does not count.
   void postpone(double seconds) { leases_.postpone(seconds); }
 
-  /// Stops granting but second tries, without which a batch would be left half done; what is leased may still come back.
+  /// Stops granting except second tries, without which a batch would stay incomplete. Results of held leases are still accepted.
   void stop() { stopped_ = true; }
   bool finished() const { return all_done() || (stopped_ && leases_.total() == 0 && !second_tries_wait()); }
   bool all_done() const { return waiting_ == 0 && leases_.total() == 0; }
-  /// Leases that nobody holds.
+  /// Leases that no rank holds.
   std::uint64_t waiting() const { return waiting_; }
   const LeaseTable& leases() const { return leases_; }
   int active_ranks() const { return active_count_; }
@@ -73,7 +74,7 @@ class Dispatcher {
  private:
   struct Queue {
     std::uint64_t next = 0; ///< position in the plan's queue
-    bool adopted = false;   ///< its rank is lost: anybody may take from it
+    bool adopted = false;   ///< its rank is lost: every rank may take from it
   };
 
   void deactivate(int rank);
@@ -95,10 +96,10 @@ class Dispatcher {
   LeaseTable leases_;
   std::vector<bool> done_; ///< by batch, by an earlier run; empty: none
   std::vector<Queue> queues_;
-  std::deque<Lease> returned_; ///< given back by ranks whose worker died
+  std::deque<Lease> returned_; ///< returned after a worker's death, and second tries
   std::vector<bool> active_, lost_;
   RankHealth health_;
-  std::vector<double> batch_s_;             ///< by rank: smoothed time a batch takes, 0: none seen
+  std::vector<double> batch_s_;             ///< by rank: smoothed time per batch, 0: unknown
   double seconds_done_ = 0, cost_done_ = 0; ///< of completed batches: their ratio turns costs into seconds
   std::uint64_t waiting_ = 0;
   int active_count_ = 0, lost_count_ = 0;

@@ -40,7 +40,7 @@ Plan::Plan(const manifest::Manifest& manifest, std::uint32_t batch_size, Schedul
       priorities[batch] = *std::max_element(item_priorities.begin() + first, item_priorities.begin() + last);
   }
 
-  // Static queues keep who does what; inside a queue the order is free.
+  // Static schedules fix the rank of each batch; the order within a queue is free.
   const auto sort_queue = [&](auto begin, auto end) {
     std::stable_sort(begin, end, [&](std::uint64_t a, std::uint64_t b) {
       if (!priorities.empty() && priorities[a] != priorities[b]) return priorities[a] > priorities[b];

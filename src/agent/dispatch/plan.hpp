@@ -1,5 +1,5 @@
 #pragma once
-// What there is to do and in which order: pure arithmetic over the manifest.
+// The batches of a run and their order: pure arithmetic over the manifest.
 #include <cstdint>
 #include <string_view>
 #include <vector>
@@ -8,14 +8,14 @@
 
 namespace mgpu::agent::dispatch {
 
-/// How batches find their rank.
+/// How batches are assigned to ranks.
 enum class Schedule : std::uint8_t {
   dynamic, ///< ranks pull from one queue
   block,   ///< rank r has a contiguous part
   cyclic,  ///< batch b belongs to rank b mod ranks
 };
 
-/// Throws usage_error for another word.
+/// Throws usage_error for an unknown name.
 Schedule parse_schedule(std::string_view name);
 
 /// Items [first, first + count).
@@ -24,8 +24,8 @@ struct BatchSpan {
   std::uint32_t count = 0;
 };
 
-/// Batches are cut from the manifest, not from the ranks: batch k holds items k·B … k·B + B − 1, whoever does it. That is why
-/// no schedule changes a result.
+/// Batches depend on the manifest, not on the ranks: batch k holds items k·B … k·B + B − 1, whichever rank runs it. Therefore no
+/// schedule changes a result.
 class Plan {
  public:
   Plan(std::uint64_t items, std::uint32_t batch_size, Schedule schedule, int ranks);
@@ -44,7 +44,7 @@ class Plan {
   double cost(std::uint64_t batch) const { return costs_.empty() ? 1.0 : costs_[batch]; }
   bool costs_known() const { return !costs_.empty(); }
 
-  /// Queues: one (dynamic) or one a rank. The `position`th batch of queue `queue`.
+  /// Queues: one (dynamic) or one per rank. at(): the `position`th batch of queue `queue`.
   int queues() const { return schedule_ == Schedule::dynamic ? 1 : ranks_; }
   std::uint64_t queue_length(int queue) const;
   std::uint64_t at(int queue, std::uint64_t position) const;
@@ -60,11 +60,11 @@ class Plan {
   std::vector<std::uint64_t> order_; ///< dynamic: all batches; else queue after queue; empty: identity
 };
 
-/// What each rank is expected to do: for static schedules what it will do, for dynamic the plan if every batch takes its cost.
+/// Expected work of each rank: exact for static schedules; for dynamic as if every batch took its cost.
 struct Assignment {
   std::uint64_t batches = 0, items = 0;
   double cost = 0;
-  std::vector<std::uint64_t> first_items; ///< a few, for the person who reads the plan
+  std::vector<std::uint64_t> first_items; ///< a few, for the printed plan
 };
 std::vector<Assignment> expected_assignment(const Plan& plan, std::size_t examples = 3);
 

@@ -5,13 +5,13 @@
 namespace mgpu::agent::dispatch {
 
 namespace {
-/// Beyond so many rows older ones count half, so that a mount that is lost late is noticed as soon as one that was never there.
+/// After this many rows the counts are halved, so that a mount lost late is detected as soon as one that was never there.
 constexpr std::uint64_t window_rows = 512;
-/// Rows that others could do, before a rank is blamed.
+/// Rows that must succeed on other ranks before a rank is blamed.
 constexpr std::uint64_t least_proof = 8;
-/// A rank that fails less than a quarter of its rows is worth having: its rows are done elsewhere.
+/// A rank that fails less than a quarter of its rows is kept; other ranks process those rows.
 constexpr std::uint64_t least_share_inverse = 4;
-/// How much more than the others, taken together.
+/// Factor over the failure rate of the other ranks together.
 constexpr double far_more = 4;
 } // namespace
 

@@ -74,9 +74,8 @@ class Ranks {
     for (int rank = 1; rank < table_.size(); ++rank) messenger_.post_message(rank, wire::Type::survey, question);
     messenger_.flush();
     surveys_[0] = {doctor::survey(question), asked_s};
-    serve(survey_limit_s, [&] {
-      return std::all_of(surveys_.begin(), surveys_.end(), [](const auto& each) { return each.has_value(); });
-    });
+    serve(survey_limit_s,
+          [&] { return std::all_of(surveys_.begin(), surveys_.end(), [](const auto& each) { return each.has_value(); }); });
     std::vector<RankReport> reports;
     for (int rank = 0; rank < table_.size(); ++rank) {
       RankReport report{*table_.at(rank).join, *table_.at(rank).hello, {}};
@@ -108,7 +107,7 @@ class Ranks {
       return true;
     });
     if (all_here && left) return true;
-    say_bye({1, 1}); // all who answered leave together now
+    say_bye({1, 1}); // releases all ranks that answered
     poll();
     return false;
   }
@@ -158,12 +157,14 @@ std::string folder_of(const std::string& output) {
 
 Options parse(const std::vector<std::string>& arguments) {
   CLI::App app(
-      "What every rank sees: GPUs, cores, versions, network, and what would make a job fail or slow; exit code 1 where something is wrong\n\n"
+      "What every rank sees: GPUs, cores, versions, network, and what would make a job fail or slow; exit code 1 where something "
+      "is wrong\n\n"
       "  mpirun -np 8 mgpu_run doctor\n"
       "  srun --mpi=pmix -N2 -n16 mgpu_run doctor --output results/out.h5\n",
       fmt::format("{} doctor", program_name()));
   Options options;
-  app.add_option("--output", options.output, "the result file of the job to come: whether every node sees its folder [the current folder]");
+  app.add_option("--output", options.output,
+                 "the result file of the job to come: whether every node sees its folder [the current folder]");
   std::vector<std::string> reversed(arguments.rbegin(), arguments.rend());
   try {
     app.parse(reversed);

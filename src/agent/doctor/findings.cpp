@@ -53,8 +53,9 @@ bool by_srun(const Surroundings& around) {
 void check_builds(const std::vector<RankReport>& ranks, std::vector<Finding>& found) {
   const auto differs = [&](std::size_t rank, const char* what, const std::string& mine, const std::string& first) {
     if (mine == first) return;
-    found.push_back({fmt::format("rank {} on {} has {} {}, rank 0 {}: results could differ", rank, ranks[rank].join.node, what, mine, first),
-                     "install one build on every node, or start from a folder that all nodes share"});
+    found.push_back(
+        {fmt::format("rank {} on {} has {} {}, rank 0 {}: results could differ", rank, ranks[rank].join.node, what, mine, first),
+         "install one build on every node, or start from a folder that all nodes share"});
   };
   for (std::size_t rank = 1; rank < ranks.size(); ++rank) {
     const wire::Versions &mine = ranks[rank].hello.versions, &first = ranks[0].hello.versions;
@@ -80,23 +81,27 @@ void check_gpus(const std::vector<Node>& nodes, const std::vector<RankReport>& r
                                     [&](std::size_t rank) { return gpus_of(ranks[rank]).size() < gpus.size(); });
     if (count > gpus.size())
       found.push_back({fmt::format("{} ranks on {} share {} GPU{}", count, node.name, gpus.size(), gpus.size() == 1 ? "" : "s"),
-                       by_srun(around) ? fmt::format("srun --mpi=pmix --ntasks-per-node={} --gpus-per-node={} …", gpus.size(), gpus.size())
-                                       : fmt::format("mpirun --map-by ppr:{}:node …", gpus.size())});
+                       by_srun(around)
+                           ? fmt::format("srun --mpi=pmix --ntasks-per-node={} --gpus-per-node={} …", gpus.size(), gpus.size())
+                           : fmt::format("mpirun --map-by ppr:{}:node …", gpus.size())});
     else if (hidden && count > 1)
-      found.push_back({fmt::format("the ranks on {} see different GPUs: NCCL cannot use NVLink between GPUs that are hidden from each other",
-                                   node.name),
-                       by_srun(around) ? fmt::format("srun --mpi=pmix --ntasks-per-node={} --gpus-per-node={} … without --gpus-per-task "
-                                                     "and --gpu-bind; each rank takes its own GPU",
-                                                     count, gpus.size())
-                                       : "do not set CUDA_VISIBLE_DEVICES for each rank; each rank takes its own GPU"});
+      found.push_back(
+          {fmt::format("the ranks on {} see different GPUs: NCCL cannot use NVLink between GPUs that are hidden from each other",
+                       node.name),
+           by_srun(around) ? fmt::format("srun --mpi=pmix --ntasks-per-node={} --gpus-per-node={} … without --gpus-per-task "
+                                         "and --gpu-bind; each rank takes its own GPU",
+                                         count, gpus.size())
+                           : "do not set CUDA_VISIBLE_DEVICES for each rank; each rank takes its own GPU"});
     else if (count < gpus.size() && around.launcher != comm::Launcher::none)
       found.push_back({fmt::format("{} of the {} GPUs on {} have no rank", gpus.size() - count, gpus.size(), node.name),
-                       by_srun(around) ? fmt::format("srun --mpi=pmix --ntasks-per-node={} --gpus-per-node={} …", gpus.size(), gpus.size())
-                                       : fmt::format("mpirun --map-by ppr:{}:node …", gpus.size())});
+                       by_srun(around)
+                           ? fmt::format("srun --mpi=pmix --ntasks-per-node={} --gpus-per-node={} …", gpus.size(), gpus.size())
+                           : fmt::format("mpirun --map-by ppr:{}:node …", gpus.size())});
   }
   if (!with.empty() && !without.empty())
     found.push_back({fmt::format("{} has GPUs, {} has none ({}): a run needs nodes of one kind", with[0], without[0],
-                                 ranks[nodes[0].ranks[0]].hello.device_note.empty() ? "no device" : ranks[nodes[0].ranks[0]].hello.device_note),
+                                 ranks[nodes[0].ranks[0]].hello.device_note.empty() ? "no device"
+                                                                                    : ranks[nodes[0].ranks[0]].hello.device_note),
                      by_srun(around) ? "ask for a partition of GPU nodes with --gpus-per-node=…, or give --devices cpu"
                                      : "leave that host out, or give --devices cpu"});
 }
@@ -120,10 +125,12 @@ void check_cores(const std::vector<Node>& nodes, const std::vector<RankReport>& 
       found.push_back(
           {own == 0 ? fmt::format("{} ranks on {} share {} core(s)", sharing, node.name, cores.size())
                     : fmt::format("a rank on {} has {} of {} cores to itself", node.name, own, ranks[rank].survey.node_cores),
-           by_srun(around) ? fmt::format("srun --mpi=pmix --cpus-per-task={} … (in a batch script: export SRUN_CPUS_PER_TASK=$SLURM_CPUS_PER_TASK)",
-                                         wanted)
-                           : fmt::format("fewer ranks on this node, or more cores for the job (this process may use {} of {})",
-                                         cores.size(), ranks[rank].survey.node_cores)});
+           by_srun(around)
+               ? fmt::format(
+                     "srun --mpi=pmix --cpus-per-task={} … (in a batch script: export SRUN_CPUS_PER_TASK=$SLURM_CPUS_PER_TASK)",
+                     wanted)
+               : fmt::format("fewer ranks on this node, or more cores for the job (this process may use {} of {})", cores.size(),
+                             ranks[rank].survey.node_cores)});
       break; // once a node
     }
   }
@@ -131,21 +138,25 @@ void check_cores(const std::vector<Node>& nodes, const std::vector<RankReport>& 
 
 void check_limits(const std::vector<Node>& nodes, const std::vector<RankReport>& ranks, const Surroundings& around,
                   std::vector<Finding>& found) {
-  constexpr std::uint64_t files_at_least = 256, files_per_rank = 4; // TCP has a connection to each rank; loaders, rings and models the rest
+  constexpr std::uint64_t files_at_least = 256,
+                          files_per_rank = 4; // TCP has a connection to each rank; loaders, rings and models the rest
   const std::uint64_t wanted_files = files_at_least + files_per_rank * ranks.size();
   for (const Node& node : nodes) {
     const wire::Surveyed& survey = ranks[node.ranks[0]].survey;
     const std::uint64_t wanted = around.rank_shm_bytes * node.ranks.size();
     if (survey.shm_free_bytes < wanted)
-      found.push_back({fmt::format("/dev/shm on {} has {} free, its {} rank(s) need {}", node.name,
-                                   human_bytes(static_cast<double>(survey.shm_free_bytes)), node.ranks.size(),
-                                   human_bytes(static_cast<double>(wanted))),
-                       fmt::format("ls /dev/shm shows what earlier jobs left; as root: mount -o remount,size={}M /dev/shm; in a container: "
-                                   "--shm-size={}m",
-                                   2 * wanted >> 20, 2 * wanted >> 20)});
+      found.push_back(
+          {fmt::format("/dev/shm on {} has {} free, its {} rank(s) need {}", node.name,
+                       human_bytes(static_cast<double>(survey.shm_free_bytes)), node.ranks.size(),
+                       human_bytes(static_cast<double>(wanted))),
+           fmt::format("ls /dev/shm shows what earlier jobs left; as root: mount -o remount,size={}M /dev/shm; in a container: "
+                       "--shm-size={}m",
+                       2 * wanted >> 20, 2 * wanted >> 20)});
     if (survey.open_files < wanted_files)
-      found.push_back({fmt::format("a process on {} may open {} files; {} ranks need {}", node.name, survey.open_files, ranks.size(), wanted_files),
-                       fmt::format("ulimit -n {} before the start{}", 2 * wanted_files, around.slurm.job.empty() ? "" : "; sbatch --propagate=NOFILE")});
+      found.push_back({fmt::format("a process on {} may open {} files; {} ranks need {}", node.name, survey.open_files,
+                                   ranks.size(), wanted_files),
+                       fmt::format("ulimit -n {} before the start{}", 2 * wanted_files,
+                                   around.slurm.job.empty() ? "" : "; sbatch --propagate=NOFILE")});
   }
 }
 
@@ -157,8 +168,8 @@ void check_folder_and_clock(const std::vector<Node>& nodes, const std::vector<Ra
       found.push_back({fmt::format("{}: {}", node.name, rank.survey.folder_error),
                        "--output in a folder that every node mounts; inputs that only rank 0 sees: --ship bytes"});
     if (std::abs(rank.clock_skew_s) - rank.clock_uncertainty_s > most_skew_s)
-      found.push_back({fmt::format("the clock of {} is {:.1f} s {} rank 0's: times in logs, and which file is newer, are wrong", node.name,
-                                   std::abs(rank.clock_skew_s), rank.clock_skew_s > 0 ? "ahead of" : "behind"),
+      found.push_back({fmt::format("the clock of {} is {:.1f} s {} rank 0's: times in logs, and which file is newer, are wrong",
+                                   node.name, std::abs(rank.clock_skew_s), rank.clock_skew_s > 0 ? "ahead of" : "behind"),
                        "as root on that node: chronyc makestep"});
   }
 }
@@ -187,10 +198,12 @@ void check_network(const std::vector<Node>& nodes, const std::vector<RankReport>
       return setting.empty() ? !is_virtual(name) : selects(setting, name);
     });
     if (any) continue;
-    found.push_back({setting.empty() ? fmt::format("{} has no network interface that reaches other nodes ({})", node.name,
-                                                   survey.interfaces.empty() ? "only the loopback" : fmt::format("{}", fmt::join(survey.interfaces, ", ")))
-                                     : fmt::format("NCCL_SOCKET_IFNAME={} names no interface of {} ({})", setting, node.name,
-                                                   fmt::join(survey.interfaces, ", ")),
+    found.push_back({setting.empty()
+                         ? fmt::format("{} has no network interface that reaches other nodes ({})", node.name,
+                                       survey.interfaces.empty() ? "only the loopback"
+                                                                 : fmt::format("{}", fmt::join(survey.interfaces, ", ")))
+                         : fmt::format("NCCL_SOCKET_IFNAME={} names no interface of {} ({})", setting, node.name,
+                                       fmt::join(survey.interfaces, ", ")),
                      setting.empty() ? "export NCCL_SOCKET_IFNAME=… with the interface of the cluster's network (ip -br addr)"
                                      : "unset NCCL_SOCKET_IFNAME, or name an interface that every node has (ip -br addr)"});
   }

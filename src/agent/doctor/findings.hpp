@@ -26,7 +26,7 @@ struct Finding {
 struct Surroundings {
   comm::Launcher launcher = comm::Launcher::none;
   slurm::SlurmFacts slurm;
-  std::string mpi_plugins;         ///< what `srun --mpi=list` prints; "" outside SLURM
+  std::string mpi_plugins;          ///< what `srun --mpi=list` prints; "" outside SLURM
   std::uint64_t rank_shm_bytes = 0; ///< shared memory that one rank needs
 };
 

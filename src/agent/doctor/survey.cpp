@@ -65,7 +65,8 @@ Token::Token(const std::string& folder) {
   text_ = fmt::format("{:08x}{:08x}", random(), random());
   path_ = (std::filesystem::absolute(folder) / (".mgpu-doctor-" + text_)).lexically_normal().string();
   const int fd = ::open(path_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
-  const bool written = fd >= 0 && ::write(fd, text_.data(), text_.size()) == static_cast<ssize_t>(text_.size()) && ::fsync(fd) == 0;
+  const bool written =
+      fd >= 0 && ::write(fd, text_.data(), text_.size()) == static_cast<ssize_t>(text_.size()) && ::fsync(fd) == 0;
   const int reason = errno;
   if (fd >= 0) ::close(fd);
   if (written) return;

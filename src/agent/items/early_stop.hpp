@@ -4,10 +4,10 @@
 
 namespace mgpu::agent::items {
 
-/// Whether a run of items ends early, why, and how long batches in hand are waited for.
+/// The early stop of an item run: its reason, and the time limit of batches in progress.
 class EarlyStop {
  public:
-  /// The first reason counts. `grace_s`: how long batches in hand are waited for.
+  /// Only the first call counts. `grace_s`: time limit of batches in progress.
   void ask(const std::string& reason, double now, double grace_s) {
     if (asked()) return;
     reason_ = reason;
@@ -15,13 +15,13 @@ class EarlyStop {
     grace_s_ = grace_s;
   }
   bool asked() const { return !reason_.empty(); }
-  /// "": it was not asked for.
+  /// "" when no stop was requested.
   const std::string& reason() const { return reason_; }
-  /// Batches in hand are not waited for any longer.
+  /// The time limit has passed.
   bool expired(double now) const { return asked() && now - asked_s_ >= grace_s_; }
-  /// From here on only statistics are waited for.
+  /// The work has ended; only statistics are missing.
   void end(double now) { ended_s_ = now; }
-  /// How long the ranks may take for them.
+  /// Time limit of the ranks' statistics, seconds.
   double drain_limit_s() const {
     constexpr double limit_s = 30, last_words_s = 1;
     if (!asked()) return limit_s;

@@ -7,15 +7,14 @@
 namespace mgpu::agent::items {
 
 namespace {
-/// Rows of a batch that are tried elsewhere go in at most so many leases, each of which names all items of the batch.
+/// Maximum number of leases for the retried rows of a batch; each names all items of the batch.
 constexpr std::size_t most_parts = 8;
 } // namespace
 
 Failover::Failover(RunControl& control, dispatch::Dispatcher& dispatcher)
     : control_(control), dispatcher_(dispatcher), troubles_(static_cast<std::size_t>(control.rank_table().size())) {}
 
-/// A rank that cannot read some items, or has no memory for them, is not the last word on them: another tries them, once. Its other rows
-/// are good.
+/// Items that a rank cannot read, or has no memory for, are retried once on another rank. The other rows of its result are used.
 std::vector<Unreadable> Failover::rows_for_others(int rank, const dispatch::Lease& lease, const wire::BatchResult& result) {
   const std::vector<Unreadable> unreadable = unreadable_rows(result, most_parts);
   std::uint32_t failed = 0;
@@ -45,7 +44,7 @@ void Failover::put_aside_sick_ranks() {
     if (!control_.rank_table().at(rank).lost.empty() || !health.fails_alone(rank)) continue;
     const std::string reason = fmt::format("of its last {} items {} failed there by \"{}\", and others could do them",
                                            health.done(rank), health.failed(rank), at(rank).reason);
-    dispatcher_.release(rank, {}, [](const dispatch::Lease&) {}); // what it holds is not to blame
+    dispatcher_.release(rank, {}, [](const dispatch::Lease&) {}); // its leases are not charged
     control_.give_up(rank, reason);
   }
 }

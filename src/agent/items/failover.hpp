@@ -1,5 +1,5 @@
 #pragma once
-// Ranks that cannot do what others can: their items are tried elsewhere, and in the end the rank is put aside.
+// Handles ranks that fail items which others can process: retries their items on other ranks, and drops such a rank in the end.
 #include <string>
 #include <vector>
 
@@ -13,21 +13,21 @@ class Failover {
  public:
   Failover(RunControl& control, dispatch::Dispatcher& dispatcher);
 
-  /// Of a result that completed `lease`: the rows that go to another rank instead of into the file, as the dispatcher now knows.
+  /// The rows of a result for `lease` that another rank retries, and that are not written now. Informs the dispatcher.
   std::vector<Unreadable> rows_for_others(int rank, const dispatch::Lease& lease, const wire::BatchResult& result);
-  /// The rank's worker stalled, and was to blame.
+  /// The rank's worker stalled, and the input was not the cause.
   void note_stall(int rank) { ++at(rank).stalls; }
-  /// The rank has got something done.
+  /// The rank has finished a batch.
   void note_done(int rank) { at(rank).stalls = 0; }
-  /// A rank that stalls again and again, and only this one.
+  /// Drops ranks whose worker stalled too often in a row.
   void give_up_stalled_ranks();
-  /// A rank that fails what others can do would only be in the way.
+  /// Drops ranks that fail items which others can process.
   void put_aside_sick_ranks();
 
  private:
   struct Trouble {
-    std::string reason; ///< why it first could not read an item
-    int stalls = 0;     ///< with nothing done between
+    std::string reason; ///< first reason of an item that it could not read
+    int stalls = 0;     ///< in a row, without a finished batch
   };
   Trouble& at(int rank) { return troubles_[static_cast<std::size_t>(rank)]; }
 

@@ -7,13 +7,13 @@
 
 namespace mgpu::agent::items {
 
-/// What a person hears of items that fail while the run goes on.
+/// Reports failed items during the run.
 class FailureReport {
  public:
   explicit FailureReport(RunControl& control) : control_(control) {}
-  /// `failed_before`: items that failed before; of many only the first are shown.
+  /// `failed_before`: number of earlier failed items; only the first max_reasons_shown are printed.
   void add(int rank, const FailedItem& failed, std::uint64_t failed_before);
-  /// A wrong folder or model fails everything: said once, while there is time to stop. `done`: items, of which none was done by an earlier run.
+  /// Warns once if all items failed for one reason, such as a wrong folder or model. `done`: items done, none by an earlier run.
   void warn_if_all_fail(std::uint64_t done);
 
  private:

@@ -1,5 +1,5 @@
 #pragma once
-// Results arriving on rank 0: checked, counted, handed to the writer in place.
+// Checks and counts the results that arrive on rank 0.
 #include <cstdint>
 #include <functional>
 #include <string>
@@ -9,14 +9,14 @@
 
 namespace mgpu::agent::items {
 
-/// One item that failed, for the person who watches.
+/// One failed item.
 struct FailedItem {
   std::uint64_t item = 0;
   std::string reason;
   Cause cause = Cause::item;
 };
 
-/// What one batch amounted to.
+/// The counts of one result.
 struct Accepted {
   std::uint64_t batch = 0, first = 0;
   std::uint32_t rows = 0, failed = 0, flagged = 0;
@@ -27,14 +27,14 @@ class Gatherer {
  public:
   explicit Gatherer(std::uint64_t items, std::uint32_t batch_size) : items_(items), batch_size_(batch_size) {}
 
-  /// What results must have; before the first with a good row.
+  /// Sets the columns that results must have; before the first result with a good row.
   void set_columns(std::vector<ColumnSpec> columns) { columns_ = std::move(columns); }
-  /// Reads a block's head and checks that it is whole, speaks of rows of the manifest and has the columns; throws wire::Malformed otherwise.
+  /// Decodes a block; throws wire::Malformed unless it is complete, has the columns and refers to rows of the manifest.
   wire::BatchResult open(wire::View block) const;
   /// Counts an opened block; calls `failed` for each failed row.
   Accepted count(const wire::BatchResult& result, const std::function<void(const FailedItem&)>& failed);
 
-  /// Counts what earlier runs have done.
+  /// Starts with the counts of earlier runs.
   void begin_with(std::uint64_t done, std::uint64_t failed, std::uint64_t flagged) {
     done_ = done;
     failed_ = failed;

@@ -1,19 +1,19 @@
 #pragma once
-// Whether the files of a run can be read at all: a server that does not answer stalls every rank, and no item is to blame.
+// Tests whether the files of a run can be read at all: a server that does not respond stalls every rank, and no item is to blame.
 #include <memory>
 #include <string>
 #include <vector>
 
 namespace mgpu::agent {
 
-/// Reads the first byte of each of some files, each on a thread of its own, which may hang as long as the server does, also beyond this object.
+/// Reads the first byte of some files, each on its own thread. A thread may hang as long as the server and outlive this object.
 class InputProbe {
  public:
-  /// Tries `paths`, unless an earlier try is still under way.
+  /// Tries `paths`, unless an earlier try is still running without success.
   void ask(const std::vector<std::string>& paths, double now);
-  /// A try has been under way for longer than `least_s`, and none of its files could be read.
+  /// A try has been running for longer than `least_s`, and none of its files could be read.
   bool hangs(double now, double least_s) const;
-  /// In the last try a file was there and could be read.
+  /// A file of the last try could be read.
   bool read_one() const;
 
  private:

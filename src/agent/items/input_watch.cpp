@@ -5,11 +5,11 @@
 namespace mgpu::agent::items {
 
 namespace {
-/// Of --stall-timeout: how long nothing must have been done before the input may be to blame; when a run that gets nothing read is stopped.
+/// Multiples of --stall-timeout without progress: after the first the input may be to blame, after the second the run is stopped.
 constexpr double nearly = 0.75, longest_quiet = 60;
 } // namespace
 
-/// Rank 0 tries a file itself; where it sees none of them, the other ranks must tell: all have work in hand, and none has got anything done.
+/// Rank 0 tries files itself. Where it can read none, the other ranks are the evidence: all have work, and none makes progress.
 bool InputWatch::is_away(double now) const {
   const double stall_s = setup_.stall_timeout_s;
   if (quiet_s(now) < nearly * stall_s) return false;
@@ -19,7 +19,7 @@ bool InputWatch::is_away(double now) const {
   for (int rank = 0; rank < rank_table_.size(); ++rank) {
     const RankState& state = rank_table_.at(rank);
     if (!state.lost.empty()) continue;
-    if (state.opened && leases_.count(rank) == 0) return false; // it would have done something, had it anything to do
+    if (state.opened && leases_.count(rank) == 0) return false; // an idle rank is no evidence
     ++working;
   }
   return working > 1;
@@ -37,7 +37,7 @@ bool InputWatch::look(double now) {
   return too_long;
 }
 
-/// Of items that nobody is at: a file that never opens shall not speak for its server.
+/// Paths of items that no rank is processing: a single file that never opens must not count as an unresponsive server.
 std::vector<std::string> InputWatch::paths_to_probe() {
   constexpr std::size_t wanted = 3;
   constexpr std::uint64_t most_looked_at = 64, stride = 7919;

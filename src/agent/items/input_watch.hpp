@@ -1,5 +1,5 @@
 #pragma once
-// Whether a run's input answers at all: a server that does not stalls every rank that reads from it, and no item is to blame.
+// Detects an input that does not respond: it stalls every rank that reads from it, and no item is to blame.
 #include <cstdint>
 #include <string>
 #include <vector>
@@ -17,13 +17,13 @@ class InputWatch {
   InputWatch(const RunSetup& setup, const RankTable& rank_table, const dispatch::Plan& plan, const dispatch::LeaseTable& leases)
       : setup_(setup), rank_table_(rank_table), plan_(plan), leases_(leases) {}
 
-  /// Something was done, or it could not be said whether: the time before counts no more.
+  /// Restarts the measured time: there was progress, or it could not be observed.
   void note_life(double now) { lively_s_ = now; }
-  /// No rank gets anything read, as far as can be told.
+  /// True when, as far as rank 0 can tell, no rank can read anything.
   bool is_away(double now) const;
-  /// To be called in every round. True when nothing was read for so long that the run is to be stopped.
+  /// Call it in every round. True when nothing was read for so long that the run must stop.
   bool look(double now);
-  /// For how long nothing was done although ranks have work in hand.
+  /// Time without progress although ranks have work.
   double quiet_s(double now) const { return now - lively_s_; }
 
  private:

@@ -21,7 +21,7 @@ using wire::Type;
 
 namespace {
 
-/// Items a batch when the user leaves it to us; by kind of device only, so that the same device gives the same batches.
+/// Default batch sizes. They depend on the kinds of device and input only, so that the same device gives the same batches.
 constexpr std::uint32_t gpu_batch = 64;
 constexpr std::uint32_t cpu_batch = 16;
 constexpr std::uint32_t audio_batch = 8;
@@ -32,21 +32,21 @@ std::uint32_t choose_batch_size(const RunSetup& setup, bool gpu) {
   return gpu ? gpu_batch : cpu_batch;
 }
 
-/// How long an agent may take to notice that a worker is late, at least, and to end it.
+/// Minimum time for an agent to notice that a worker is late, and extra time to end it.
 constexpr double least_notice_s = 10, late_agent_s = 5;
 constexpr std::size_t longest_last_words = 200;
-/// --ship bytes: files read and not answered for. Each lies in memory up to three times on its way.
+/// --ship bytes: limit for files that are read and not answered. Each is in memory up to three times on its way.
 constexpr std::uint64_t shipped_bytes = 64u << 20;
 
-/// The last line that says something.
+/// The last line that is not empty.
 std::string last_line(std::string_view text) {
   while (!text.empty() && (text.back() == '\n' || text.back() == ' ')) text.remove_suffix(1);
   const std::size_t begin = text.rfind('\n');
   return std::string(text.substr(begin == std::string_view::npos ? 0 : begin + 1).substr(0, longest_last_words));
 }
 
-/// Batches that a worker holds beside those being loaded: one runs and one is being sent. A GPU holds two more: one queued behind the
-/// running one, one being copied to it.
+/// Batches in flight besides those being loaded: one is run and one is being sent. On a GPU two more: one queued behind the
+/// running one, one being copied to the GPU.
 constexpr std::int32_t cpu_ahead = 2, gpu_ahead = 4;
 
 } // namespace
@@ -68,8 +68,8 @@ void ItemWorkload::plan(const std::vector<comm::Binding>& bindings) {
   dispatch::DispatcherOptions options;
   options.least_credit = static_cast<std::uint32_t>(in_flight_[0]);
   options.retries = static_cast<std::uint32_t>(setup_.retries);
-  // Its agent ends a worker that is late; an agent that does not is given up.
-  // Where rank 0 reads the files itself its own time would count.
+  // The agent ends a late worker; if it does not, the rank is given up. Not with --ship bytes: there the time of rank 0's own
+  // reads would count.
   if (setup_.item_timeout_s > 0 && !setup_.ship_bytes)
     options.batch_timeout_s = std::max(2 * setup_.item_timeout_s * plan_->batch_size(), least_notice_s) + late_agent_s;
   options.node_of = nodes();
@@ -226,7 +226,7 @@ void ItemWorkload::hand_out(double now) {
       any = true;
       grants_[static_cast<std::size_t>(ready.rank)].batches.push_back(std::move(ready.range));
     }
-  if (!output_.full()) // else the disk is slower than the ranks: they wait, memory does not grow
+  if (!output_.full()) // else the ranks wait for the disk, and memory does not grow
     dispatcher_->pump(now, [&](int rank, const dispatch::Lease& lease) {
       wire::BatchRange range = range_of(lease);
       if (shipper_) return shipper_->add(rank, std::move(range));
@@ -270,7 +270,7 @@ std::uint32_t ItemWorkload::row_in_batch(std::uint64_t batch, std::uint64_t item
   return static_cast<std::uint32_t>(item - plan_->span(batch).first);
 }
 
-/// A result in the worker's place.
+/// A failed row, reported in place of the worker.
 void ItemWorkload::fail_row(int rank, const dispatch::Lease& lease, const std::string& reason) {
   const std::uint8_t status = static_cast<std::uint8_t>(Status::failed), flags = flag_none;
   const float seconds = 0;
@@ -289,12 +289,12 @@ void ItemWorkload::fail_row(int rank, const dispatch::Lease& lease, const std::s
 void ItemWorkload::on_results(int rank, wire::View block, const std::shared_ptr<void>& owner) {
   const wire::BatchResult result = gatherer_->open(block);
   const std::uint32_t begin = row_in_batch(result.batch, result.first);
-  // A late or second answer: the first one counts.
+  // Late and repeated results are dropped: the first one counts.
   const std::uint32_t leased = dispatcher_->rows_of(rank, result.batch, begin);
   if (leased == 0) return;
   if (result.rows() > leased)
     throw wire::Malformed(fmt::format("a result of {} rows of batch {}, {} were asked for", result.rows(), result.batch, leased));
-  // A large batch comes in parts.
+  // The result of a large batch may arrive in parts.
   const dispatch::Lease lease =
       dispatcher_->complete(rank, result.batch, begin, control_.now_s(), static_cast<std::uint32_t>(result.rows())).value();
   if (shipper_ && !dispatcher_->leases().holds(rank, result.batch)) shipper_->answered(rank, result.batch);

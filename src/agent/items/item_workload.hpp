@@ -1,5 +1,5 @@
 #pragma once
-// One row of results an item: hands out batches, takes results in, writes them.
+// The item workload, one row of results per item: grants batches, receives results, writes them.
 #include <optional>
 #include <string>
 #include <utility>
@@ -37,7 +37,7 @@ class ItemWorkload final : public Workload {
   void show(Progress& progress, double now) const override;
   double drain_limit_s() const override;
   Outcome finish() override;
-  /// A run that failed before its first result leaves nothing behind.
+  /// A run that failed before its first result leaves no output.
   void discard_unused() noexcept override;
 
  private:
@@ -60,19 +60,19 @@ class ItemWorkload final : public Workload {
   struct Count {
     std::uint64_t items = 0, failed = 0, batches = 0;
   };
-  std::vector<Count> counts_; ///< by rank, of all its workers: one that died has told nothing
+  std::vector<Count> counts_; ///< by rank, over all its workers: a worker that died sends no statistics
   std::optional<dispatch::Plan> plan_;
   std::optional<dispatch::Dispatcher> dispatcher_;
   std::optional<items::Failover> failover_;
   std::optional<items::InputWatch> input_;
   std::optional<items::Gatherer> gatherer_;
   std::optional<Shipper> shipper_;        ///< --ship bytes
-  std::vector<wire::Grant> grants_;       ///< by rank: being put together
+  std::vector<wire::Grant> grants_;       ///< by rank: being collected
   std::vector<std::size_t> item_columns_; ///< indices into the manifest
   write::Identity identity_;
   items::FailureReport failures_;
   items::EarlyStop stop_;
-  std::uint64_t earlier_ = 0; ///< items done by runs that this one goes on with
+  std::uint64_t earlier_ = 0; ///< items done by the earlier runs that this one continues
   double began_s_, first_grant_s_ = 0, last_result_s_ = 0;
   Suspension suspension_;
 };

@@ -20,7 +20,7 @@ namespace {
 
 constexpr std::size_t most_a_read = 1u << 30;
 
-/// Non-blocking, so that a FIFO in the list is left alone instead of being waited for.
+/// Non-blocking, so that a FIFO in the list is skipped and not waited for.
 void read_file(Item& item, std::uint64_t most_bytes) {
   const int fd = ::open(item.path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
   if (fd < 0) return;
@@ -72,7 +72,7 @@ struct Shipper::State {
       wire::BatchRange& range = next.ready.range;
       for (std::size_t row = 0; row < range.items.size(); ++row) try {
           if (range.wanted(row)) read_file(range.items[row], most_file_bytes);
-        } catch (const std::bad_alloc&) { // its worker opens it
+        } catch (const std::bad_alloc&) { // left to the worker
           range.items[row].content = {};
         }
       lock.lock();
@@ -88,7 +88,7 @@ struct Shipper::State {
   const std::uint64_t most_file_bytes, budget_bytes;
   std::mutex mutex;
   std::condition_variable changed;
-  std::deque<Wanted> wanted;                                ///< guarded by mutex, as is all that follows
+  std::deque<Wanted> wanted;                                ///< guarded by mutex, as are all members below
   std::vector<Wanted> read;                                 ///< not taken yet
   std::vector<std::uint64_t> generation;                    ///< by rank: workers it has lost
   std::vector<std::map<std::uint64_t, std::uint64_t>> sent; ///< by rank and batch: bytes

@@ -1,5 +1,5 @@
 #pragma once
-// --ship bytes: reads the files that rank 0 sends along, on a thread of its own, and no more of them than a budget allows.
+// --ship bytes: reads the files that rank 0 sends, on its own thread and within a budget of bytes.
 #include <cstdint>
 #include <memory>
 #include <vector>
@@ -14,21 +14,21 @@ class Shipper {
     int rank = 0;
     wire::BatchRange range;
   };
-  /// Files larger than `most_file_bytes` are not read. At most `budget_bytes` are under way, read and not answered for, but for a batch that
-  /// is larger by itself.
+  /// Files larger than `most_file_bytes` are not read. Reading pauses while `budget_bytes` or more are in flight (read and not
+  /// answered); the last batch read may exceed the budget.
   Shipper(int ranks, std::uint64_t most_file_bytes, std::uint64_t budget_bytes);
-  /// Leaves a read that hangs behind.
+  /// Abandons a read that hangs.
   ~Shipper();
   Shipper(const Shipper&) = delete;
   Shipper& operator=(const Shipper&) = delete;
 
-  /// What cannot be read here is left for the worker to open by path, which gives the same reason as without shipping.
+  /// Queues a batch. Files that cannot be read here are left to the worker, which reports the same reason as without shipping.
   void add(int rank, wire::BatchRange range);
-  /// What has been read since, in the order added.
+  /// The batches read since the last call, in the order added.
   std::vector<Ready> take();
-  /// The rank has no part of the batch in hand any more.
+  /// The rank holds no part of the batch any more.
   void answered(int rank, std::uint64_t batch);
-  /// The rank's worker is gone, with all that was on its way to it.
+  /// The rank's worker has ended: drops all batches for it.
   void forget(int rank);
   std::uint64_t bytes_under_way() const;
 

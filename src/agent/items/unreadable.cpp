@@ -14,7 +14,7 @@ std::vector<Unreadable> unreadable_rows(const wire::BatchResult& result, std::si
   std::sort(rows.begin(), rows.end());
   rows.erase(std::unique(rows.begin(), rows.end()), rows.end());
 
-  // Joined are all rows but those before which the widest gaps lie.
+  // Rows are joined except across the widest gaps.
   std::vector<std::uint32_t> gaps;
   for (std::size_t i = 1; i < rows.size(); ++i) gaps.push_back(rows[i] - rows[i - 1]);
   std::uint32_t widest_joined = 1;

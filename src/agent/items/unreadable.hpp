@@ -1,5 +1,5 @@
 #pragma once
-// Which rows of a result failed by reading or memory: another rank may be able to do them.
+// Rows of a result that failed by reading or memory: another rank may be able to process them.
 #include <cstddef>
 #include <cstdint>
 #include <vector>
@@ -13,7 +13,7 @@ struct Unreadable {
   std::uint32_t begin = 0, end = 0, failed = 0;
 };
 
-/// In order, at most `most`: where there are more, the nearest are joined. Each is leased by itself, with all items of its batch.
+/// In order, at most `most` ranges: the nearest are joined. Each is a lease of its own, with all items of its batch.
 std::vector<Unreadable> unreadable_rows(const wire::BatchResult& result, std::size_t most);
 
 } // namespace mgpu::agent::items

@@ -26,11 +26,11 @@ std::vector<char*> pointers(const std::vector<std::string>& words) {
   return result;
 }
 
-/// In the child between fork and exec: only calls that are safe there. `told`: closed by exec, else gets errno.
+/// In the child between fork and exec: async-signal-safe calls only. `told`: a pipe closed by exec; gets errno if exec fails.
 [[noreturn]] void become(char* const* words, pid_t parent, int input, int output, int told) {
   setpgid(0, 0);
   prctl(PR_SET_PDEATHSIG, SIGTERM);
-  if (getppid() != parent) _exit(1); // it died before the line above
+  if (getppid() != parent) _exit(1); // the parent died before prctl
   for (const int each : {SIGINT, SIGTERM, SIGUSR1, SIGUSR2, SIGHUP, SIGPIPE, SIGCHLD}) signal(each, SIG_DFL);
   if (input >= 0) dup2(input, STDIN_FILENO);
   if (output >= 0) dup2(output, STDOUT_FILENO);
@@ -51,7 +51,7 @@ pid_t start(const std::vector<std::string>& command, int input, int output) {
   close(told[1]);
   int reason = 0;
   if (pid > 0) {
-    setpgid(pid, pid); // whoever is first
+    setpgid(pid, pid); // parent and child both set it: either may be first
     if (read(told[0], &reason, sizeof reason) <= 0) reason = 0;
   } else {
     reason = fork_reason;
@@ -62,7 +62,7 @@ pid_t start(const std::vector<std::string>& command, int input, int output) {
   throw usage_error(fmt::format("cannot start {}: {}", command.front(), std::strerror(reason)));
 }
 
-/// `reads`: from this process's standard input; else there is nothing to read.
+/// `reads`: from this process's standard input; else from /dev/null.
 pid_t start_reading(const std::vector<std::string>& command, bool reads) {
   const int nothing = reads ? -1 : open("/dev/null", O_RDONLY | O_CLOEXEC);
   try {
@@ -84,10 +84,10 @@ Child::~Child() {
 }
 
 void Child::end(double patience_s) {
-  constexpr double driver_s = 60; // what SIGKILL has not ended by then hangs in the kernel
+  constexpr double driver_s = 60; // a process that SIGKILL has not ended by then hangs in the kernel
   if (patience_s > 0) {
     signal(SIGTERM);
-    signal(SIGCONT); // one that is stopped hears nothing
+    signal(SIGCONT); // a stopped process handles no TERM
   }
   if (process_.wait(patience_s)) return;
   process_.signal_group(SIGKILL);

@@ -7,13 +7,13 @@
 
 namespace mgpu::agent::launch {
 
-/// A program in a process group of its own, so that a terminal's Ctrl-C is for this process to pass on. It gets TERM when this
-/// process dies.
+/// A child process in its own process group, so that a terminal's Ctrl-C reaches only this process, which passes it on. The child
+/// gets TERM when this process dies.
 class Child {
  public:
-  /// `reads`: has this process's standard input; otherwise nothing to read. Throws Error when it cannot be started.
+  /// `reads`: inherits standard input; otherwise reads /dev/null. Throws Error when it cannot be started.
   Child(const std::vector<std::string>& command, bool reads);
-  /// Kills what is left.
+  /// Kills it if it still runs.
   ~Child();
   Child(const Child&) = delete;
   Child& operator=(const Child&) = delete;
@@ -21,14 +21,14 @@ class Child {
   /// waitpid's status once it has ended.
   std::optional<int> ended() { return process_.ended(); }
   void signal(int number) const { process_.signal(number); }
-  /// TERM, and KILL when that has not worked after `patience_s`; to its whole group.
+  /// Sends TERM to the process and, if it has not ended after `patience_s`, KILL to its whole group.
   void end(double patience_s);
 
  private:
   ChildProcess process_;
 };
 
-/// What a program prints on standard output, at most 64 KiB of it. Throws Error when it cannot be run or says nothing within `limit_s`.
+/// The standard output of a program, at most 64 KiB. Throws Error when it cannot be started or prints nothing within `limit_s`.
 std::string output_of(const std::vector<std::string>& command, double limit_s = 60);
 
 } // namespace mgpu::agent::launch

@@ -51,12 +51,12 @@ std::string with_counts(const std::string& hosts, int ranks) {
 } // namespace
 
 Options parse(const std::string& program, const std::vector<std::string>& arguments) {
-  // The job begins behind "--", or, where that was left out, with its name.
+  // The job begins after "--", or, if that is missing, with its name.
   auto job = std::find(arguments.begin(), arguments.end(), "--");
   if (job == arguments.end()) job = std::find_if(arguments.begin(), arguments.end(), is_job);
   std::vector<std::string> own(arguments.begin(), job);
   for (std::string& word : own)
-    if (word == "-np") word = "-n"; // as mpirun has it; CLI11 knows no short name of two letters
+    if (word == "-np") word = "-n"; // mpirun's spelling; CLI11 has no short names of two letters
   Options options;
   options.job.assign(job, arguments.end());
   if (!options.job.empty() && options.job.front() == "--") options.job.erase(options.job.begin());
@@ -116,7 +116,7 @@ std::vector<std::string> resumed(const std::vector<std::string>& job) {
   std::vector<std::string> again;
   for (const std::string& word : job)
     if (word != "--overwrite" && word != "--resume") again.push_back(word);
-  again.insert(again.end(), {"--resume=true", "--overwrite=false"}); // the environment or a file may say otherwise
+  again.insert(again.end(), {"--resume=true", "--overwrite=false"}); // overrides the environment and --config
   return again;
 }
 
@@ -124,7 +124,7 @@ std::vector<std::string> mpirun_command(const Options& options, int open_mpi, co
                                         const std::vector<std::string>& job, const std::vector<std::string>& variables) {
   std::vector<std::string> command{options.mpirun};
   const auto add = [&command](std::initializer_list<std::string> words) { command.insert(command.end(), words); };
-  // A dead rank shall not end the others. Cores are shared out by the agents; slots mean GPUs here, and those are checked there, too.
+  // A dead rank must not end the others. mpirun neither binds cores nor checks slots (GPUs): the agents do both.
   if (open_mpi >= 5)
     add({"--with-ft", "ulfm", "--map-by", "slot:OVERSUBSCRIBE"});
   else

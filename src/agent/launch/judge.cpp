@@ -1,4 +1,4 @@
-// What the end of a job means.
+// The decision after the end of a job.
 #include "agent/launch/launch.hpp"
 #include "mgpu/error.hpp"
 
@@ -16,14 +16,14 @@ Verdict judge(const End& end, int starts, int max_restarts) {
   const bool may = starts <= max_restarts && !end.asked_to_stop;
   if (end.spoke && end.status.done) {
     const int code = end.status.exit_code;
-    // A lost machine is no fault of the job. Any other early end (a signal, a full disk) would only come again.
+    // A lost machine is not a failure of the job. Any other early end (a signal, a full disk) would only repeat itself.
     if (code == stopped && end.status.lost_machines) return {may, stopped};
-    // The rank 0 of the start before may still hold the output for a moment.
+    // The previous rank 0 may still hold the lock of the output for a moment.
     if (code == usage && starts > 1) return {may, usage};
     return {false, code};
   }
   if (end.asked_to_stop || end.spoke) return {may, stopped}; // rank 0 died; what it had finished is kept
-  // Not a word of rank 0. mpirun, or a rank, has found something wrong with the job (1, 2), or something died while all were starting.
+  // No status from rank 0: mpirun or a rank has rejected the job (1, 2), or a process died during the start.
   const bool refused = end.mpirun_code == failed || end.mpirun_code == usage;
   return {may && (starts > 1 || !refused), refused ? end.mpirun_code : end.mpirun_code == stopped ? stopped : failed};
 }

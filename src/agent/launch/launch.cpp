@@ -49,11 +49,11 @@ void say(const std::string& line) {
   std::fputs(fmt::format("{} launch: {}\n", program_name(), line).c_str(), stderr);
 }
 
-/// What the launcher has to know of the job that it starts.
+/// Facts about the job that the launcher needs.
 struct JobFacts {
-  std::string output;       ///< "": it leaves no status (doctor, --dry-run)
+  std::string output;       ///< "": the job writes no status (doctor, --dry-run)
   bool reads_input = false; ///< from standard input, which cannot be read twice
-  bool overwrites = false;  ///< an older output
+  bool overwrites = false;  ///< replaces an older output
   double grace_s = 0;
 };
 
@@ -71,9 +71,10 @@ JobFacts facts_of(const std::vector<std::string>& job) {
   return facts;
 }
 
-/// Whether an earlier start left something to go on with. An output that was there before is not: the job is to overwrite it.
+/// Whether a restart resumes. With --overwrite only if a start of this job left its unfinished files: the older output must still
+/// be replaced.
 bool began(const JobFacts& facts) {
-  if (!facts.overwrites) return true; // --resume begins what never began, too
+  if (!facts.overwrites) return true; // --resume also starts a run that never began
   const auto left = [&](const char* ending) { return std::filesystem::exists(facts.output + ending); };
   return left(".partial") || left(".training");
 }
@@ -93,7 +94,7 @@ std::vector<std::string> own_variables() {
   return names;
 }
 
-/// One start of the job, watched to its end.
+/// One start of the job, watched until its end.
 class Start {
  public:
   Start(const Options& options, const JobFacts& facts, const std::vector<std::string>& command, std::string token)
@@ -111,7 +112,7 @@ class Start {
       }
     }
     looked_s_ = 0;
-    look(); // its last word
+    look(); // the final status
     end_.asked_to_stop = stop_signals > 0;
     end_.mpirun_code = WIFSIGNALED(*ended) ? 128 + WTERMSIG(*ended) : WEXITSTATUS(*ended);
     say_end(*ended);
@@ -132,7 +133,7 @@ class Start {
     end_.status = *status;
   }
 
-  /// mpirun gives its ranks USR1 and lets them work on; after TERM and INT it kills them within parts of a second.
+  /// mpirun forwards USR1 to its ranks and lets them continue; after TERM and INT it kills them within a fraction of a second.
   void pass_on_signals() {
     if (stop_signals > 0 && asked_s_ == 0) {
       asked_s_ = now_s();
@@ -161,7 +162,7 @@ class Start {
       say(fmt::format("the job ended without a last word of rank 0 on {} (mpirun: {})", end_.status.host, describe_end(ended)));
   }
 
-  /// A rank 0 on this machine that outlived its mpirun would hold the output.
+  /// Kills a rank 0 on this machine that still runs after mpirun has ended: it would hold the lock of the output.
   void end_leftover() const {
     std::array<char, 256> host{};
     gethostname(host.data(), host.size() - 1);
@@ -186,7 +187,7 @@ class Start {
   double moved_s_, looked_s_ = 0, done_s_ = 0, asked_s_ = 0;
 };
 
-/// False when a signal came meanwhile.
+/// Pauses before a restart; false when a signal arrived meanwhile.
 bool pause_before(int starts) {
   const double pause_s = std::min(30.0, 1.0 * (1 << std::min(starts - 1, 5)));
   for (const double limit = now_s() + pause_s; now_s() < limit;) {

@@ -1,5 +1,5 @@
 #pragma once
-// `mgpu_run launch`: a job under mpirun, kept going.
+// `mgpu_run launch`: runs a job under mpirun and restarts it when it is lost.
 #include <string>
 #include <vector>
 
@@ -8,18 +8,18 @@
 
 namespace mgpu::agent::launch {
 
-/// Runs `mgpu_run launch ARGUMENTS`; the job's exit code. Throws usage_error, cli::HelpWanted.
+/// Runs `mgpu_run launch ARGUMENTS`; returns the job's exit code. Throws usage_error, cli::HelpWanted.
 int run(const std::vector<std::string>& arguments);
 
 /// How one start of a job ended.
 struct End {
-  bool spoke = false;         ///< rank 0 left a status
+  bool spoke = false;         ///< rank 0 has written a status
   Status status;              ///< its last one
   int mpirun_code = 0;        ///< mpirun's own exit code; 128 + signal when it was killed
   bool asked_to_stop = false; ///< by a signal to the launcher
 };
 
-/// What follows from it: the exit code to leave with, or another start. Pure.
+/// The decision: start again, or exit with `exit_code`. judge() is pure.
 struct Verdict {
   bool again = false;
   int exit_code = 0;

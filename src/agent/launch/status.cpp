@@ -28,7 +28,7 @@ std::optional<Status> read_status(const std::string& output) {
     status.lost_machines = read.value("lost_machines", false);
     return status;
   } catch (const json::exception&) {
-    return std::nullopt; // of somebody else
+    return std::nullopt; // not a status of this program
   }
 }
 

@@ -1,4 +1,4 @@
-// mgpu_run: the program a user starts, one process a rank.
+// mgpu_run: the program that a user starts, one process per rank.
 #include <fmt/format.h>
 #include <unistd.h>
 
@@ -45,18 +45,18 @@ constexpr std::size_t ring_bytes = 256u << 20;
 constexpr unsigned self_test_limit_s = 30;
 constexpr unsigned start_limit_s = 60;
 
-/// `rank`: whose error it is; what MPI says of a network names nobody.
+/// `rank`: the rank that failed; MPI's network errors do not name it.
 int print_error(const Error& error, const std::string& rank) {
   if (*error.what() == 0) return static_cast<int>(error.code()); // another process says it
   std::string text = error.what();
   if (error.call.starts_with("MPI_") && !rank.empty())
     text = fmt::format("{}: {}; what is done is kept, the same command with --resume continues", rank, text);
   const std::string line = fmt::format("{}: {}{}\n", program_name(), error.code() == ExitCode::usage ? "" : "error: ", text);
-  std::fputs(line.c_str(), stderr); // unlike fmt::print it does not throw when mpirun is gone, and nobody reads
+  std::fputs(line.c_str(), stderr); // unlike fmt::print it does not throw when mpirun has ended and nobody reads
   return static_cast<int>(error.code());
 }
 
-/// Runs `work`; one place where every error becomes a line and an exit code.
+/// Runs `work`; the one place where an error becomes a line and an exit code.
 template <typename Work>
 int guarded(const std::string& rank, const Work& work) {
   try {
@@ -84,7 +84,7 @@ const JobEntry* find_job(std::string_view name) {
   return nullptr;
 }
 
-/// --start-timeout as every rank finds it, before rank 0 has read the options: MPI itself must come up within it.
+/// --start-timeout as every rank can read it before rank 0 has resolved the options: it also limits MPI_Init.
 unsigned start_limit(const std::vector<std::string>& arguments) {
   std::string text;
   if (const char* set = std::getenv("MGPU_START_TIMEOUT"); set != nullptr) text = set;
@@ -97,7 +97,7 @@ unsigned start_limit(const std::vector<std::string>& arguments) {
   return parse_number(text, seconds) && seconds >= 1 && seconds < 1e6 ? static_cast<unsigned>(seconds) : start_limit_s;
 }
 
-/// A rank that takes part: its worker is started before MPI, so that LibTorch is read while MPI wires up.
+/// One rank of a run. The worker starts before MPI, so that LibTorch loads while MPI connects.
 struct Rank {
   Rank(const comm::LauncherFacts& facts, const std::vector<std::string>& arguments)
       : supervisor([starter = std::make_shared<agent::WorkerStarter>(agent::WorkerProcess::find_program())] {
@@ -105,8 +105,9 @@ struct Rank {
         }),
         environment(facts, start_limit(arguments)),
         worker(supervisor, environment.reducer(), environment.messenger().rank()) {}
-  /// Ends the worker, takes MPI down and gives `code` back. After a lost rank (`without_finalize`) MPI_Finalize would wait for ever:
-  /// then the process ends here; also where a thread is `left_behind` that may use what the end of a process destroys.
+  /// Ends the worker and MPI, and returns `code`. After a lost rank (`without_finalize`) MPI_Finalize would wait forever: the
+  /// process then ends here. It also ends here if an abandoned thread (`left_behind`) may use objects that the normal end of a
+  /// process destroys.
   int leave(int code, bool without_finalize, bool left_behind = false) {
     end_worker();
     std::fflush(nullptr);
@@ -157,7 +158,7 @@ int run_doctor(const comm::LauncherFacts& facts, const std::vector<std::string>&
     if (messenger.rank() == 0) say("not every rank is well\n");
     return rank.leave(messenger.rank() == 0 ? 1 : 0, true);
   }
-  alarm(self_test_limit_s); // the one collective: it has an end, too
+  alarm(self_test_limit_s); // limits the only collective call
   const double seconds = rank.environment.self_test();
   alarm(0);
   if (messenger.rank() == 0 && messenger.size() > 1)
@@ -165,7 +166,7 @@ int run_doctor(const comm::LauncherFacts& facts, const std::vector<std::string>&
   return verdict.findings == 0 ? 0 : static_cast<int>(ExitCode::failed);
 }
 
-/// Standard input and pipes take as long as who writes them.
+/// Standard input and pipes are as slow as their writers.
 bool takes_its_time(const std::string& input) {
   std::error_code ignored;
   return input == "-" || std::filesystem::is_fifo(input, ignored);
@@ -205,14 +206,13 @@ int run_rank0(const JobEntry& entry, const std::vector<std::string>& arguments, 
   const int code = guarded(name_of(facts), [&] {
     const cli::Resolved resolved = cli::resolve(std::string(program_name()), std::string(entry.name), *job, arguments);
     if (!resolved.config.get<bool>("dry-run")) status.begin(resolved.config.get<std::string>("output"), facts.host);
-    // By value: where it is left behind, this frame is gone.
-    setup = agent::prepare_beside(
-        waiting_for_setup(messenger, status, resolved.config), left_behind,
-        [name = entry.name, job, resolved, command, launcher = facts.launcher] {
-          agent::RunSetup prepared = agent::prepare_run(std::string(name), *job, resolved, command);
-          prepared.term_grace_s = slurm::term_grace_s(launcher, prepared.grace_s, slurm::ask_program());
-          return prepared;
-        });
+    // By value: an abandoned thread outlives this frame.
+    setup = agent::prepare_beside(waiting_for_setup(messenger, status, resolved.config), left_behind,
+                                  [name = entry.name, job, resolved, command, launcher = facts.launcher] {
+                                    agent::RunSetup prepared = agent::prepare_run(std::string(name), *job, resolved, command);
+                                    prepared.term_grace_s = slurm::term_grace_s(launcher, prepared.grace_s, slurm::ask_program());
+                                    return prepared;
+                                  });
     if (setup.complete) {
       say("{} is complete already; nothing to do{}\n", setup.output,
           *setup.complete == ExitCode::items_failed ? "; some of its items failed, --retry-failed does them again" : "");
@@ -230,7 +230,7 @@ int run_rank0(const JobEntry& entry, const std::vector<std::string>& arguments, 
   if (!coordinator) coordinator.emplace(setup, messenger, rank.worker, agent::make_workload);
   status.done(code, coordinator->lost_machines());
   const bool all_left = coordinator->dismiss();
-  coordinator.reset(); // staged models go, files close
+  coordinator.reset(); // removes staged models, closes files
   setup.lock.reset();
   if (setup.training) setup.training->checkpoints_lock.reset();
   return rank.leave(code, !all_left, left_behind);
@@ -239,7 +239,7 @@ int run_rank0(const JobEntry& entry, const std::vector<std::string>& arguments, 
 int run_job(const JobEntry& entry, const std::vector<std::string>& arguments, const std::string& command) {
   const comm::LauncherFacts facts = comm::LauncherFacts::read();
   if (facts.rank <= 0) return run_rank0(entry, arguments, command, facts);
-  // Only rank 0 reads the command line, speaks, and carries the exit code; the others do as it says.
+  // Only rank 0 reads the command line, prints and has the exit code; the others follow it.
   agent::catch_signals(facts.launcher, false);
   Rank rank(facts, arguments);
   require_joined(facts, rank.environment.messenger().size(), command);

@@ -5,7 +5,7 @@
 
 namespace mgpu::agent {
 
-/// What the setup asks for: a training, or items one by one.
+/// Makes the workload of the setup: training or items.
 std::unique_ptr<Workload> make_workload(RunControl& control);
 
 } // namespace mgpu::agent

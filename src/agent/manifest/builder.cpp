@@ -16,7 +16,7 @@ namespace {
 
 constexpr std::array<std::string_view, 5> cost_names{"duration", "seconds", "cost", "size", "bytes"};
 
-/// The number that `text` is, blanks around it allowed; nullopt if it is none.
+/// Parses a number with optional blanks around it; nullopt if `text` is none.
 std::optional<double> number(std::string_view text) {
   while (!text.empty() && (text.front() == ' ' || text.front() == '+')) text.remove_prefix(1);
   while (text.ends_with(' ')) text.remove_suffix(1);
@@ -33,7 +33,7 @@ constexpr float unknown_cost = std::numeric_limits<float>::quiet_NaN();
 
 std::size_t Builder::column(std::string_view name) {
   if (const auto known = manifest_.column(name)) return *known;
-  // Every column has a value in every row: lines that each bring a new one would cost the square of their number.
+  // Every column has a value in every row: lines with a new column each would need memory quadratic in their number.
   if (manifest_.column_names_.size() >= most_columns)
     throw usage_error(fmt::format("input {}: more than {} columns", source_, most_columns));
   manifest_.column_names_.emplace_back(name);
@@ -72,7 +72,7 @@ void Builder::add(std::string_view path, std::span<const std::string_view> value
 }
 
 void Builder::read_priority(std::string_view text, std::uint64_t line) {
-  std::int32_t priority = 0; // an empty field: neither before nor after the others
+  std::int32_t priority = 0; // an empty field counts as 0
   if (!text.empty()) {
     const std::optional<double> value = number(text);
     if (!value || *value != std::floor(*value) || std::abs(*value) > 2e9)
@@ -131,7 +131,7 @@ void Builder::set_costs(std::vector<float> costs) {
       sum += cost;
       ++known;
     }
-  if (known == 0) return; // nothing known: no order to be had from it
+  if (known == 0) return; // no cost is known
   const auto mean = static_cast<float>(sum / static_cast<double>(known));
   for (float& cost : costs)
     if (std::isnan(cost)) cost = mean;

@@ -1,5 +1,5 @@
 #pragma once
-// Collects the rows of a manifest, whatever they come from.
+// Collects the rows of a manifest from any source.
 #include <span>
 #include <string>
 #include <string_view>
@@ -25,7 +25,7 @@ class Builder {
   void add(std::string_view path, std::span<const std::string_view> values, std::uint64_t line);
   std::uint64_t size() const { return manifest_.size(); }
 
-  /// Works out costs and gives the manifest away. Throws usage_error when there are no items.
+  /// Determines the costs and returns the manifest. Throws usage_error when there are no items.
   Manifest finish(const ReadOptions& options);
 
  private:

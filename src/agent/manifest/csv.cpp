@@ -13,7 +13,7 @@ class CsvReader {
  public:
   explicit CsvReader(LineReader& lines) : lines_(lines) {}
 
-  /// The next record's fields, valid until the next call; empty lines are passed over. False at the end.
+  /// The next record's fields, valid until the next call; empty lines are skipped. False at the end.
   bool next(std::vector<std::string_view>& fields) {
     std::string_view line;
     do {
@@ -42,8 +42,8 @@ class CsvReader {
     fields.push_back(line);
   }
 
-  /// Fields are unquoted in place, within record_: they only become shorter. Their ends are kept as offsets until the record is
-  /// whole, since taking in another line may move it.
+  /// Fields are unquoted in place within record_, as they only become shorter. Their ends are stored as offsets until the record
+  /// is complete, because reading another line may reallocate it.
   void split_quoted(std::vector<std::string_view>& fields) {
     ranges_.clear();
     for (std::size_t at = 0;;) {
@@ -67,7 +67,7 @@ class CsvReader {
     return end;
   }
 
-  /// From behind the opening quote to behind the closing one.
+  /// Takes a field from after its opening quote; returns the position after the closing one.
   std::size_t take_quoted(std::size_t begin) {
     std::size_t at = begin, out = begin;
     for (;; ++at) {

@@ -40,13 +40,13 @@ bool is_media(std::string_view path, Media media) {
   return std::find(audio_extensions.begin(), audio_extensions.end(), found) != audio_extensions.end();
 }
 
-/// What is at `path`, links followed. A dangling link counts as a file: its row then says so.
+/// The kind of `path`, links followed. A dangling link counts as a file: its row reports the error.
 enum class Kind : std::uint8_t { file, folder, other };
 Kind kind_of(const std::string& path) {
   struct stat facts {};
   if (::stat(path.c_str(), &facts) != 0) return Kind::file;
   if (S_ISREG(facts.st_mode)) return Kind::file;
-  return S_ISDIR(facts.st_mode) ? Kind::folder : Kind::other; // a pipe or device would wait for ever
+  return S_ISDIR(facts.st_mode) ? Kind::folder : Kind::other; // reading a pipe or device could block forever
 }
 
 void add_sorted(const StringColumn& paths, Builder& builder) {
@@ -60,8 +60,8 @@ class FolderWalk {
  public:
   FolderWalk(Media media, StringColumn& found) : media_(media), found_(found) {}
 
-  /// Real folders first, then linked ones in order of their names: which name a file gets does not depend on the order in which
-  /// the file system lists it, and a folder that links to one above it ends.
+  /// Real folders first, then linked ones in the order of their names: a file's path then does not depend on the order of
+  /// directory entries. Each folder is entered once, so that a link to a parent folder ends.
   void walk(const std::string& root) {
     folders_.push_back(root);
     while (!folders_.empty()) {

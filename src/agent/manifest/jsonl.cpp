@@ -9,8 +9,8 @@ namespace mgpu::agent::manifest {
 
 namespace {
 
-// JSON text is Unicode, file names are bytes. What is not Unicode travels through the parser as this character and two hex
-// digits; the character itself likewise, so that nothing is taken for what it is not.
+// JSON text is Unicode, file names are bytes. Bytes that are not UTF-8 pass through the parser as this character and two hex
+// digits. So does the character itself, so that the encoding is unambiguous.
 constexpr char escape_mark = '\x01';
 
 unsigned hex_value(std::string_view digits) {
@@ -32,14 +32,14 @@ bool is_plain(std::string_view line) {
   return true;
 }
 
-/// `line` with marks for what the parser would refuse.
+/// `line` with marks in place of the bytes that the parser would reject.
 void mark(std::string_view line, std::string& out) {
   out.clear();
   const auto put_marked = [&](unsigned byte) { out += fmt::format("\\u0001{:02x}", byte); };
   for (std::size_t at = 0; at < line.size();) {
     if (line[at] == '\\') {
       const unsigned value = unicode_escape(line, at), next = unicode_escape(line, at + 6);
-      if (value >= 0xD800 && value <= 0xDBFF && next >= 0xDC00 && next <= 0xDFFF) { // a pair: one character
+      if (value >= 0xD800 && value <= 0xDBFF && next >= 0xDC00 && next <= 0xDFFF) { // a surrogate pair
         out += line.substr(at, 12);
         at += 12;
       } else if (value == 1 || (value >= 0xDC80 && value <= 0xDCFF)) {
@@ -71,7 +71,7 @@ void unmark(std::string& text) {
   text.resize(out);
 }
 
-/// The same for JSON text, where a byte that is not Unicode is written as Python writes it.
+/// As unmark(), for JSON text, where a byte that is not UTF-8 is written as in Python (\udcXX).
 std::string unmark_json(std::string text) {
   constexpr std::string_view written_mark = "\\u0001";
   for (std::size_t at = 0; (at = text.find(written_mark, at)) != std::string::npos; at += written_mark.size()) {
@@ -83,7 +83,7 @@ std::string unmark_json(std::string text) {
 
 using Fields = std::vector<std::pair<std::string, std::string>>;
 
-/// Takes the fields of a flat object as they come; stops at a nested value, for which the slower way below is taken.
+/// Collects the fields of a flat object; stops at a nested value, for which the slower parser below is used.
 class FlatObject : public nlohmann::json_sax<nlohmann::json> {
  public:
   explicit FlatObject(Fields& fields) : fields_(fields) {}
@@ -131,7 +131,7 @@ class FlatObject : public nlohmann::json_sax<nlohmann::json> {
   std::string problem_;
 };
 
-/// Values are kept as text; the library writes a nested one by recursion, so that a hostile line could use up the stack.
+/// Maximum nesting of a value: the library serialises by recursion, and a malicious line could exhaust the stack.
 constexpr int deepest = 64;
 
 bool too_deep(std::string_view text) {
@@ -151,7 +151,7 @@ bool too_deep(std::string_view text) {
   return false;
 }
 
-/// Fields of the object in `text`; returns what is wrong with it, "" if nothing.
+/// Reads the fields of the object in `text`; returns the error, "" if there is none.
 std::string parse_fields(std::string_view text, Fields& fields) {
   fields.clear();
   FlatObject flat(fields);

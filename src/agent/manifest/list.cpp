@@ -12,7 +12,7 @@ bool exists(const std::string& path) {
   return ::access(path.c_str(), F_OK) == 0;
 }
 
-/// Lists are made by `ls` in the data's folder as often as by `find data` elsewhere: the first relative path tells.
+/// A list may be relative to its own folder (`ls` there) or to the working folder (`find data`): its first relative path decides.
 std::string base_for(std::string_view first, const std::string& folder) {
   if (folder.empty()) return {};
   const std::string path(first);

@@ -1,5 +1,5 @@
 #pragma once
-// The item list: what the user gave as --input, in a fixed order. Compact: a million paths take little more than their bytes.
+// The item list of --input, in a fixed order. Compact: a million paths take little more than their bytes.
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -13,8 +13,8 @@ namespace mgpu::agent::manifest {
 
 struct ReadOptions {
   Media media = Media::any; ///< for folders and globs; lists and tables are taken as they are
-  std::string cost_column;  ///< "" → a column named duration, seconds, cost or size/bytes when the table has one
-  bool stat_sizes = false;  ///< ask the file system for each item's size when no cost column is there
+  std::string cost_column;  ///< "": a column named duration, seconds, cost, size or bytes if the table has one
+  bool stat_sizes = false;  ///< use file sizes as costs when there is no cost column
 };
 
 /// A string column held as one block of bytes and N+1 offsets.
@@ -33,7 +33,7 @@ class StringColumn {
 /// Immutable after reading.
 class Manifest {
  public:
-  /// Reads `input`: a folder (recursive, sorted by path bytes), a glob, one file, a list `.txt` (one path a line), a table
+  /// Reads `input`: a folder (recursive, sorted by path bytes), a glob, one file, a list `.txt` (one path per line), a table
   /// `.csv` or `.jsonl` (column `path`; relative paths are relative to the table's folder), or "-" (a list on stdin).
   /// Throws usage_error in one line: missing, empty ("no items"), no column `path`, line number of a malformed row.
   static Manifest read(const std::string& input, const ReadOptions& options = {});

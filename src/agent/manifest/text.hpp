@@ -1,5 +1,5 @@
 #pragma once
-// Text as it lies in lists and tables: bytes, mostly UTF-8, not always.
+// Text of lists and tables: bytes, usually but not always UTF-8.
 #include <cstdint>
 #include <string>
 #include <string_view>
@@ -33,7 +33,7 @@ class LineReader {
   LineReader& operator=(const LineReader&) = delete;
 
   /// The next line without its end (LF, or CRLF); false at the end. The view is valid until the next call. A UTF-8 byte order
-  /// mark at the start is left out. Throws usage_error on a read error, a NUL byte or a line without end.
+  /// mark at the start is skipped. Throws usage_error on a read error, a NUL byte or an overlong line.
   bool next(std::string_view& line);
   /// Number of the line that next() gave last, from 1.
   std::uint64_t line_number() const { return line_number_; }

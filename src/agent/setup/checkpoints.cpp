@@ -47,7 +47,7 @@ std::vector<Entry> entries(const std::string& folder) {
 }
 
 void remove_folder(const fs::path& folder) {
-  // Without its checkpoint.json it is no checkpoint any more, whatever is left of it when we are killed here.
+  // checkpoint.json first: if the process is killed here, the rest counts as incomplete.
   std::error_code error;
   fs::remove(folder / file_name, error);
   fs::remove_all(folder, error);
@@ -83,7 +83,7 @@ void check_parts(const json& content, const fs::path& folder) {
   }
 }
 
-/// Written aside, synced, renamed, and the name synced: the file is whole or not there.
+/// Writes a temporary file, syncs it, renames it, and syncs the folder: the file is complete or missing.
 void write_whole(const fs::path& file, const std::string& text) {
   const std::string aside = file.string() + ".new";
   std::error_code ignored;
@@ -155,7 +155,7 @@ std::string Checkpoints::complete(std::uint64_t step, json more) {
 void Checkpoints::prune(std::uint64_t best_step) const {
   if (keep_ == 0) return;
   std::vector<Entry> found = entries(folder_);
-  // Being written, or removed at the next start; or the best so far, which stays beside the newest.
+  // Incomplete ones are being written, or are removed at the next start. The best one is kept besides the newest.
   std::erase_if(found, [&](const Entry& entry) { return !entry.whole() || entry.step == best_step; });
   for (std::size_t at = 0; at + keep_ < found.size(); ++at) remove_folder(found[at].folder);
 }

@@ -1,6 +1,6 @@
 #pragma once
-// The checkpoints of a training as rank 0 sees them: FOLDER/step-00000123/ with a part a rank, written by the workers, and checkpoint.json,
-// written last, by rank 0: that makes it whole. What is not whole does not count.
+// The checkpoints of a training as rank 0 sees them: FOLDER/step-00000123/ with one part per rank, written by the workers, and
+// checkpoint.json, written last, by rank 0. A checkpoint without it is incomplete and is ignored.
 #include <cstdint>
 #include <map>
 #include <nlohmann/json.hpp>
@@ -12,7 +12,7 @@
 
 namespace mgpu::agent {
 
-/// A whole checkpoint.
+/// A complete checkpoint.
 struct Checkpoint {
   std::string folder;
   std::uint64_t step = 0;
@@ -21,24 +21,24 @@ struct Checkpoint {
 
 class Checkpoints {
  public:
-  /// `keep`: how many whole ones stay, the newest, and with them the one of the best validation; 0: all.
+  /// `keep`: number of newest complete checkpoints to keep, besides the one of the best validation; 0: all.
   Checkpoints(std::string folder, std::size_t keep, int world_size)
       : folder_(std::move(folder)), keep_(keep), world_size_(static_cast<std::size_t>(world_size)) {}
 
-  /// The newest whole checkpoint in `folder`; nullopt where there is none. Throws usage_error in one line when that one cannot be used:
-  /// a part is missing or shorter than it was, the file is damaged or of a newer version.
+  /// The newest complete checkpoint in `folder`; nullopt where there is none. Throws usage_error in one line when it cannot be
+  /// used: a part is missing or truncated, the file is damaged or of a newer version.
   static std::optional<Checkpoint> newest(const std::string& folder);
-  /// True when `folder` holds a whole checkpoint or pieces of one.
+  /// True when `folder` holds a complete or incomplete checkpoint.
   static bool any(const std::string& folder);
 
-  /// Makes the folder and removes what stands there behind `step`, whole or not: pieces that a kill left, or a former training.
+  /// Makes the folder. Removes incomplete checkpoints (of a killed run) and those after `step` (of an earlier training).
   void begin(std::uint64_t step);
-  /// A rank's part is on its disk.
+  /// A rank has written its part to the disk.
   void saved(int rank, wire::Saved saved);
-  /// Steps whose parts are all there, oldest first.
+  /// Steps with the parts of all ranks, oldest first.
   std::vector<std::uint64_t> ready() const;
-  /// Writes checkpoint.json of step `step`, which is ready(): `more`, what rank 0's worker said, and the parts; then removes older ones.
-  /// Returns its folder.
+  /// Writes checkpoint.json of step `step`, which is ready(): `more`, the facts of rank 0's worker, and the parts; then removes
+  /// older checkpoints. Returns the folder.
   std::string complete(std::uint64_t step, nlohmann::json more);
 
  private:

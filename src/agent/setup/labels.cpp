@@ -16,7 +16,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-/// More classes than this are labels of another kind: texts, or numbers to be met (mse).
+/// More classes than this are labels of another kind: texts, or target numbers (mse).
 constexpr std::uint64_t most_classes = 1'000'000;
 
 [[noreturn]] void refuse(const LabelledSet& set, std::uint64_t row, const std::string& why) {
@@ -78,7 +78,7 @@ void check_numbers(const LabelledSet& set) {
   }
 }
 
-/// The longest symbol first, as the worker reads a text.
+/// Matches the longest symbol first, as the worker does.
 void check_text(const LabelledSet& set, const CtcSpec& ctc) {
   std::set<std::string, std::less<>> symbols;
   std::size_t longest = 0;

@@ -1,5 +1,5 @@
 #pragma once
-// What a training's items are called, and whether the loss can learn from it: checked before any work, with the row that is wrong.
+// The labels of a training's items, and the check that the loss can use them: before any work, naming the bad row.
 #include <string>
 #include <string_view>
 #include <vector>
@@ -9,7 +9,7 @@
 
 namespace mgpu::agent {
 
-/// One data set with the truth of every row.
+/// A data set with the label of every row.
 struct LabelledSet {
   std::string option; ///< "--input train.csv": for messages
   manifest::Manifest manifest;
@@ -25,7 +25,7 @@ void read_labels(LabelledSet& set, const std::string& input, const std::string& 
 /// all labels are whole numbers.
 std::vector<std::string> find_classes(const LabelledSet& set, std::string_view loss);
 
-/// Throws usage_error naming row and file of the first label that `loss` cannot learn from, and what it could.
+/// Throws usage_error naming row and file of the first label that `loss` cannot use, and the labels that it can.
 void check_labels(const LabelledSet& set, std::string_view loss, const std::vector<std::string>& classes, const Bundle& bundle);
 
 } // namespace mgpu::agent

@@ -9,12 +9,12 @@ namespace mgpu::agent {
 
 namespace {
 
-/// Options of a training that change nothing of its result, or only where it is written.
+/// Options of a training that do not change its result, or only its place.
 constexpr std::array free_in_training{"checkpoint-dir",  "checkpoint-every", "keep-checkpoints", "save",
                                       "experiment-name", "min-ranks",        "reduce-timeout",   "cache",
                                       "cuda-graph",      "shard-optimizer"};
 
-/// The held-out set counts by what it is, not by its name.
+/// The hash of the validation set: its content counts, not its name.
 std::string held_out(const RunSetup& setup) {
   if (setup.training && setup.training->validation) return write::sha256_of(setup.training->validation->manifest);
   const auto path = setup.config.get<std::string>("validate");

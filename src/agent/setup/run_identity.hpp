@@ -4,8 +4,8 @@
 
 namespace mgpu::agent {
 
-/// What run this is, as far as it is known before the ranks are: all but the kind of device, a batch size that is found later, and the
-/// hashes of model and items.
+/// The identity of the run as known before the ranks start: all but the kind of device, an automatic batch size, and the hashes
+/// of model and items.
 write::Identity identity_of(const RunSetup& setup);
 
 } // namespace mgpu::agent

@@ -25,7 +25,7 @@ namespace fs = std::filesystem;
 
 namespace {
 
-/// What prepare_run() looks at now, for the message when that does not answer.
+/// What prepare_run() is reading, for the message about a stall.
 std::atomic<const char*> looking_at{"the options"};
 
 std::uint32_t parse_batch_size(const std::string& text) {
@@ -62,7 +62,7 @@ ModelLoad parse_load(const std::string& text) {
   return text == "independent" ? ModelLoad::independent : ModelLoad::automatic;
 }
 
-/// A .partial beside it belongs to a later run, begun with --overwrite, that is not complete.
+/// A .partial beside the file belongs to a later, incomplete run with --overwrite.
 bool is_complete(const RunSetup& setup) {
   return setup.resume && fs::exists(setup.output) && !fs::exists(setup.output + ".partial") &&
          write::ReadFile(setup.output).complete();
@@ -101,12 +101,12 @@ bool has_failed(const write::ReadFile& file) {
   return std::find(status.begin(), status.end(), Status::failed) != status.end();
 }
 
-/// --retry-failed has something to do in a complete file.
+/// True when --retry-failed has rows to process in a complete file.
 bool to_retry(const RunSetup& setup) {
   return setup.retry_failed && (setup.verify || has_failed(write::ReadFile(setup.output)));
 }
 
-/// How the run ended whose complete result --resume has found. Throws usage_error, a line for each difference, where it was another run.
+/// The exit code of the complete run that --resume found. Throws usage_error, a line per difference, if it was another run.
 ExitCode recognise(const RunSetup& setup) {
   const write::ReadFile file(setup.output);
   write::Identity now = identity_of(setup);
@@ -136,7 +136,7 @@ RunSetup prepare_run(const std::string& job_name, const Job& job, const cli::Res
   setup.verify = config.get<bool>("verify");
   for (const cli::Origin& origin : resolved.origins)
     if (origin.changes_results) setup.result_options[origin.name] = config.get<nlohmann::json>(origin.name);
-  if (job.trains()) setup.result_options["stages"] = cli::read_stages(config); // what the file says
+  if (job.trains()) setup.result_options["stages"] = cli::read_stages(config); // the content of the file
   const auto input = config.get<std::string>("input");
   if (input.empty()) throw usage_error("--input is missing: a folder, a list or a table of files");
   if (setup.output.empty()) throw usage_error("--output is missing: the result file, for example out.h5");
@@ -161,7 +161,7 @@ RunSetup prepare_run(const std::string& job_name, const Job& job, const cli::Res
   setup.item_timeout_s = parse_item_timeout(config.get<std::string>("item-timeout"));
   setup.stall_timeout_s = config.get<double>("stall-timeout");
   setup.max_restarts = config.get<int>("max-restarts");
-  [[maybe_unused]] const Faults checked(config.get<std::string>("fault"), -1); // what is wrong with them is said before any work
+  [[maybe_unused]] const Faults checked(config.get<std::string>("fault"), -1); // reports bad faults before any work
   setup.progress = config.get<std::string>("progress");
   setup.log_dir = config.get<std::string>("log-dir");
   setup.trace = config.get<std::string>("trace");
@@ -172,7 +172,7 @@ RunSetup prepare_run(const std::string& job_name, const Job& job, const cli::Res
   manifest::ReadOptions read;
   read.media = setup.media = job.media(config);
   read.cost_column = config.get<std::string>("cost-column");
-  // Recordings differ in length by orders of magnitude, pictures hardly: asking for sizes pays for the first only.
+  // Recordings differ in length by orders of magnitude, pictures hardly: reading file sizes pays only for recordings.
   read.stat_sizes = read.media == Media::audio && !job.trains();
   looking_at = "--input";
   setup.manifest = manifest::Manifest::read(input, read);

@@ -1,5 +1,5 @@
 #pragma once
-// Everything rank 0 has resolved before the ranks are asked for anything.
+// Everything that rank 0 resolves before it configures the ranks.
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -19,8 +19,8 @@ namespace mgpu::agent {
 
 enum class ModelLoad : std::uint8_t {
   automatic,   ///< staged where the model is not on a local disk, else independent
-  staged,      ///< one rank a node copies it into the node's memory, all open that
-  staggered,   ///< one rank a node after the other
+  staged,      ///< one rank per node copies it to the node's memory, all ranks open the copy
+  staggered,   ///< one rank per node at a time
   independent, ///< all at once
 };
 
@@ -33,7 +33,7 @@ struct RunSetup {
   Config config;
   std::string command; ///< as typed
   manifest::Manifest manifest;
-  std::vector<std::string> item_columns; ///< manifest columns that travel with each item
+  std::vector<std::string> item_columns; ///< manifest columns that are sent with each item
 
   Media media = Media::any;              ///< which files of a folder are items
   std::optional<TrainingSetup> training; ///< of a job that trains
@@ -41,9 +41,9 @@ struct RunSetup {
   std::string model; ///< "" if the job has none
   ModelLoad model_load = ModelLoad::automatic;
   std::string output;
-  std::shared_ptr<write::OutputLock> lock; ///< of the output and what stands beside it; a dry run has none
+  std::shared_ptr<write::OutputLock> lock; ///< of the output and the files beside it; none for a dry run
   bool resume = false, verify = false, retry_failed = false;
-  nlohmann::json result_options = nlohmann::json::object(); ///< of config: those that change results
+  nlohmann::json result_options = nlohmann::json::object(); ///< options of config that change results
   std::uint32_t batch_size = 0;                             ///< 0: auto
   dispatch::Schedule schedule = dispatch::Schedule::dynamic;
   comm::BindingOptions binding;
@@ -51,7 +51,7 @@ struct RunSetup {
   bool ship_bytes = false;
   std::uint64_t max_file_bytes = 0; ///< of a shipped file
   bool dry_run = false;
-  std::optional<ExitCode> complete; ///< --resume found this run's complete result, which ended so
+  std::optional<ExitCode> complete; ///< exit code of the complete result that --resume has found
   int retries = 2;
   double item_timeout_s = by_times_seen, stall_timeout_s = 60;
   int max_restarts = 5;

@@ -33,7 +33,7 @@ void check_save(const std::string& path) {
     throw usage_error(fmt::format("--save {}: its folder is not writable", path));
 }
 
-/// What must be as it was when a training goes on, so that it is still the same training.
+/// Compares the facts that must not change when a training is resumed.
 void check_same_training(const RunSetup& setup, const Checkpoint& checkpoint) {
   const nlohmann::json& was = checkpoint.json;
   const auto refuse = [&](const std::string& what, const std::string& before, const std::string& now) {
@@ -60,7 +60,7 @@ void check_same_training(const RunSetup& setup, const Checkpoint& checkpoint) {
   if (batch > 0 && wanted > 0 && batch != wanted) refuse("a global batch of", std::to_string(batch), std::to_string(wanted));
 }
 
-/// The folder is made for it: nothing else shows before the work that it can be.
+/// Makes the folder: only that proves, before any work, that it can be made.
 std::shared_ptr<write::OutputLock> lock_checkpoints(const std::string& folder, bool resume) {
   std::error_code error;
   fs::create_directories(folder, error);
@@ -103,7 +103,7 @@ Config resolve_training(const Config& config) {
     if (error)
       throw usage_error(fmt::format("--experiment-name {}: {} cannot be made: {}", name, folder.string(), error.message()));
   }
-  // Workers run elsewhere, perhaps in another folder.
+  // Workers may run in another working folder.
   const auto absolute = [&](const char* option) {
     const auto path = resolved.get<std::string>(option);
     if (!path.empty()) resolved.set(option, fs::absolute(path).lexically_normal().string());
@@ -143,7 +143,7 @@ void prepare_training(RunSetup& setup) {
         throw usage_error(fmt::format("--validate {}: the table has no column '{}'", path, name));
   }
   config.set("classes", training.classes);
-  // Of a list: its paths and columns, labels among them.
+  // The hash of a list covers its paths and columns, labels among them.
   training.made_of["--input"] = write::sha256_of(train.manifest);
   training.made_of["--validate"] = training.validation ? write::sha256_of(training.validation->manifest) : "";
   training.made_of["--model"] = setup.model.empty() ? "" : sha256_of(setup.model);

@@ -1,6 +1,6 @@
 #pragma once
-// What a training run needs beside what every run needs: labels, the validation set, stages, the checkpoint to go on from. Resolved on
-// rank 0 before any work.
+// The additional setup of a training: labels, validation set, stages, the checkpoint to resume from. Resolved on rank 0 before
+// any work.
 #include <memory>
 #include <optional>
 #include <string>
@@ -22,16 +22,16 @@ struct TrainingSetup {
   std::vector<std::string> classes;                    ///< cross_entropy and bce
   nlohmann::json made_of;                              ///< SHA-256 by option: of the lists (paths and columns) and of the model
   std::string checkpoints;                             ///< folder
-  std::shared_ptr<write::OutputLock> checkpoints_lock; ///< trainings of two outputs may share no folder
-  std::optional<Checkpoint> begin;                     ///< --resume continues from it
+  std::shared_ptr<write::OutputLock> checkpoints_lock; ///< two trainings may not share a folder
+  std::optional<Checkpoint> begin;                     ///< checkpoint that --resume continues from
 };
 
-/// Fills in the names that follow from others: --lr by the optimizer, --checkpoint-dir by --output, and with --experiment-name the
-/// folder runs/NAME and all in it. Before anything is read.
+/// Sets options that depend on others: --lr by the optimizer, --checkpoint-dir by --output, and with --experiment-name the
+/// folder runs/NAME and the files in it. Before anything is read.
 Config resolve_training(const Config& config);
 
-/// Reads labels, validation set, stages and checkpoints of a run whose training set is read; puts `classes` and `stages` into its config.
-/// Throws usage_error.
+/// Reads labels, validation set, stages and checkpoints after the training set was read; sets `classes` and `stages` in the run's
+/// config. Throws usage_error.
 void prepare_training(RunSetup& setup);
 
 } // namespace mgpu::agent

@@ -26,7 +26,8 @@ std::string describe(const SlurmFacts& facts);
 
 /// Why this process must not run: it is one of several tasks of an srun step, but MPI has not joined them. Every task would do the whole
 /// job, all to one output. `world_size`: as MPI sees it; -1: MPI is not started yet. The text names the command to type.
-std::optional<std::string> unjoined_tasks(const SlurmFacts& facts, comm::Launcher launcher, int world_size, const std::string& command);
+std::optional<std::string> unjoined_tasks(const SlurmFacts& facts, comm::Launcher launcher, int world_size,
+                                          const std::string& command);
 
 /// What a program prints; throws Error when it cannot be run or does not end.
 using Ask = std::function<std::string(const std::vector<std::string>& command)>;

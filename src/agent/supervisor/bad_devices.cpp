@@ -16,7 +16,7 @@ namespace mgpu::agent {
 
 namespace {
 
-/// The file's text if it is this user's own, a plain file and small: /tmp is everybody's.
+/// The file's text if it is small, a regular file and this user's own: /tmp is writable for everybody.
 std::string read_own(const std::string& path) {
   constexpr off_t most_bytes = 1 << 20;
   const int fd = ::open(path.c_str(), O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
@@ -62,7 +62,7 @@ bool BadDevices::add(const BadDevice& device, double now_unix_s) const {
     std::replace(reason.begin(), reason.end(), '\n', ' ');
     text += fmt::format("{:.0f} {} {}\n", each.until_unix_s, each.uuid, reason);
   }
-  // Renamed into place: a reader sees the old list or the new one.
+  // Replaced by rename: a reader sees the old list or the new one.
   const std::string aside = fmt::format("{}.{}", path_, ::getpid());
   const int fd = ::open(aside.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
   if (fd < 0) return false;
@@ -80,7 +80,7 @@ namespace {
 // nvmlReturn_t, nvml.h.
 constexpr int success = 0, gpu_is_lost = 15, reset_required = 16;
 
-/// The few functions of NVML we need (NVML API reference: nvmlInit_v2, nvmlDeviceGetHandleByUUID, nvmlDeviceGetMemoryInfo,
+/// The functions of NVML that are needed (NVML API reference: nvmlInit_v2, nvmlDeviceGetHandleByUUID, nvmlDeviceGetMemoryInfo,
 /// nvmlErrorString).
 struct Nvml {
   using Device = void*;
@@ -118,7 +118,7 @@ std::string probe_device(const std::string& uuid) {
        {"nvmlDeviceGetMemoryInfo", [&] { return nvml.memory(device, &memory); }}}};
   for (const auto& [call, step] : steps) {
     const int code = step();
-    // Any other code says something of the question, not of the device: a MIG slice is "not found", a container forbids NVML.
+    // Any other code does not mean a bad device: a MIG slice is "not found", a container forbids NVML.
     if (code == gpu_is_lost || code == reset_required) return fmt::format("{}: {}", call, nvml.error(code));
     if (code != success) return {};
   }

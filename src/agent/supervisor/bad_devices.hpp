@@ -1,36 +1,36 @@
 #pragma once
-// GPUs of this host that failed for good: asked of the driver's management library, and remembered for a while, so that the next run
-// does not begin with them.
+// GPUs of this host that failed permanently, as the driver's management library (NVML) reports. They are recorded for a while, so
+// that the next run does not use them.
 #include <functional>
 #include <string>
 #include <vector>
 
 namespace mgpu::agent {
 
-/// A GPU that is left out until its time is over.
+/// A GPU that is excluded until a time.
 struct BadDevice {
   std::string uuid, reason;
   double until_unix_s = 0;
 };
 
-/// The list in a file of this host and user, one line a GPU. Damaged lines are left out; a list that cannot be read is empty.
+/// The list, in a file per host and user, one line per GPU. Damaged lines are ignored; an unreadable list is empty.
 class BadDevices {
  public:
   explicit BadDevices(std::string path = default_path()) : path_(std::move(path)) {}
   /// $MGPU_BAD_DEVICES, else mgpu-bad-devices-UID in /tmp.
   static std::string default_path();
 
-  /// Those whose time is not over at `now_unix_s`.
+  /// The devices that are still excluded at `now_unix_s`.
   std::vector<BadDevice> read(double now_unix_s) const;
-  /// Adds or renews one, drops what is over. False when it cannot be written: then the next run finds out by itself.
+  /// Adds or renews a device, drops expired ones. False when the file cannot be written: the next run then detects the failure.
   bool add(const BadDevice& device, double now_unix_s) const;
 
  private:
   std::string path_;
 };
 
-/// What NVML says of a GPU: "" when it answers as it should, or where there is no NVML to ask; else why it cannot be used. NVML is loaded
-/// when first asked, never linked.
+/// NVML's state of a GPU: "" when it is usable or NVML is missing; else why it cannot be used. NVML is loaded on the first call,
+/// never linked.
 std::string probe_device(const std::string& uuid);
 
 } // namespace mgpu::agent

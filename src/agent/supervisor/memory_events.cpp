@@ -11,10 +11,10 @@ namespace fs = std::filesystem;
 
 namespace {
 
-/// v1 says "no limit" by a number near 2^63.
+/// v1 shows "no limit" as a number near 2^63.
 constexpr std::uint64_t no_limit_bytes = 1ull << 62;
 
-/// Where a version of cgroups keeps what we ask for, below its mount.
+/// Names of the files of a cgroup version, below its mount.
 struct Names {
   const char* mount;
   const char* events;
@@ -22,7 +22,7 @@ struct Names {
 };
 constexpr Names v2{"", "memory.events", "memory.max"}, v1{"memory", "memory.oom_control", "memory.limit_in_bytes"};
 
-/// The number behind "oom_kill".
+/// The value of "oom_kill".
 std::optional<std::uint64_t> kills_in(const fs::path& file) {
   std::ifstream in(file);
   std::string name;
@@ -31,7 +31,7 @@ std::optional<std::uint64_t> kills_in(const fs::path& file) {
   return std::nullopt;
 }
 
-/// The least limit from `folder` up to `mount`; 0: none.
+/// The smallest limit from `folder` up to `mount`; 0: none.
 std::uint64_t limit_of(fs::path folder, const fs::path& mount, const char* name) {
   std::uint64_t least = 0;
   for (;; folder = folder.parent_path()) {
@@ -41,7 +41,7 @@ std::uint64_t limit_of(fs::path folder, const fs::path& mount, const char* name)
   }
 }
 
-/// A container may be shown its own cgroup as the root, though its path is named as the host sees it.
+/// In a container the cgroup may be mounted as the root although its path is the host's.
 std::optional<MemoryEvents> read(const fs::path& mount, const fs::path& path, const Names& names) {
   for (const fs::path& folder : {path.has_relative_path() ? mount / path.relative_path() : mount, mount})
     if (const auto kills = kills_in(folder / names.events)) return MemoryEvents{*kills, limit_of(folder, mount, names.limit)};

@@ -15,7 +15,7 @@ ProcessUsage usage_of(pid_t pid) {
   std::ifstream stat(folder + "stat"), io(folder + "io");
   std::string line;
   std::getline(stat, line);
-  if (const auto name_end = line.rfind(") "); name_end != std::string::npos) { // a name may have blanks
+  if (const auto name_end = line.rfind(") "); name_end != std::string::npos) { // the name may have blanks
     std::istringstream fields(line.substr(name_end + 2));
     std::string skipped;
     std::uint64_t user = 0, system = 0;

@@ -3,8 +3,8 @@
 
 namespace mgpu::agent {
 
-/// Ends a process of this program on this node that answers nobody (stopped, or stuck in the kernel's hands): while it is there, mpirun
-/// waits for it. Does nothing when `pid` is another program by now.
+/// Kills an agent on this node that does not respond (stopped, or stuck in the kernel), because mpirun would wait for it. Does
+/// nothing when `pid` is another program by now.
 void end_stuck_agent(pid_t pid);
 
 } // namespace mgpu::agent

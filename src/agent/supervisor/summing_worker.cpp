@@ -14,7 +14,7 @@ void SummingWorker::post(Type type, wire::View payload) {
   if (type == Type::configure) rank_ = wire::decode<wire::Configure>(payload).rank;
   if (type == Type::connect) {
     const auto connect = wire::decode<wire::Connect>(payload);
-    forget(); // a training that restarts
+    forget(); // the training has restarted
     if (reducer_ != nullptr && connect.attempt > 1) reducer_->drop();
     token_ = connect.token;
     node_ = connect.node_of.at(static_cast<std::size_t>(rank_));
@@ -28,7 +28,7 @@ bool SummingWorker::poll(const OnWorkerFrame& handle) {
     wire::Buffer bytes;
     wire::encode(wire::Failure{static_cast<std::int32_t>(error.code()), error.what(), wire::FailureCause::collective}, bytes);
     handle(Type::failure, bytes, nullptr);
-    reducer_ = nullptr; // said once
+    reducer_ = nullptr; // reported once
   };
   bool busy = worker_.poll([&](Type type, wire::View payload, const std::shared_ptr<void>& owner) {
     if (type == Type::died) forget(); // the next worker has not asked for what is under way
@@ -49,7 +49,7 @@ bool SummingWorker::poll(const OnWorkerFrame& handle) {
       worker_.post(Type::reduced, bytes);
       answered = true;
     });
-    if (answered) worker_.flush(); // the worker waits for it
+    if (answered) worker_.flush(); // the worker waits for the answer
   } catch (const Error& error) {
     fail(error);
   }
@@ -60,7 +60,7 @@ void SummingWorker::begin(const wire::Reduce& request) {
   if (reducer_ == nullptr) throw Error(fmt::format("rank {}: there are no other nodes to sum with", rank_));
   auto memory = memories_.find(request.memory);
   if (memory == memories_.end()) {
-    if (!reducer_->busy()) memories_.clear(); // of earlier stages: not to be held any longer
+    if (!reducer_->busy()) memories_.clear(); // the memory of earlier stages
     memory = memories_.emplace(request.memory, wire::NodeMemory::open(request.memory, node_)).first;
     if (memory->second.data() == nullptr)
       throw Error(fmt::format("rank {}: {} is not there", rank_, wire::node_memory_path(request.memory, node_)));
@@ -75,7 +75,7 @@ std::optional<WorkerEnd> SummingWorker::ended() {
 }
 
 void SummingWorker::forget() {
-  // Several ranks of a node may find it: the first removes it.
+  // Every rank of the node tries it: the first one removes it.
   if (!token_.empty()) wire::unlink_node_memory(std::exchange(token_, {}), node_);
 }
 

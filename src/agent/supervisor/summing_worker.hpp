@@ -1,6 +1,6 @@
 #pragma once
-// A worker whose node's sums this agent carries to the other nodes: between the event loop and the worker it takes frames `reduce`
-// for itself, sums by MPI, and answers `reduced`. Everything else passes.
+// A worker link that performs sums between nodes: it intercepts the worker's `reduce` frames, sums by MPI, and answers with
+// `reduced`. All other frames pass.
 #include <map>
 #include <optional>
 #include <string>
@@ -14,7 +14,7 @@ namespace mgpu::agent {
 
 class SummingWorker final : public WorkerLink {
  public:
-  /// `reducer`: nullptr where there is one node only. Both must outlive this.
+  /// `reducer`: nullptr with a single node. Both must outlive this object.
   SummingWorker(WorkerLink& worker, comm::NodeReducer* reducer, int rank) : worker_(worker), reducer_(reducer), rank_(rank) {}
   /// As forget().
   ~SummingWorker() override { forget(); }
@@ -25,7 +25,7 @@ class SummingWorker final : public WorkerLink {
   void wait(std::chrono::microseconds timeout) override { worker_.wait(timeout); }
   std::optional<WorkerEnd> ended() override;
   void kill() override { worker_.kill(); }
-  /// Removes the names of shared memory that the workers left behind; what is still under way is told to nobody.
+  /// Removes the names of the workers' shared memory; pending sums are reported to nobody.
   void forget();
 
  private:
@@ -33,11 +33,11 @@ class SummingWorker final : public WorkerLink {
 
   WorkerLink& worker_;
   comm::NodeReducer* reducer_;
-  int rank_;          ///< of the process; once there is a Configure, among those that train
+  int rank_;          ///< of the process; after a Configure: among the ranks that train
   std::string token_; ///< "": not connected
   int node_ = 0;
   double timeout_s_ = 0;
-  std::map<std::string, wire::NodeMemory> memories_; ///< by token; stay mapped while sums are under way
+  std::map<std::string, wire::NodeMemory> memories_; ///< by token; mapped while sums are pending
 };
 
 } // namespace mgpu::agent

@@ -18,14 +18,14 @@ using wire::Type;
 namespace {
 
 constexpr double look_every_s = 0.05;
-/// A standby worker costs memory, and its look at the GPUs time; a run that is over soon does without.
+/// A standby worker costs memory and time for its detection of GPUs; a short run does without.
 constexpr double standby_after_s = 1;
-/// A process that SIGKILL does not end hangs in its driver: it, and its GPU, are given up.
+/// A process that SIGKILL does not end hangs in the GPU driver: it and its GPU are given up.
 constexpr double unkillable_after_s = 10;
 constexpr double left_out_s = 24 * 3600;
-/// Workers that cannot even be started, one after another.
+/// Workers in a row that end before they are configured.
 constexpr std::int32_t most_unborn = 5;
-/// A worker that shall end at once (its training restarts, or it has failed) and has not.
+/// Time for a worker to end after it was told to, or after it has failed.
 constexpr double obeys_within_s = 10;
 
 } // namespace
@@ -53,7 +53,7 @@ void Supervisor::post(Type type, wire::View payload) {
     unborn_ = 0;
   }
   if (type == Type::finish) enter(WorkerEvent::finish);
-  // Meant for one that has died meanwhile.
+  // The frame was for a worker that has died meanwhile.
   if (life_.state == WorkerState::starting && limits_.restarts != 0) return;
   if (type == Type::halt && wire::decode<wire::Halt>(payload).now != 0) {
     enter(WorkerEvent::halt);
@@ -95,8 +95,8 @@ bool Supervisor::pass_frames(const OnWorkerFrame& handle) {
   });
 }
 
-/// True for a failure that another worker may not meet. Before the first model is open a failure speaks of the model or the set-up, and
-/// ends the run; so does bad usage; and after the last work no other takes its place.
+/// True for a failure that another worker may not meet. Before the first model is open, a failure concerns the model or the setup
+/// and ends the run; so does bad usage. After the last work no worker is replaced.
 bool Supervisor::keep_failure(wire::View payload) {
   if (limits_.restarts == 0 || !model_opens_ || life_.state == WorkerState::finishing) return false;
   auto failure = wire::decode<wire::Failure>(payload);
@@ -127,12 +127,12 @@ void Supervisor::end_late(Watchdog::Late late) {
 
 void Supervisor::warm_standby() {
   if (standby_ != nullptr) {
-    if (standby_->ended()) standby_.reset(); // the next round makes another
+    if (standby_->ended()) standby_.reset(); // the next round starts another
   } else if (limits_.restarts != 0 && life_.state == WorkerState::working && clock_() > standby_due_s_) {
     standby_hello_.clear();
     try {
       standby_ = make_();
-    } catch (const Error&) { // no memory, no more processes: perhaps later
+    } catch (const Error&) { // no memory or no process: try again later
       standby_due_s_ = clock_() + standby_after_s;
     }
   }
@@ -142,7 +142,7 @@ void Supervisor::warm_standby() {
   });
 }
 
-/// False for a worker that never worked: what it died of would end the next one, too; and once there is no more work.
+/// False for a worker that never worked: the cause would end the next one, too. False when there is no more work.
 bool Supervisor::replaceable() const {
   return limits_.restarts != 0 && life_.state < WorkerState::finishing && (model_opens_ || life_.state == WorkerState::killed);
 }
@@ -151,7 +151,7 @@ bool Supervisor::is_stuck() const {
   return life_.late && clock_() - life_.late_s > unkillable_after_s;
 }
 
-/// True when the worker was replaced, or given up.
+/// True when the worker was replaced or given up.
 bool Supervisor::replace_dead(const OnWorkerFrame& handle) {
   if (!replaceable()) return false;
   const bool stuck = is_stuck();
@@ -180,7 +180,7 @@ bool Supervisor::replace_dead(const OnWorkerFrame& handle) {
   return true;
 }
 
-/// False when none can be started.
+/// False when no worker can be started.
 bool Supervisor::start_next(wire::Died& died) {
   try {
     const bool warm = standby_ != nullptr && !standby_->ended();
@@ -193,18 +193,18 @@ bool Supervisor::start_next(wire::Died& died) {
   }
 }
 
-/// A death that narrows the suspicion to fewer rows brings the search on: it is not counted, or a search could cost its rank.
+/// A death that narrows the suspicion to fewer rows is not counted: otherwise the search for the bad row could cost the rank.
 void Supervisor::count(const wire::Died& died) {
   if (life_.state == WorkerState::starting) ++unborn_;
   std::uint64_t rows = 0;
   for (const wire::Suspect& suspect : died.suspects) rows += suspect.rows;
   const bool narrows = rows > 0 && rows < suspected_rows_ && died.device != DeviceTrouble::hardware;
-  // A stall may be the server's on which all files lie: rank 0 sees the others, and counts.
+  // The cause of a stall may be the file server: rank 0, which sees all ranks, counts stalls.
   if (!life_.halted && !narrows && died.stalled == 0) ++deaths_;
   suspected_rows_ = rows;
 }
 
-/// A GPU that fails for good is given up at once, and left out of the runs of the next day.
+/// A GPU that fails permanently is given up at once, and excluded from runs for a day.
 bool Supervisor::cannot_use_device(wire::Died& died, bool stuck, bool retired) {
   if (uuid_.empty()) return false;
   const std::string trouble = stuck ? "a process hangs in its driver" : probe_(uuid_);
@@ -214,8 +214,8 @@ bool Supervisor::cannot_use_device(wire::Died& died, bool stuck, bool retired) {
   return !trouble.empty();
 }
 
-/// What the worker says it ended of; without text if it said nothing. One whose GPU fails may end within a destructor, before it can send
-/// anything.
+/// The failure that the worker reported; without text if there was none. A worker whose GPU fails may end in a destructor, before
+/// it can send anything.
 wire::Failure Supervisor::reported() const {
   if (life_.failure) return *life_.failure;
   const auto words = worker_->activity_table().final_words();
@@ -251,7 +251,7 @@ wire::Died Supervisor::describe(const WorkerEnd& end) const {
     died.cause = end.signal != 0 ? FailureCause::signal : FailureCause::exit;
     suspects = worker_->activity_table().read();
   }
-  // Kernels run for the batches that run; what loaders prepare meanwhile is not charged.
+  // Only running batches use kernels; items that loaders prepare meanwhile are not charged.
   if (died.device != DeviceTrouble::none) {
     const auto runs = [](const wire::Activity& each) { return each.doing == Doing::running; };
     if (std::any_of(suspects.begin(), suspects.end(), runs)) std::erase_if(suspects, std::not_fn(runs));
@@ -266,11 +266,11 @@ wire::Died Supervisor::describe(const WorkerEnd& end) const {
 
 std::optional<WorkerEnd> Supervisor::ended() {
   if (life_.state == WorkerState::given_up) return WorkerEnd{"given up"};
-  if (replaceable()) return std::nullopt; // whatever it is, another takes its place
+  if (replaceable()) return std::nullopt; // in any case it is replaced
   auto end = worker_->ended();
   if (life_.late) return end || is_stuck() ? std::optional(WorkerEnd{life_.late->reason}) : std::nullopt;
   if (!end || end->good()) return end;
-  const auto said = worker_->activity_table().final_words(); // by one whose GPU failed, in a destructor
+  const auto said = worker_->activity_table().final_words(); // of a worker whose GPU failed in a destructor
   return said ? WorkerEnd{said->text, end->signal} : end;
 }
 

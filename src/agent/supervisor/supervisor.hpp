@@ -1,5 +1,5 @@
 #pragma once
-// Keeps a rank's worker alive: one that dies, or is late, is replaced by the next, and rank 0 is told what was in its hands.
+// Supervises a rank's worker: replaces one that dies or is late, and reports to rank 0 what it was executing.
 #include <functional>
 #include <memory>
 #include <optional>
@@ -18,22 +18,22 @@
 
 namespace mgpu::agent {
 
-/// A worker that can be looked into.
+/// A worker on this node, with its activity table and process usage.
 class LocalWorker : public WorkerLink {
  public:
   virtual const wire::ActivityTable& activity_table() const = 0;
   virtual ProcessUsage usage() const = 0;
-  /// The last lines it wrote to its standard error.
+  /// The last lines of its standard error.
   virtual std::string last_words() const = 0;
 };
 
-/// Between the event loop and the workers of a rank. The frame Supervise tells what it may do: before it, or without restarts, a worker's
-/// end is the rank's. Other frames pass. A worker that dies while it works becomes the frame `died`, after all frames it had sent, and the
-/// next worker's hello follows.
+/// The link between the event loop and the workers of a rank. The frame Supervise sets the limits: before it, or without
+/// restarts, the end of a worker is the end of the rank. Other frames pass. When a working worker dies, the event loop gets all
+/// frames that it had sent, then the frame `died`, then the next worker's hello.
 class Supervisor final : public WorkerLink {
  public:
   using MakeWorker = std::function<std::unique_ptr<LocalWorker>()>;
-  /// Asks whether a GPU, by UUID, can still be used: "" or why not.
+  /// Whether a GPU, by UUID, can still be used: "" or why not.
   using ProbeDevice = std::function<std::string(const std::string& uuid)>;
   /// Starts the first worker.
   explicit Supervisor(MakeWorker make, ProbeDevice probe = probe_device, BadDevices bad = BadDevices(), Clock clock = now_s);
@@ -44,19 +44,19 @@ class Supervisor final : public WorkerLink {
   void wait(std::chrono::microseconds timeout) override { worker_->wait(timeout); }
   std::optional<WorkerEnd> ended() override;
   void kill() override;
-  /// Ends the workers and lets them go. For those who leave by _exit.
+  /// Ends the workers; for a process that exits by _exit.
   void end();
 
  private:
-  /// What is known of the present worker; another begins with a new one.
+  /// The state of the current worker; the next one starts with a new Life.
   struct Life {
     WorkerState state = WorkerState::starting;
-    double entered_s = 0;                 ///< the state
-    bool opened = false;                  ///< its model
-    bool halted = false;                  ///< it was told to end: its death is not counted
-    std::optional<wire::Failure> failure; ///< that it reported
+    double entered_s = 0;                 ///< when the state was entered
+    bool opened = false;                  ///< the model is open
+    bool halted = false;                  ///< it was told to end: its end is not counted as a death
+    std::optional<wire::Failure> failure; ///< the failure that it reported
     std::optional<Watchdog::Late> late;   ///< why it was killed
-    double late_s = 0;                    ///< when
+    double late_s = 0;                    ///< when it was killed
   };
 
   void enter(WorkerEvent event);
@@ -78,20 +78,20 @@ class Supervisor final : public WorkerLink {
   ProbeDevice probe_;
   BadDevices bad_;
   Clock clock_;
-  wire::Supervise limits_; ///< without restarts until the frame comes
+  wire::Supervise limits_; ///< no restarts before the frame Supervise
   Watchdog watchdog_;
   Suspension suspension_;
 
-  std::unique_ptr<LocalWorker> worker_, standby_; ///< the standby worker has started and waits for its configuration
+  std::unique_ptr<LocalWorker> worker_, standby_; ///< the standby worker has started and waits for a configuration
   wire::Buffer standby_hello_;
-  double standby_due_s_ = 0; ///< when one may be started
+  double standby_due_s_ = 0; ///< when a standby worker may be started
   Life life_;
 
   std::string uuid_;         ///< of the GPU; "" on a CPU
-  bool model_opens_ = false; ///< one of them has opened it: what ends the next is not the model
-  std::int32_t deaths_ = 0;  ///< since the last result or checkpoint, without those that were asked for or narrowed a suspicion
-  std::int32_t unborn_ = 0;  ///< that ended before they were configured, one after another
-  std::uint64_t suspected_rows_ = 0; ///< when the last one died; 0: since a result nobody did
+  bool model_opens_ = false; ///< a worker has opened the model: the model is then not the cause of a later death
+  std::int32_t deaths_ = 0;  ///< since the last result or checkpoint; without requested ends and deaths that narrow a suspicion
+  std::int32_t unborn_ = 0;  ///< workers in a row that ended before they were configured
+  std::uint64_t suspected_rows_ = 0; ///< rows suspected at the last death; 0: a result has arrived since
   double looked_s_ = 0;
 };
 

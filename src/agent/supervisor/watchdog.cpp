@@ -11,17 +11,17 @@ using wire::Doing;
 
 namespace {
 
-/// A worker's main thread beats twice a second whatever the others do: where --item-timeout asks for a short wait, silence is not waited for
-/// much longer.
+/// A worker's main thread beats twice a second whatever its other threads do, so with a short --item-timeout silence is not
+/// tolerated for much longer than that.
 constexpr double least_silence_s = 10;
-/// Less than this within --stall-timeout is no work: waking up now and then to look at the clock.
+/// Less than this within --stall-timeout is no work: threads wake up now and then to read the clock.
 constexpr double idle_cpu = 0.01; ///< of a core
 constexpr std::uint64_t idle_io_bytes = 1'000'000;
 
-/// --item-timeout auto: a model that loops has an end, one that is slow has its time.
+/// --item-timeout auto: ends a model that loops, and leaves time for a slow one.
 constexpr double times_the_median = 100, least_limit_s = 600, limit_at_first_s = 3600;
 
-/// The first of them.
+/// The name of the first activity, and the number of the others.
 std::string names_of(const std::vector<wire::Activity>& activities) {
   return activities.size() == 1 ? name_of(activities.front())
                                 : fmt::format("{} and {} more", name_of(activities.front()), activities.size() - 1);
@@ -83,18 +83,18 @@ std::optional<Watchdog::Late> Watchdog::look(const Facts& worker, double now) {
 
 double Watchdog::limit_s(const wire::Activity& activity, const wire::ActivityTable& activity_table) const {
   const bool one_item = activity.doing == Doing::preparing || activity.doing == Doing::preparing_validation;
-  // A batch that was cut is computed whole: its other rows are zeros.
+  // A cut batch is computed as a whole: its other rows are zeros.
   if (limits_.item_timeout_s > 0) return limits_.item_timeout_s * (one_item ? 1 : static_cast<double>(limits_.batch_size));
   const double typical_s = activity_table.typical_s(one_item ? Doing::preparing : Doing::running);
   return typical_s > 0 ? std::max(least_limit_s, times_the_median * typical_s) : limit_at_first_s;
 }
 
-/// A worker that has had the same in hand for so long and did nothing at all, neither computed nor read, stands still: a lock that is
-/// never released, a file on a server that does not answer. One that is slow is left alone; --item-timeout is for those.
+/// A worker makes no progress if its activities are unchanged for that time and it has neither computed nor read: a lock that is
+/// never released, a file on a server that does not respond. A slow worker is not late here; --item-timeout limits those.
 std::optional<Watchdog::Late> Watchdog::look_for_idle(const Facts& worker, double now) {
   std::vector<wire::Activity> in_hand = worker.activity_table.read();
   std::erase_if(in_hand, [&](const wire::Activity& each) {
-    return (each.doing == Doing::running && worker.on_gpu) || // the GPU works, for all we know
+    return (each.doing == Doing::running && worker.on_gpu) || // the GPU may be working
            (usage_s_ > 0 && each.since_s > usage_s_);
   });
   if (worker.opened && in_hand.empty()) {

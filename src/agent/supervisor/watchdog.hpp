@@ -1,5 +1,5 @@
 #pragma once
-// When a worker has taken too long: by what its threads note of themselves, and by whether the process does anything at all.
+// Detects late workers, by the activities that their threads record and by the resource usage of the process.
 #include <functional>
 #include <optional>
 #include <string>
@@ -16,28 +16,28 @@ std::string name_of(const wire::Activity& activity);
 class Watchdog {
  public:
   struct Limits {
-    double item_timeout_s = 0, stall_timeout_s = 0; ///< 0: none; item_timeout_s < 0: by the times that the worker sees
+    double item_timeout_s = 0, stall_timeout_s = 0; ///< 0: none; item_timeout_s < 0: from the worker's measured times
     std::int64_t batch_size = 1;
   };
   struct Late {
     std::string reason;
     std::vector<wire::Activity> suspects;
-    bool stalled = false; ///< it waited for files
+    bool stalled = false; ///< it was waiting for files
   };
-  /// What is known of the worker.
+  /// Facts about the worker.
   struct Facts {
     const wire::ActivityTable& activity_table;
-    std::function<ProcessUsage()> usage; ///< asked now and then
+    std::function<ProcessUsage()> usage; ///< called rarely
     bool opened = false;                 ///< its model is open
     bool on_gpu = false;
   };
 
   void set_limits(const Limits& limits) { limits_ = limits; }
-  /// Another worker: what was seen of the one before does not count.
+  /// A new worker: forgets the observations of the previous one.
   void begin();
-  /// This process was stopped until now, and its worker with it, as a job is that is suspended: the time does not count.
+  /// This process was suspended until now, and its worker with it (a suspended job): the time does not count.
   void resume(double now);
-  /// nullopt while all is well.
+  /// nullopt while the worker is not late.
   std::optional<Late> look(const Facts& worker, double now);
 
  private:
@@ -49,8 +49,8 @@ class Watchdog {
   std::uint64_t pulse_ = 0;
   double pulse_s_ = 0;
   double awake_s_ = 0;
-  ProcessUsage usage_; ///< what it had done at usage_s_
-  double usage_s_ = 0; ///< 0: it has nothing in hand
+  ProcessUsage usage_; ///< usage at usage_s_
+  double usage_s_ = 0; ///< 0: the worker has nothing to do
 };
 
 } // namespace mgpu::agent

@@ -75,12 +75,12 @@ const wire::ActivityTable& WorkerProcess::activity_table() const {
   return wire::ActivityTable::in(shared_->activity_table);
 }
 
-/// To our own standard error, at once: a person may be reading along.
+/// Forwards to this process's standard error at once, for a user who is watching.
 void WorkerProcess::pass_on_errors() {
   std::array<char, 4096> text;
   for (ssize_t got = 0; errors_ >= 0 && (got = read(errors_, text.data(), text.size())) > 0;) {
     const std::string_view piece(text.data(), static_cast<std::size_t>(got));
-    std::fwrite(piece.data(), 1, piece.size(), stderr); // does not throw when mpirun is gone, and nobody reads
+    std::fwrite(piece.data(), 1, piece.size(), stderr); // does not throw when mpirun has ended and nobody reads
     last_words_.append(piece);
     if (last_words_.size() > 2 * last_words_bytes) last_words_.erase(0, last_words_.size() - last_words_bytes);
   }
@@ -117,7 +117,7 @@ bool WorkerProcess::poll(const OnWorkerFrame& handle) {
                                         [shared = shared_, range](void*) { shared->channel.post(wire::Type::release, range); });
       handle(wire::Type::results, block, owner);
     } else if (type == wire::Type::results) {
-      // The socket's buffer is reused: what others hold on to gets memory of its own.
+      // The socket's buffer is reused, so the result is copied.
       auto* bytes = static_cast<std::byte*>(std::aligned_alloc(
           wire::block_alignment, (payload.size() + wire::block_alignment - 1) / wire::block_alignment * wire::block_alignment));
       if (bytes == nullptr) throw std::bad_alloc();
@@ -140,7 +140,7 @@ void WorkerProcess::wait(std::chrono::microseconds timeout) {
 
 std::optional<WorkerEnd> WorkerProcess::ended() {
   if (end_) return end_;
-  // Its socket closes with it; asking the kernel each round would cost a system call for nothing.
+  // The socket closes when the worker ends: until then waitpid would be a wasted system call in every round.
   if (!shared_->channel.closed()) return std::nullopt;
   const std::optional<int> status = process_->ended();
   if (!status) return std::nullopt;

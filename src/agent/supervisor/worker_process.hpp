@@ -13,13 +13,12 @@
 
 namespace mgpu::agent {
 
-/// The worker as a child process. It inherits its socket, the ring and the activity table, and the standard streams; nothing else. What it
-/// writes to its standard error passes through here. Its
-/// TMPDIR is a folder of its own: what libraries leave there, or make elsewhere by mkdtemp (LibTorch unpacks a .pt2), goes with it,
-/// even when it was killed.
+/// The worker as a child process. It inherits its socket, the ring, the activity table and the standard streams, nothing else.
+/// Its standard error is forwarded by this object. Its TMPDIR is a folder of its own: files that libraries leave there, or in
+/// folders made elsewhere by mkdtemp (LibTorch unpacks a .pt2), are removed with it, even if the worker was killed.
 class WorkerProcess final : public LocalWorker {
  public:
-  /// Starts one. `ring_bytes`: shared memory for results. Throws Error when it cannot be started.
+  /// Starts the process. `ring_bytes`: shared memory for results. Throws Error when it cannot be started.
   WorkerProcess(WorkerStarter& starter, std::size_t ring_bytes);
   /// As end().
   ~WorkerProcess() override;
@@ -33,25 +32,25 @@ class WorkerProcess final : public LocalWorker {
   const wire::ActivityTable& activity_table() const override;
   ProcessUsage usage() const override { return usage_of(pid()); }
   std::string last_words() const override { return last_words_; }
-  /// Kills the process if it still lives, reaps it (a process stuck in its driver is left behind) and removes its folder of temporary
-  /// files. For those who leave by _exit.
+  /// Kills the process if it still runs, reaps it (a process stuck in its driver is abandoned) and removes its temporary folder.
+  /// For a process that exits by _exit.
   void end();
   pid_t pid() const { return process_->pid(); }
 
-  /// mgpu_worker beside the running program (or what MGPU_WORKER names).
+  /// mgpu_worker in the folder of the running program, or the value of MGPU_WORKER.
   static std::string find_program();
 
  private:
   WorkerProcess(WorkerStarter& starter, std::size_t ring_bytes, std::pair<int, int> ends);
   void pass_on_errors();
 
-  // Shared with the owners of result blocks, which may outlive this object by a little (the writer's queue).
+  // Shared with the owners of result blocks, which may outlive this object for a short time (the writer's queue).
   struct Shared;
   std::shared_ptr<Shared> shared_;
   TemporaryFolder temporary_;
   std::optional<MemoryEvents> memory_before_ = read_memory_events();
-  std::optional<ChildProcess> process_; ///< from its start on
-  int errors_ = -1;                     ///< what the worker writes to its standard error
+  std::optional<ChildProcess> process_; ///< set once the process is started
+  int errors_ = -1;                     ///< pipe of the worker's standard error
   double read_errors_s_ = 0;
   std::string last_words_;
   std::optional<WorkerEnd> end_;

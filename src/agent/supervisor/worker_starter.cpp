@@ -25,11 +25,11 @@ namespace {
 
 using wire::WorkerDescriptors;
 
-/// A fork server that takes longer is given up: the machine may be busy, but a program starts in less.
+/// A fork server that takes longer is given up, even on a busy machine: starting the program takes less.
 constexpr int fork_limit_ms = 1000;
 
-/// A process group of its own: what mpirun or a terminal sends to the rank's group is for the agent, which decides what the
-/// worker finishes first.
+/// A separate process group: signals from mpirun or a terminal to the rank's group must reach only the agent, which decides what
+/// the worker still finishes.
 class SpawnAttributes {
  public:
   SpawnAttributes() {
@@ -113,7 +113,7 @@ void OwnedFd::reset(int fd) {
 }
 
 WorkerStarter::WorkerStarter(std::string program) : program_(std::move(program)) {
-  // Workers that are forked for this process become its children.
+  // Forked workers become children of this process.
   if (prctl(PR_SET_CHILD_SUBREAPER, 1) != 0) throw Error(fmt::format("prctl: {}", std::strerror(errno)));
 }
 
@@ -134,7 +134,7 @@ pid_t WorkerStarter::start(const Descriptors& descriptors, const std::string& te
   return spawn(descriptors, temporary_folder);
 }
 
-/// 0 when the fork server has gone or does not answer. A worker that it makes too late ends, as nobody says that it is wanted.
+/// 0 when the fork server has ended or does not answer. A worker that it forks too late ends, because nothing confirms it.
 pid_t WorkerStarter::fork_worker(const Descriptors& descriptors, const std::string& temporary_folder) {
   auto [mine, its] = socket_pair(SOCK_STREAM);
   wire::ForkRequest request;
@@ -157,7 +157,7 @@ pid_t WorkerStarter::spawn(const Descriptors& descriptors, const std::string& te
                                             {copy_above(descriptors.errors), STDERR_FILENO}};
   SpawnActions actions;
   for (const auto& [from, to] : places) posix_spawn_file_actions_adddup2(actions.get(), from.get(), to);
-  // Whatever else this process has open (MPI's sockets among them) is none of the child's business.
+  // The child must not inherit other descriptors of this process (MPI's sockets among them).
   posix_spawn_file_actions_addclosefrom_np(actions.get(), WorkerDescriptors::last + 1);
   std::vector<std::string> arguments{program_};
   for (const auto& [name, number] :

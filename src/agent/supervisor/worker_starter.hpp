@@ -5,7 +5,7 @@
 
 namespace mgpu::agent {
 
-/// A descriptor that is closed in the end.
+/// A descriptor that the destructor closes.
 class OwnedFd {
  public:
   explicit OwnedFd(int fd = -1) : fd_(fd) {}
@@ -20,19 +20,20 @@ class OwnedFd {
   int fd_;
 };
 
-/// Starts the worker processes of an agent: the first is the program, the others are forked by a copy of it that has its libraries loaded
-/// already, as long as there is one (common/wire/fork_request.hpp); else they are the program, too. All are children of this process.
+/// Starts the worker processes of an agent. The first one executes the program. The others are forked from a copy of it with its
+/// libraries loaded (common/wire/fork_request.hpp); without that fork server they execute the program, too. All are children of
+/// this process.
 class WorkerStarter {
  public:
-  /// What a worker inherits beside the standard streams. They stay the caller's.
+  /// Descriptors that a worker inherits besides the standard streams. The caller keeps them.
   struct Descriptors {
     int socket, ring, activity_table, errors;
   };
 
   explicit WorkerStarter(std::string program);
-  /// The process id. Throws Error when none can be started. Takes milliseconds, at most a second.
+  /// Returns the process id. Throws Error when no worker can be started. Takes milliseconds, at most a second.
   pid_t start(const Descriptors& descriptors, const std::string& temporary_folder);
-  /// Whether the next one is forked. (Looks once whether the fork server has become ready.)
+  /// Whether the next worker is forked. Checks whether the fork server is ready.
   bool forks();
 
  private:
@@ -40,7 +41,7 @@ class WorkerStarter {
   pid_t spawn(const Descriptors& descriptors, const std::string& temporary_folder);
 
   std::string program_;
-  OwnedFd control_; ///< to the fork server; none before the first start and after it failed
+  OwnedFd control_; ///< to the fork server; none before the first start and after a failure
   bool ready_ = false;
 };
 

@@ -11,7 +11,7 @@ using enum WorkerState;
 
 constexpr std::size_t states = 9, events = 9;
 
-// A row a state, a column an event.
+// A row per state, a column per event.
 constexpr std::array<std::array<WorkerState, events>, states> table{{
     //            configure  opened     failure    halt       late       finish     replaced   give_up   dismiss
     /*starting*/ {opening, starting, starting, starting, starting, finishing, starting, given_up, dismissed},

@@ -29,7 +29,7 @@ void ItemPieces::add(wire::DataPart part, const manifest::Manifest& manifest, co
   for (const std::string& name : names)
     if (count > 0) columns.push_back(manifest.column(name).value());
   std::uint64_t row = 0;
-  do { // one piece at least, so that the worker knows that the part is empty
+  do { // at least one piece, so that the worker knows that the part is empty
     wire::Items piece{static_cast<std::uint8_t>(part), count, {}, {}};
     for (; row < count && piece.items.size() < piece_items; ++row) {
       Item& item = piece.items.emplace_back();

@@ -9,19 +9,19 @@
 
 namespace mgpu::agent {
 
-/// The items of a training on their way to the workers, in pieces. A rank gets a piece when the one before has left: else each of them would
-/// wait as a copy of its own.
+/// Sends the items of a training to the workers, in pieces. A rank gets a piece when the previous one is sent, because each
+/// queued piece is a separate copy.
 class ItemPieces {
  public:
   explicit ItemPieces(RunControl& control);
 
-  /// `held_out`: how many items of the validation set take part. What is given up is marked.
+  /// Makes the pieces. `held_out`: number of validation items in use. Items that were given up are marked.
   void make(std::uint64_t held_out, const UnusableItems& unusable);
-  /// The rank's worker gets all of them.
+  /// Sends all pieces to the rank's new worker.
   void begin(int rank) { next_[static_cast<std::size_t>(rank)] = 0; }
-  /// To be called in every round. Ranks that are not `fresh` get nothing, for their worker is to end.
+  /// Call it in every round. Ranks that are not `fresh` get nothing: their worker is about to end.
   void hand_out(const std::vector<bool>& fresh);
-  /// Every rank has them.
+  /// Frees the pieces, when every rank has them.
   void clear() { pieces_ = {}; }
 
  private:

@@ -1,5 +1,5 @@
 #pragma once
-// Workers and ranks that a training has lost: who is to blame, and whether it may restart.
+// Workers and ranks that a training has lost: which one is to blame, and whether the training may restart.
 #include <map>
 #include <optional>
 #include <string>
@@ -16,7 +16,7 @@ struct RankFailure {
   std::string reason;
   ExitCode code = ExitCode::failed;
   wire::FailureCause cause = wire::FailureCause::other;
-  std::optional<ItemPlace> item; ///< what certainly ended it
+  std::optional<ItemPlace> item; ///< the item that certainly caused it
 };
 
 class RankFailures {
@@ -24,30 +24,30 @@ class RankFailures {
   explicit RankFailures(RunControl& control);
 
   void add(RankFailure failure);
-  /// None since the training last started.
+  /// No failure since the last start of the training.
   bool empty() const { return failures_.empty(); }
-  /// Nobody else will speak of the same failure: ranks that miss another one may speak before its agent does.
+  /// No further report of the same failure is expected: ranks that wait for a lost rank may report before its agent does.
   bool all_heard(double now) const;
-  /// Which of the ranks that failed is to blame: one that a signal ended, else one that ended without a report, else the first that
-  /// reported. The others only missed it.
+  /// The failure to blame: an end by signal, else an end without a report, else the first report. The other ranks only waited for
+  /// that rank.
   const RankFailure& root_cause() const;
   /// The rank has failed --max-restarts times since the last checkpoint.
   bool too_often(const RankFailure& failure) const;
-  /// `least`: --min-ranks. A failure that a worker reports would occur again, unless its device or the network is the cause.
+  /// `least`: --min-ranks. A failure that a worker reports would occur again, unless the device or the network is the cause.
   bool may_restart(const RankFailure& failure, int least) const;
-  /// Holds it against its item, else against its rank. "", or why the item is given up: it has ended --retries + 1 workers.
+  /// Charges the failure to its item, else to its rank. Returns "", or why the item is given up: it ended --retries + 1 workers.
   std::string charge(const RankFailure& failure);
-  /// The training restarts.
+  /// For a restart of the training.
   void clear() { failures_.clear(); }
-  /// There is a checkpoint: the training gets on.
+  /// A checkpoint is complete: resets the counts by rank.
   void forgive() { blamed_.assign(blamed_.size(), 0); }
 
  private:
   RunControl& control_;
-  std::vector<RankFailure> failures_; ///< in the order in which it was heard
+  std::vector<RankFailure> failures_; ///< in the order of arrival
   double first_s_ = 0;
-  std::vector<int> blamed_;         ///< by rank: how often since the last checkpoint
-  std::map<ItemPlace, int> deaths_; ///< workers that an item certainly ended, in this run
+  std::vector<int> blamed_;         ///< by rank: failures since the last checkpoint
+  std::map<ItemPlace, int> deaths_; ///< workers in this run that the item certainly ended
 };
 
 } // namespace mgpu::agent

@@ -17,18 +17,18 @@ namespace {
 
 using nlohmann::json;
 
-/// Rows a rank takes at once when the user leaves it to us.
+/// Default micro-batches.
 constexpr std::int64_t gpu_batch = 64;
 constexpr std::int64_t cpu_batch = 32;
 constexpr std::int64_t quick_steps = 3, quick_epochs = 2;
 
-/// Whether a stage has a batch of its own: its global batch then follows from the ranks.
+/// Whether a stage has its own batch size: its global batch then depends on the number of ranks.
 bool stages_have_batches(const Config& config) {
   const json& stages = config.json().at("stages");
   return std::any_of(stages.begin(), stages.end(), [](const json& stage) { return stage.contains("batch_size"); });
 }
 
-/// A training that goes on keeps its global batch and the reference of its rate, whatever the ranks are now.
+/// A resumed training keeps its global batch and the reference of its learning rate for any number of ranks.
 void take_over(const Checkpoint& checkpoint, int ranks, Config& config) {
   const auto batch = checkpoint.json.value("global_batch", std::int64_t{0});
   const auto reference = checkpoint.json.value("lr_reference", std::int64_t{0});
@@ -44,7 +44,7 @@ void take_over(const Checkpoint& checkpoint, int ranks, Config& config) {
   if (reference > 0 && config.get<std::int64_t>("lr-reference-batch") == 0) config.set("lr-reference-batch", reference);
 }
 
-/// Throws unless every rank gets a sample for each micro-batch. Shares need not be equal: the mean is over all samples.
+/// Throws unless every rank gets a sample in each micro-batch. Shares may differ: the mean is over all samples.
 void require_enough(std::int64_t global, std::int64_t least, int ranks, std::int64_t accumulate) {
   if (global < least)
     throw usage_error(fmt::format("--global-batch {}: less than a sample for each of {} rank(s){}", global, ranks,
@@ -60,7 +60,7 @@ void quick_test(const RunSetup& setup, const TrainingPlan& plan, Config& config)
     stage["subset"] = std::min(1.0, samples / static_cast<double>(setup.manifest.size()));
   }
   config.set("stages", stages);
-  config.set("batch-size", std::to_string(plan.batch_size)); // nobody searches for a better one
+  config.set("batch-size", std::to_string(plan.batch_size)); // no search for a larger one
 }
 
 std::uint64_t count_epochs(const Config& config) {
@@ -71,7 +71,7 @@ std::uint64_t count_epochs(const Config& config) {
   return epochs;
 }
 
-/// As the worker reads it (worker/train/settings.cpp), with the same arithmetic.
+/// The same values and arithmetic as in the worker (worker/train/settings.cpp).
 StageRequest request_of(const json& stage, const RunSetup& setup, const TrainingPlan& plan, const Config& config, int ranks) {
   return {.items = setup.manifest.size(),
           .subset = stage.value("subset", 1.0),
@@ -84,7 +84,7 @@ StageRequest request_of(const json& stage, const RunSetup& setup, const Training
           .max_steps = config.get<std::uint64_t>("max-steps")};
 }
 
-/// What --lr-scaling multiplies with.
+/// The factor of --lr-scaling.
 double lr_factor(const Config& config, std::int64_t global_batch, std::int64_t batch_size) {
   const auto reference = config.get<std::int64_t>("lr-reference-batch");
   const double ratio = static_cast<double>(global_batch) / static_cast<double>(reference > 0 ? reference : batch_size);
@@ -132,7 +132,7 @@ TrainingPlan plan_training(const RunSetup& setup, int ranks, bool gpu, Config& c
   const auto& begin = setup.training->begin;
   const auto accumulate = config.get<std::int64_t>("accumulate");
   auto global = config.get<std::int64_t>("global-batch");
-  if (global > 0 && !begin) require_enough(global, ranks * accumulate, ranks, accumulate); // other ranks go on all the same
+  if (global > 0 && !begin) require_enough(global, ranks * accumulate, ranks, accumulate); // a resume may have more ranks
   if (begin) take_over(*begin, ranks, config);
   const bool chosen = global > 0;
   global = config.get<std::int64_t>("global-batch");

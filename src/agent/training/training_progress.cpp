@@ -10,7 +10,7 @@
 namespace mgpu::agent {
 
 void TrainingProgress::add(const wire::Step& step, double now_s) {
-  // Half of what is shown is younger than about 14 steps.
+  // Half of the weight is on the last 14 steps.
   constexpr double weight = 0.05;
   const double rate = step.seconds > 0 ? step.samples / step.seconds : 0;
   rate_ = steps_here_ == 0 ? rate : rate_ + weight * (rate - rate_);
@@ -23,7 +23,7 @@ std::string TrainingProgress::line(double now_s) const {
   if (!last_) return "";
   std::string text = fmt::format("epoch {}/{} · step {}/{} · loss {:.4f} · lr {:.4g} · {:.0f} samples/s", last_->epoch, epochs_,
                                  last_->step, total_, loss_, last_->lr, rate_);
-  // Validations and checkpoints take their time, too: what a step cost so far, all in all, is what the others will.
+  // The average time per step so far includes validations and checkpoints, so the estimate does, too.
   if (steps_here_ > 1 && total_ > last_->step)
     text += fmt::format(" · {} left", human_duration((now_s - first_s_) / static_cast<double>(steps_here_ - 1) *
                                                      static_cast<double>(total_ - last_->step)));

@@ -1,5 +1,5 @@
 #pragma once
-// How far a training is, in a line.
+// The progress line of a training.
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -10,10 +10,10 @@ namespace mgpu::agent {
 
 class TrainingProgress {
  public:
-  /// `epochs` in all, as planned.
+  /// Total number of epochs, as planned.
   void set_epochs(std::uint64_t epochs) { epochs_ = epochs; }
   void add(const wire::Step& step, double now_s);
-  /// The training restarts, further back.
+  /// The training restarts at an earlier step.
   void go_back() { last_.reset(); }
   void set_total(std::uint64_t steps) { total_ = steps; }
   std::uint64_t total() const { return total_; }
@@ -24,7 +24,7 @@ class TrainingProgress {
 
  private:
   std::uint64_t epochs_ = 0, total_ = 0, steps_here_ = 0;
-  double first_s_ = 0;         ///< when the first step of this run was heard of
+  double first_s_ = 0;         ///< when the first step of this run was reported
   double rate_ = 0, loss_ = 0; ///< smoothed
   std::optional<wire::Step> last_;
 };

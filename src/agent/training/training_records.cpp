@@ -51,7 +51,7 @@ void TrainingRecords::remove_curves() noexcept {
   std::filesystem::remove(write::History::path_of(setup_.output), ignored);
 }
 
-/// Nobody can miss the lock there: who waits for it finds it gone and makes it anew.
+/// The lock file may be removed: a process that waits for it makes a new one.
 void TrainingRecords::remove_empty_folder() const noexcept {
   const std::string& folder = setup_.training->checkpoints;
   std::error_code ignored;
@@ -62,7 +62,7 @@ void TrainingRecords::remove_empty_folder() const noexcept {
 nlohmann::json checkpoint_facts(const RunSetup& setup, const Config& config, const TrainingPlan& plan,
                                 const wire::Trainable& trainable, const UnusableItems& unusable) {
   nlohmann::json options = config.json();
-  options.erase("classes"); // stands beside it
+  options.erase("classes"); // has its own key
   return {{"job", setup.job_name},
           {"model", setup.model},
           {"signature", trainable.signature},

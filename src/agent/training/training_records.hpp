@@ -1,5 +1,5 @@
 #pragma once
-// What a training leaves on the disk while it runs: its curves and its checkpoints.
+// The files that a training writes during the run: its curves and its checkpoints.
 #include <cstdint>
 #include <functional>
 #include <nlohmann/json.hpp>
@@ -22,26 +22,26 @@ class TrainingRecords {
   /// `keep`: --keep-checkpoints.
   TrainingRecords(const RunSetup& setup, std::size_t keep) : setup_(setup), keep_(keep) {}
 
-  /// Continues behind `begin`, or from the first step; what lies there of an earlier training behind it is removed. `ranks`: that train.
+  /// Continues after `begin`, or starts at the first step; removes later records of an earlier training. `ranks`: how many train.
   void open(const std::optional<Checkpoint>& begin, int ranks);
   bool is_open() const { return history_.has_value(); }
 
-  // The rest needs open().
+  // All functions below need open().
   void add(const wire::Step& step) { history_->add(step); }
   void add(const wire::Metrics& metrics) { history_->add(metrics); }
-  /// A part of a checkpoint is on its disk, of the `number`th rank of those that train.
+  /// A part of a checkpoint is on the disk; `number`: of the rank among those that train.
   void saved(int number, wire::Saved saved) { checkpoints_->saved(number, std::move(saved)); }
-  /// Completes checkpoints whose parts are all there, when the curves up to them are on the disk, too. `facts`: what checkpoint.json is to
-  /// say; asked for each. Their folders.
+  /// Completes checkpoints that have all their parts, when the curves up to their step are on the disk, too. `facts`: the content
+  /// of checkpoint.json, called for each. Returns the folders.
   std::vector<std::string> complete(const std::function<nlohmann::json()>& facts);
-  /// The curves, on the disk.
+  /// The curves, after they were synced to the disk.
   std::vector<write::Series> series();
   /// The folder of the last checkpoint that this run completed; "": none.
   const std::string& last_checkpoint() const { return last_checkpoint_; }
 
-  /// The curves are in the result file, or of no use.
+  /// Removes the file of curves, when they are in the result file or of no use.
   void remove_curves() noexcept;
-  /// The folder of checkpoints goes if it is empty but for the lock.
+  /// Removes the folder of checkpoints if it is empty but for the lock.
   void remove_empty_folder() const noexcept;
 
  private:
@@ -52,7 +52,7 @@ class TrainingRecords {
   std::string last_checkpoint_;
 };
 
-/// What checkpoint.json says of the training beside what the workers tell; without the validations, which records know.
+/// The facts of the training in checkpoint.json, without those of the workers and the number of validations (in the records).
 nlohmann::json checkpoint_facts(const RunSetup& setup, const Config& config, const TrainingPlan& plan,
                                 const wire::Trainable& trainable, const UnusableItems& unusable);
 

@@ -1,4 +1,4 @@
-// What a person reads at the end of a training.
+//
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -28,7 +28,7 @@ void print_classes(const wire::Metrics& metrics) {
     say("  … and {} more classes (/training/class_accuracy)\n", metrics.classes.size() - most_classes_shown);
 }
 
-/// A validation in the summary: its step and its values by name; empty if there was none.
+/// A validation for the summary: its step and its values by name; empty if there was none.
 nlohmann::json values_of(const std::optional<wire::Metrics>& metrics) {
   nlohmann::json json = nlohmann::json::object();
   if (!metrics) return json;

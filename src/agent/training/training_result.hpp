@@ -1,5 +1,5 @@
 #pragma once
-// What of a training goes into its result file.
+// The parts of a training in its result file.
 #include <optional>
 #include <vector>
 
@@ -9,10 +9,10 @@
 
 namespace mgpu::agent {
 
-/// Of every item whether a step used it (`all_used`) or it was skipped. Before the first epoch is over nobody says which items were used.
+/// The status of every item: used by a step (`all_used`) or skipped. Within the first epoch the used items are unknown.
 void put_statuses(Output& output, std::uint64_t items, const ReasonByPlace& skipped, bool all_used);
 
-/// `curves`, and the classes of the last validation.
+/// `curves`, with the classes of the last validation.
 std::vector<write::Series> with_classes(std::vector<write::Series> curves, const std::optional<wire::Metrics>& last);
 
 } // namespace mgpu::agent

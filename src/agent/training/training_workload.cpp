@@ -56,12 +56,12 @@ void TrainingWorkload::plan(const std::vector<comm::Binding>& bindings) {
 }
 
 void TrainingWorkload::start() {
-  if (begin_) open_records(); // else when the network is open: until then an earlier training stays as it is
+  if (begin_) open_records(); // else when the network is open: until then the files of an earlier training are kept
   make_pieces();
   output_.start(control_.rank_table().size(), identity_of(setup_), false);
 }
 
-/// The curves and checkpoints up to where the training begins.
+/// Opens the curves and checkpoints up to the starting point.
 void TrainingWorkload::open_records() {
   if (begin_) UnusableItems::add(begin_->json, "given_up", unusable_.given_up);
   records_.open(begin_, ranks_);
@@ -80,16 +80,16 @@ void TrainingWorkload::describe(int rank, wire::Configure& configure) const {
   configure.batch_size = plan_.batch_size;
   configure.rank = number_[static_cast<std::size_t>(rank)];
   configure.world_size = ranks_;
-  constexpr std::int32_t ahead = 2; // one is computed, one waits
+  constexpr std::int32_t ahead = 2; // one is computed, one is waiting
   configure.batches_in_flight = batches_in_flight(ahead, bindings_[static_cast<std::size_t>(rank)], plan_.batch_size);
 }
 
 wire::Supervise TrainingWorkload::supervise() const {
   wire::Supervise supervise;
   supervise.stall_timeout_s = setup_.stall_timeout_s;
-  supervise.item_timeout_s = std::max(setup_.item_timeout_s, 0.0); // its ranks wait for each other, and that ends
+  supervise.item_timeout_s = std::max(setup_.item_timeout_s, 0.0); // auto: no limit, as --reduce-timeout ends a rank that waits
   supervise.batch_size = plan_.batch_size;
-  // Ranks that miss the one that died end as well: who is to blame, and how often, is counted here.
+  // Ranks that wait for a dead rank end as well: rank 0 decides which one is to blame, and counts.
   supervise.restarts = setup_.max_restarts > 0 ? 1 : 0;
   return supervise;
 }
@@ -158,7 +158,7 @@ bool TrainingWorkload::step(double now) {
   heard_s_ += suspension_.seconds(now);
   pieces_.hand_out(fresh_);
   if (!failures_.empty() && stop_reason_.empty()) take_failures(now);
-  // Between two words of rank 0 lies at most a validation; what takes this long will not end.
+  // Between two reports is at most a validation; a training that is silent for longer will not end.
   const double silent_limit_s = std::max(3600.0, 10 * config_.get<double>("reduce-timeout"));
   if (connected_ && now - heard_s_ > silent_limit_s)
     fail(fmt::format("nothing heard of the training for {}", human_duration(now - heard_s_)), ExitCode::failed);
@@ -170,7 +170,7 @@ bool TrainingWorkload::step(double now) {
 double TrainingWorkload::drain_limit_s() const {
   constexpr double last_words_s = 5, checkpoint_s = 120;
   if (!failures_.empty() || !error_.empty()) return last_words_s;
-  // A last validation and a last checkpoint come behind the last step.
+  // The last step is followed by a validation and a checkpoint.
   return stop_reason_.empty() ? std::max(3600.0, 10 * config_.get<double>("reduce-timeout")) : checkpoint_s;
 }
 
@@ -180,10 +180,10 @@ void TrainingWorkload::show(Progress& progress, double now) const {
   progress.show(last ? last->step : 0, progress_.total(), last ? progress_.line(now) : opening_line(control_.rank_table()), now);
 }
 
-// --- what is heard -----------------------------------------------------------------------------------------------------------
+// --- reports of the workers --------------------------------------------------------------------------------------------------
 
 void TrainingWorkload::on_frame(int rank, Type type, wire::View payload, const std::shared_ptr<void>& /*owner*/) {
-  if (!fresh_[static_cast<std::size_t>(rank)]) return; // of a worker that ends, because all restart
+  if (!fresh_[static_cast<std::size_t>(rank)]) return; // from a worker that ends because of a restart
   heard_s_ = control_.now_s();
   if (!records_.is_open() && (type == Type::steps || type == Type::metrics || type == Type::saved))
     throw wire::Malformed("it speaks of steps before the training has begun");
@@ -197,7 +197,7 @@ void TrainingWorkload::on_frame(int rank, Type type, wire::View payload, const s
     case Type::saved:
       return on_saved(rank, wire::decode<wire::Saved>(payload));
     default:
-      return; // of another workload
+      return; // not for this workload
   }
 }
 
@@ -247,29 +247,29 @@ void TrainingWorkload::complete_checkpoints() {
   }
 }
 
-// --- what is lost ------------------------------------------------------------------------------------------------------------
+// --- failures ----------------------------------------------------------------------------------------------------------------
 
 void TrainingWorkload::worker_died(int rank, const wire::Died& died) {
-  if (!fresh_[static_cast<std::size_t>(rank)]) return; // as it was told
+  if (!fresh_[static_cast<std::size_t>(rank)]) return; // it was told to end
   fresh_[static_cast<std::size_t>(rank)] = false;
   RankFailure failure{rank, died.reason, ExitCode::failed, died.cause, {}};
-  // Loaders note one item at a time; whatever else ended a worker is put down to its rank.
+  // Loaders record one item at a time; any other death is charged to the rank.
   if (died.certain != 0 && died.suspects.size() == 1 && died.suspects.front().rows == 1)
     failure.item = ItemPlace{died.suspects.front().part, died.suspects.front().first};
   failures_.add(failure);
 }
 
 void TrainingWorkload::lost(int rank, const std::string& reason, ExitCode code, bool over) {
-  if (over && control_.rank_table().at(rank).stats) return; // its work was done
+  if (over && control_.rank_table().at(rank).stats) return; // its work is complete
   const std::string& host = control_.rank_table().at(rank).join->host;
   if (code == ExitCode::usage && !progress_.last()) throw usage_error(reason);
   control_.log(rank, log_error, reason);
   failures_.add({rank, reason, code, wire::FailureCause::exit, {}});
-  if (!over) return; // step() finds out who is to blame
+  if (!over) return; // step() decides which rank is to blame
   if (stop_reason_.empty())
     fail(fmt::format("rank {} on {}: {}", rank, host, reason), code);
   else
-    halt(true, reason); // the others would wait for it; the checkpoint before is the one to resume from
+    halt(true, reason); // the others would wait for it; the previous checkpoint is the one to resume from
 }
 
 void TrainingWorkload::take_failures(double now) {
@@ -278,7 +278,8 @@ void TrainingWorkload::take_failures(double now) {
   const int least = config_.get<int>("min-ranks");
   if (failures_.too_often(failure) && least > 0 && control_.rank_table().living() > least)
     control_.give_up(failure.rank, fmt::format("its worker died {} times: {}", setup_.max_restarts + 1, failure.reason));
-  if (stop_reason_.empty() && error_.empty() && failures_.may_restart(failure, least) && nodes_can_restart()) return restart(failure);
+  if (stop_reason_.empty() && error_.empty() && failures_.may_restart(failure, least) && nodes_can_restart())
+    return restart(failure);
   fail(fmt::format("rank {} on {}: {}", failure.rank, control_.rank_table().at(failure.rank).join->host, failure.reason),
        failure.code);
 }
@@ -295,9 +296,9 @@ bool TrainingWorkload::nodes_can_restart() const {
 void TrainingWorkload::restart(const RankFailure& failure) {
   const int before = ranks_;
   ++attempt_;
-  // An item that ends too many workers is left out from here on, as one that cannot be decoded is.
+  // An item that ended too many workers is skipped from now on, like one that cannot be decoded.
   if (const std::string given_up = failures_.charge(failure); !given_up.empty()) unusable_.given_up[*failure.item] = given_up;
-  if (records_.is_open()) begin_ = Checkpoints::newest(training_.checkpoints); // else what lies there is of an earlier training
+  if (records_.is_open()) begin_ = Checkpoints::newest(training_.checkpoints); // else the checkpoints are of an earlier training
   control_.say(fmt::format(
       "rank {} on {}: {}; all workers restart {}", failure.rank, control_.rank_table().at(failure.rank).join->host,
       failure.reason, begin_ ? fmt::format("from step {}, {}", begin_->step, show_path(begin_->folder)) : "at the beginning"));
@@ -324,7 +325,7 @@ void TrainingWorkload::restart(const RankFailure& failure) {
     control_.post(rank, Type::halt, wire::View(bytes));
   }
   heard_s_ = control_.now_s();
-  control_.configure_waiting(); // workers that stand already in the place of those that died
+  control_.configure_waiting(); // replacement workers that have already started
 }
 
 /// Ranks that are not lost, counted from 0.
@@ -369,7 +370,7 @@ Outcome TrainingWorkload::finish() {
     outcome.code = ExitCode::items_failed;
   }
 
-  if (!last && !complete) { // nothing to tell of
+  if (!last && !complete) { // nothing to report
     discard_unused();
     return outcome;
   }
@@ -393,7 +394,7 @@ Outcome TrainingWorkload::finish() {
 void TrainingWorkload::discard_unused() noexcept {
   if (progress_.last()) return;
   output_.discard();
-  if (begin_) return;                               // the curves before the checkpoint stay
+  if (begin_) return;                               // the curves up to the checkpoint are kept
   if (records_.is_open()) records_.remove_curves(); // else they are of an earlier training
   records_.remove_empty_folder();
 }

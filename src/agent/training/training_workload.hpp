@@ -1,7 +1,7 @@
 #pragma once
-// A training: gives every rank the whole item list and the way to the others, then listens: curves, validations, skipped samples,
-// checkpoints. All ranks step together: when a worker dies, all restart from the last checkpoint, their agents stay. A rank that is out
-// ends the run, or, with --min-ranks, the others continue at the same global batch.
+// The training workload: sends every rank the item list and the addresses of the others, then receives curves, validations,
+// skipped samples and checkpoints. All ranks step together: when a worker dies, all workers restart from the last checkpoint; the
+// agents stay. The loss of a rank ends the run or, with --min-ranks, the others continue with the same global batch.
 #include <optional>
 #include <string>
 #include <vector>
@@ -61,17 +61,17 @@ class TrainingWorkload final : public Workload {
   RunControl& control_;
   const RunSetup& setup_;
   const TrainingSetup& training_;
-  Config config_; ///< as the workers get it
+  Config config_; ///< as sent to the workers
   Output output_;
   TrainingPlan plan_;
   std::vector<comm::Binding> bindings_;
   ItemPieces pieces_;
-  std::optional<Checkpoint> begin_; ///< what the training begins from
-  std::vector<int> number_;         ///< by rank: its number among those that train; -1: it is out
-  int ranks_ = 0;                   ///< that train
-  std::vector<bool> fresh_;         ///< by rank: its worker belongs to this beginning, not to the one before
+  std::optional<Checkpoint> begin_; ///< where the training starts
+  std::vector<int> number_;         ///< by rank: its number among those that train; -1: lost
+  int ranks_ = 0;                   ///< number of ranks that train
+  std::vector<bool> fresh_;         ///< by rank: its worker was started after the last restart
   bool connected_ = false;
-  wire::Trainable trainable_; ///< what they all opened
+  wire::Trainable trainable_; ///< the network that all ranks have opened
   double began_s_, connected_s_ = 0, heard_s_ = 0;
   Suspension suspension_;
 
@@ -79,7 +79,7 @@ class TrainingWorkload final : public Workload {
   TrainingProgress progress_;
   std::optional<wire::Metrics> last_metrics_, best_metrics_;
   UnusableItems unusable_;
-  std::uint64_t samples_ = 0; ///< of the steps of this run
+  std::uint64_t samples_ = 0; ///< in the steps of this run
 
   RankFailures failures_;
   std::uint32_t attempt_ = 1; ///< 1 + restarts of the training

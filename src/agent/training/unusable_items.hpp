@@ -1,5 +1,5 @@
 #pragma once
-// Items that a training cannot use, and why: what its workers skip, and what has ended too many of them.
+// Items that a training cannot use, with reasons: skipped by workers, or given up because they ended too many workers.
 #include <cstdint>
 #include <map>
 #include <nlohmann/json.hpp>
@@ -18,15 +18,15 @@ struct UnusableItems {
   ReasonByPlace skipped;
   ReasonByPlace given_up; ///< no worker prepares them again
 
-  /// As a checkpoint holds one of them: [part, row, reason].
+  /// The form in a checkpoint: [part, row, reason] each.
   static nlohmann::json list(const ReasonByPlace& places);
-  /// Adds what a checkpoint holds under `name`.
+  /// Adds the list of a checkpoint under `name`.
   static void add(const nlohmann::json& checkpoint, const char* name, ReasonByPlace& places);
   /// Skipped items of the training set.
   std::uint64_t skipped_in_training() const;
 };
 
-/// Adds what a rank's worker skipped and tells of each item once. Throws wire::Malformed where there is no such item.
+/// Adds the items that a rank's worker skipped; reports each once. Throws wire::Malformed for an item that does not exist.
 void note_skipped(RunControl& control, int rank, const wire::Skipped& skipped, ReasonByPlace& places);
 
 } // namespace mgpu::agent

@@ -13,7 +13,7 @@ namespace mgpu {
 
 namespace {
 
-/// One word of --augment.
+/// A kind of augmentation in --augment.
 struct Kind {
   std::string_view name;
   bool pictures;

@@ -23,7 +23,7 @@ nlohmann::json parse_file(const std::string& path) {
     return nlohmann::json::parse(file);
   } catch (const nlohmann::json::parse_error& error) {
     throw usage_error(fmt::format("{}: not valid JSON at byte {}", path, error.byte));
-  } catch (const nlohmann::json::exception&) { // a number that no double holds
+  } catch (const nlohmann::json::exception&) { // a number beyond the range of double
     throw usage_error(fmt::format("{}: a number is out of range", path));
   }
 }
@@ -41,7 +41,7 @@ std::vector<std::string> read_lines(const std::string& path) {
   return lines;
 }
 
-/// A file that bundle.json names. Throws usage_error when it lies outside the bundle, whose hash would not tell what was opened.
+/// A file that bundle.json names. Throws usage_error when it is outside the bundle: the hash of the bundle would not cover it.
 std::string part_of(const JsonReader& json, const char* key, const std::string& folder, const std::string& name) {
   const fs::path path = fs::path(name).lexically_normal();
   if (path.is_absolute() || (!path.empty() && *path.begin() == ".."))
@@ -57,7 +57,7 @@ std::vector<std::string> read_labels(const JsonReader& json, const std::string& 
   return labels;
 }
 
-/// What a bundle.json says; `file` names it in errors, its own file names are below `folder`.
+/// Reads a bundle.json; `file` names it in errors, its own file names are relative to `folder`.
 Bundle read_json(nlohmann::json whole, const std::string& file, const std::string& folder) {
   Bundle bundle;
   bundle.folder = folder;
@@ -89,7 +89,7 @@ Bundle read_folder(const std::string& folder) {
   return bundle;
 }
 
-/// A `.pt` that `train` wrote tells how to feed it.
+/// A `.pt` that `train` wrote contains its bundle.
 std::optional<Bundle> read_inside(const std::string& path) {
   const std::optional<std::string> text = embedded_bundle(path);
   if (!text) return std::nullopt;

@@ -8,7 +8,7 @@
 namespace mgpu {
 
 std::optional<std::string> embedded_bundle(const std::string& path) {
-  constexpr std::string_view wanted = "/extra/bundle.json"; // below the archive's own name
+  constexpr std::string_view wanted = "/extra/bundle.json"; // after the archive's own name
   constexpr zip_uint64_t most_bytes = 64u << 20;
   int problem = 0;
   const std::unique_ptr<zip_t, void (*)(zip_t*)> archive(zip_open(path.c_str(), ZIP_RDONLY, &problem), &zip_discard);

@@ -4,8 +4,8 @@
 
 namespace mgpu {
 
-/// The bundle.json that a trained `.pt` carries inside (an extra file of TorchScript's zip archive); nullopt where there is none, or
-/// `path` is no zip archive: what it is then is for the model's own reader to say.
+/// The bundle.json inside a trained `.pt` (an extra file of TorchScript's zip archive); nullopt if there is none, or if `path` is
+/// not a zip archive: the model's own reader then reports the error.
 std::optional<std::string> embedded_bundle(const std::string& path);
 
 } // namespace mgpu

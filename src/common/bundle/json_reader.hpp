@@ -1,5 +1,5 @@
 #pragma once
-// Reading an object of a JSON file strictly: a typo must become an error that names the file and the key, never a default.
+// Strict reading of an object in a JSON file: a typo must become an error with file and key, never a default.
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -33,7 +33,7 @@ class JsonReader {
   }
   const nlohmann::json& at(std::string_view key) const { return *object_.find(key); }
 
-  /// Reads `key` into `value` when it is there.
+  /// Reads `key` into `value` if the object has it.
   void read(std::string_view key, int& value, int least, int most) const {
     if (!has(key)) return;
     const auto& json = at(key);

@@ -75,7 +75,7 @@ void flag_numbers(const Config& config, const std::string& name, std::vector<dou
   for (const std::string& word : words) values.push_back(number(word, "--" + name));
 }
 
-/// One number stands for all channels, so that grey models need no list.
+/// One number applies to all channels. A list of equal numbers also fits another number of channels.
 void spread(std::vector<double>& values, int channels, std::string_view name) {
   const auto all_same = std::all_of(values.begin(), values.end(), [&](double value) { return value == values.front(); });
   if (!values.empty() && all_same) values.assign(static_cast<std::size_t>(channels), values.front());
@@ -136,7 +136,7 @@ nlohmann::json to_json(const ImageSpec& spec) {
                       {"mean", spec.mean},
                       {"std", spec.std}};
   if (spec.grey16 != Grey16::clip) json["grey16"] = name_of(greys, spec.grey16);
-  if (spec.resize_to > 0) json["resize_to"] = spec.resize_to; // 0 stands for "not said"
+  if (spec.resize_to > 0) json["resize_to"] = spec.resize_to; // 0: not given
   return json;
 }
 

@@ -5,7 +5,7 @@
 
 namespace mgpu {
 
-/// Throw usage_error naming the file and key.
+/// These throw usage_error with the file and key.
 ImageSpec read_image_spec(const JsonReader& json);
 AudioSpec read_audio_spec(const JsonReader& json);
 CtcSpec read_ctc_spec(const JsonReader& json);
@@ -17,7 +17,7 @@ nlohmann::json to_json(const AudioSpec& spec);
 bool flags_describe_image(const Config& config);
 bool flags_describe_audio(const Config& config);
 
-/// Overrides `spec` by the flags that were given (non-empty texts, numbers above 0), then checks it as a whole.
+/// Overrides `spec` by the given flags (non-empty texts, numbers above 0); pictures are then checked as a whole.
 void apply_image_flags(ImageSpec& spec, const Config& config);
 void apply_audio_flags(AudioSpec& spec, const Config& config);
 

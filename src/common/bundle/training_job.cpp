@@ -12,7 +12,7 @@ namespace mgpu {
 
 namespace {
 
-/// A number and what stands behind it; nullopt where there is no number.
+/// A number and the text after it; nullopt if there is no number.
 std::optional<std::pair<double, std::string_view>> number_and_unit(const std::string& text) {
   double value = 0;
   const char* end_of_text = text.data() + text.size();

@@ -89,7 +89,7 @@ std::vector<OptionSpec> output_options() {
 
 std::vector<OptionSpec> TrainingJob::options() const {
   std::vector<OptionSpec> options = BundleJob::options();
-  // A training tells no classes, and decodes its pictures on the CPU.
+  // A training outputs no classes, and decodes its pictures on the CPU.
   std::erase_if(options, [](const OptionSpec& option) { return option.name == "topk" || option.name == "decode"; });
   for (OptionSpec& option : options)
     if (option.name == "label-column") {

@@ -29,7 +29,7 @@ struct Background::State {
       lock.unlock();
       try {
         task.work();
-      } catch (...) { // who posts it tells
+      } catch (...) { // tasks report their own errors
       }
       task.work = nullptr;
       lock.lock();
@@ -43,7 +43,7 @@ struct Background::State {
   std::mutex mutex;
   std::condition_variable changed;
   std::deque<Task> tasks;          ///< guarded by mutex, as are the next three
-  std::size_t bytes = 0, open = 0; ///< waiting and under way
+  std::size_t bytes = 0, open = 0; ///< of queued and running tasks
   bool ending = false, began = false;
 };
 

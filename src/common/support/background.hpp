@@ -1,5 +1,5 @@
 #pragma once
-// Work that may hang, on a thread of its own: a folder on a server that does not answer must not stop an event loop.
+// Runs work that may hang on its own thread: a file server that does not respond must not block an event loop.
 #include <cstddef>
 #include <functional>
 #include <memory>
@@ -8,18 +8,18 @@ namespace mgpu {
 
 class Background {
  public:
-  /// `most_bytes`: what may wait to be done.
+  /// `most_bytes`: limit of queued bytes.
   explicit Background(std::size_t most_bytes = 16u << 20);
-  /// Waits for what is left, at most `leave_s`; then the thread is left behind, with all that its tasks hold.
+  /// Waits for the remaining tasks, at most `leave_s`; then abandons the thread, with everything that its tasks hold.
   ~Background();
   Background(const Background&) = delete;
   Background& operator=(const Background&) = delete;
 
-  /// Tasks are done in the order given; what they throw is dropped. False, and `task` is not done: `bytes` more would be too much.
+  /// Tasks run in the order given; their exceptions are dropped. False if `bytes` would exceed the limit: `task` is then dropped.
   bool post(std::function<void()> task, std::size_t bytes = 0);
-  /// Nothing waits or is under way.
+  /// No task is queued or running.
   bool idle() const;
-  /// True once all is done; waits at most `limit_s`.
+  /// Waits until all tasks are done, at most `limit_s`; whether they are.
   bool drain(double limit_s) const;
 
   static constexpr double leave_s = 10;

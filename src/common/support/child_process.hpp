@@ -6,8 +6,8 @@
 
 namespace mgpu {
 
-/// A child of this process from its start to the end of its entry in the process table. The process id stays the child's until this object
-/// has seen it end, so that no signal reaches another process.
+/// A child process until it is reaped. The process id belongs to the child until this object has reaped it, so that no signal
+/// reaches another process.
 class ChildProcess {
  public:
   explicit ChildProcess(pid_t pid) : pid_(pid) {}
@@ -17,11 +17,11 @@ class ChildProcess {
   pid_t pid() const { return pid_; }
   /// waitpid's status once it has ended; asks the kernel without waiting.
   std::optional<int> ended();
-  /// To the process; nothing once it is known to have ended.
+  /// Signals the process; does nothing once it has ended.
   void signal(int number) const;
-  /// To its process group, where it leads one.
+  /// Signals its process group, of which it must be the leader.
   void signal_group(int number) const;
-  /// Whether it has ended within `limit_s`; one that hangs in a driver outlives SIGKILL.
+  /// Waits for its end, at most `limit_s`; whether it has ended. A process that hangs in a driver survives SIGKILL.
   bool wait(double limit_s);
 
  private:
@@ -29,7 +29,7 @@ class ChildProcess {
   std::optional<int> status_;
 };
 
-/// "exit code 1", "killed by signal 9 (Killed)"; `more` stands behind the signal's name: "killed by signal 9 (Killed, MORE)".
+/// "exit code 1", "killed by signal 9 (Killed)"; `more` follows the signal's name: "killed by signal 9 (Killed, MORE)".
 std::string describe_end(int status, const std::string& more = "");
 
 } // namespace mgpu

@@ -5,12 +5,12 @@
 
 namespace mgpu {
 
-/// Seconds on a clock that only goes forward.
+/// Seconds on a monotonic clock.
 inline double now_s() {
   return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
 }
 
-/// As now_s(), injected: tests have a clock of their own.
+/// An injected now_s(); tests have their own.
 using Clock = std::function<double()>;
 
 inline double seconds(std::chrono::steady_clock::duration time) {

@@ -6,7 +6,7 @@
 namespace mgpu {
 
 namespace {
-constexpr std::int32_t most = 1 << 16; // no machine has as many; a list that says so is not one
+constexpr std::int32_t most = 1 << 16; // more than any machine has; the list is then invalid
 }
 
 std::vector<std::int32_t> parse_cpu_list(std::string_view text) {

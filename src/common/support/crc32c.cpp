@@ -15,7 +15,7 @@ constexpr std::uint32_t polynomial = 0x82F63B78u; // reflected
 constexpr std::size_t step_bytes = 8;
 using Tables = std::array<std::array<std::uint32_t, 256>, step_bytes>;
 
-/// tables[k][b]: the CRC of byte b followed by k zero bytes, so that eight bytes are taken in one step.
+/// tables[k][b]: the CRC of byte b followed by k zero bytes, for eight bytes per step.
 constexpr Tables make_tables() {
   Tables tables{};
   for (std::uint32_t byte = 0; byte < 256; ++byte) {
@@ -43,7 +43,7 @@ std::uint32_t by_tables(const std::byte* at, std::size_t left, std::uint32_t crc
 }
 
 #if defined(__x86_64__)
-/// The processor's own instruction: every result row passes through here, so it must cost little beside the disk.
+/// The processor's instruction: every result row is hashed, so it must cost little compared with the disk.
 __attribute__((target("sse4.2"))) std::uint32_t by_instruction(const std::byte* at, std::size_t left, std::uint32_t crc) {
   std::uint64_t wide = crc;
   for (; left >= step_bytes; left -= step_bytes, at += step_bytes) {

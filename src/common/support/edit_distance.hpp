@@ -7,7 +7,7 @@
 
 namespace mgpu {
 
-/// Least number of insertions, deletions and replacements that make `from` of `to`, two sequences of elements that can be compared
+/// Least number of insertions, deletions and replacements that turn `from` into `to`, two sequences of comparable elements
 /// (Levenshtein 1966).
 template <typename Sequence>
 std::int64_t edit_distance(const Sequence& from, const Sequence& to) {

@@ -32,7 +32,7 @@ std::int64_t number(std::string_view text, const std::string& whole) {
   return value * factor;
 }
 
-/// Ends or stops the process, where `kind` is such a fault.
+/// Ends or stops the process, if `kind` is such a fault.
 void strike(const std::string& kind) {
   if (kind == "kill") raise(SIGKILL);
   if (kind == "segv") raise(SIGSEGV);

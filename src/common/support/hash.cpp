@@ -21,7 +21,7 @@ namespace {
 namespace fs = std::filesystem;
 using Digest = std::unique_ptr<EVP_MD_CTX, decltype(&EVP_MD_CTX_free)>;
 
-/// `on_block` is told the bytes of each block.
+/// `on_block` gets the size of each block.
 void add_file(EVP_MD_CTX* digest, const fs::path& path, const std::function<void(std::size_t)>& on_block) {
   const std::unique_ptr<std::FILE, int (*)(std::FILE*)> file(std::fopen(path.c_str(), "rbe"), &std::fclose);
   if (!file) throw Error(fmt::format("cannot read {}", path.string()));
@@ -42,10 +42,10 @@ std::string hex_of(EVP_MD_CTX* digest) {
   return hex;
 }
 
-/// A linked folder that holds itself would never end.
+/// Maximum depth: a linked folder that contains itself would never end.
 constexpr int deepest = 32;
 
-/// The files of a folder, linked ones and those in linked folders too, in order of their paths: all that can be opened below it.
+/// All regular files below a folder, links followed, in order of their paths.
 std::vector<fs::path> files_of(const std::string& folder) {
   std::vector<fs::path> files;
   for (fs::recursive_directory_iterator at(folder, fs::directory_options::follow_directory_symlink), end; at != end; ++at) {
@@ -107,10 +107,10 @@ std::string sha256_of(const std::string& path, const OnReading& on_reading) {
   std::uint64_t done = 0, total = 0;
   std::error_code error;
   for (const fs::path& file : files)
-    if (const auto size = fs::file_size(file, error); !error) total += size; // what cannot be read is told when it is
+    if (const auto size = fs::file_size(file, error); !error) total += size; // reading the file reports the error
   for (const fs::path& file : files) {
     const std::string name = file.lexically_relative(path).string();
-    if (folder) { // with its length, or a file could pose as two
+    if (folder) { // with its length, or one file could look like two
       const std::string head = fmt::format("{}\n{}\n", name, fs::file_size(file));
       EVP_DigestUpdate(digest.get(), head.c_str(), head.size() + 1);
     }

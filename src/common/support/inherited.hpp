@@ -2,12 +2,12 @@
 
 namespace mgpu {
 
-/// Mends what a parent process may have left: the first thing a main does.
+/// Repairs state inherited from the parent process: the first call in main.
 ///
-/// A standard stream that is closed is opened on /dev/null: else the next file that is opened becomes descriptor 0, 1 or 2, and what is
-/// printed lands in it. SIGCHLD gets its default action: where it is ignored, no process learns how its children end.
-/// The limit of open files is raised to the hard one: a large job has a connection to each rank, and most systems begin with 1024.
-/// Ends the process with 1 when /dev/null cannot be opened.
+/// A closed standard stream is opened on /dev/null: otherwise the next file that is opened becomes descriptor 0, 1 or 2, and
+/// printed text goes into it. SIGCHLD gets its default action: if it is ignored, a process cannot learn how its children end.
+/// The soft limit of open files is raised to the hard limit: a large job has a connection to each rank, and most systems start with 1024.
+/// Ends the process with exit code 1 when /dev/null cannot be opened.
 void mend_inherited_state();
 
 } // namespace mgpu

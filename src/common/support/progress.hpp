@@ -12,17 +12,17 @@ class Progress {
   Progress(std::string_view mode, std::uint64_t total);
   ~Progress();
 
-  /// So many are done already: they do not count for the speed.
+  /// Items done earlier, which do not count for the speed.
   void begin_with(std::uint64_t done) { earlier_ = done; }
-  /// Cheap to call often. `opening` is shown while nothing is done yet.
+  /// May be called often. `opening` is shown while no item is done.
   void update(std::uint64_t done, std::uint64_t failed, double now_s, std::string_view opening = {});
-  /// As update, with a line of the caller's own: `done` of `total` is what the bar shows.
+  /// As update, with the caller's line: `done` of `total` is the bar.
   void show(std::uint64_t done, std::uint64_t total, std::string_view line, double now_s);
-  /// True when show() would print, so that a line need not be made in vain.
+  /// True when show() would print; saves making an unused line.
   bool due(double now_s) const;
-  /// Prints a line for the person above the bar, on stderr.
+  /// Prints a line for the user above the bar, on stderr.
   void say(std::string_view line);
-  /// Takes the bar away or prints the last plain line.
+  /// Removes the bar or prints the last plain line.
   void close();
 
  private:

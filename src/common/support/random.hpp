@@ -3,25 +3,25 @@
 
 namespace mgpu {
 
-/// A bijection of 64 bits that looks random (the finaliser of splitmix64, Steele, Lea and Flood 2014).
+/// A bijection of 64 bits with random-looking values (the finaliser of splitmix64, Steele, Lea and Flood 2014).
 inline std::uint64_t scramble(std::uint64_t x) {
   x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9u;
   x = (x ^ (x >> 27)) * 0x94d049bb133111ebu;
   return x ^ (x >> 31);
 }
 
-/// A seed for thing `a` of `seed`; seed_of(seed_of(seed, epoch), item) is one for an item in an epoch.
+/// The seed of element `a` under `seed`; seed_of(seed_of(seed, epoch), item) is the seed of an item in an epoch.
 inline std::uint64_t seed_of(std::uint64_t seed, std::uint64_t a) {
   return scramble(scramble(seed + 0x9e3779b97f4a7c15u) ^ (a + 0x9e3779b97f4a7c15u));
 }
 
-/// `x`, uniform over 64 bits, brought to [0, n); n ≥ 1. The unevenness is below n / 2⁶⁴.
+/// Maps `x`, uniform over 64 bits, to [0, n); n ≥ 1. The bias is below n / 2⁶⁴.
 inline std::uint64_t below(std::uint64_t x, std::uint64_t n) {
   __extension__ using Wide = unsigned __int128;
   return static_cast<std::uint64_t>((static_cast<Wide>(x) * n) >> 64);
 }
 
-/// Random numbers that depend on the seed and on how many were drawn, on nothing else: splitmix64. Cheap to make, one for each use.
+/// Random numbers that depend only on the seed and on the number of earlier draws: splitmix64. Cheap to make, one for each use.
 class Random {
  public:
   explicit Random(std::uint64_t seed) : state_(seed) {}

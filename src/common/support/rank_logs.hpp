@@ -1,5 +1,5 @@
 #pragma once
-// One log file a rank: FOLDER/rank-0003.log.
+// One log file per rank: FOLDER/rank-0003.log.
 #include <map>
 #include <memory>
 #include <string>

@@ -5,7 +5,7 @@
 
 namespace mgpu {
 
-/// Told again and again how far a long reading is: of what, bytes done, bytes in all. May throw, which ends the reading.
+/// Called repeatedly during a long read: its name, bytes done, bytes in total. May throw, which ends the read.
 using OnReading = std::function<void(std::string_view what, std::uint64_t done, std::uint64_t total)>;
 
 } // namespace mgpu

@@ -7,7 +7,7 @@
 
 namespace mgpu {
 
-/// fmt::print without its exceptions: a full disk behind a stream, or a reader that has gone, costs the text and not the run.
+/// fmt::print without exceptions: a full disk or a closed pipe loses the text but does not end the run.
 template <typename... Arguments>
 void say(std::FILE* stream, fmt::format_string<Arguments...> text, Arguments&&... arguments) {
   const std::string line = fmt::format(text, std::forward<Arguments>(arguments)...);

@@ -20,7 +20,7 @@ SideThread::SideThread(std::function<void()> work)
     : state_(std::make_shared<State>()),
       thread_([state = state_, work = std::move(work)]() mutable {
         work();
-        work = nullptr; // what it holds goes before anybody is told
+        work = nullptr; // releases its captures before it is reported as done
         const std::lock_guard lock(state->mutex);
         state->done = true;
         state->changed.notify_all();

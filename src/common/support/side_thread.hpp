@@ -1,5 +1,5 @@
 #pragma once
-// One piece of work that may hang, on a thread of its own, of which can be told whether it stands still.
+// Runs work that may hang on its own thread, and detects whether it makes progress.
 #include <chrono>
 #include <functional>
 #include <memory>
@@ -9,18 +9,18 @@ namespace mgpu {
 
 class SideThread {
  public:
-  /// Begins `work`, which must not throw.
+  /// Starts `work`, which must not throw.
   explicit SideThread(std::function<void()> work);
-  /// Where it is not done the thread is left behind, with all that `work` holds: the process must then leave by _exit, or hold nothing
+  /// Abandons a thread that is not done, with everything that `work` holds: the process must then exit by _exit, or own nothing
   /// that the thread may use.
   ~SideThread();
   SideThread(const SideThread&) = delete;
   SideThread& operator=(const SideThread&) = delete;
 
-  /// Waits at most so long; whether it is done.
+  /// Waits at most `wait`; whether the work is done.
   bool done(std::chrono::milliseconds wait = std::chrono::milliseconds(0)) const;
-  /// Seconds for which the thread has had nothing of a processor, as far as calls of this function can tell: whatever goes on, be it a slow
-  /// read, costs it some.
+  /// Seconds since the thread last used processor time, as far as calls of this function can tell: any progress, even a slow
+  /// read, uses some.
   double still_s();
 
  private:

@@ -2,14 +2,14 @@
 
 namespace mgpu {
 
-/// Notices that this process did not run for a while: it was stopped, or its machine was starved. Time that passed meanwhile is held
-/// against nobody, as others may have been suspended with it (`scontrol suspend`, a paused container).
+/// Detects that this process was suspended or starved (`scontrol suspend`, a paused container). Such time must not count against
+/// other processes, which may have been suspended with it.
 class Suspension {
  public:
-  /// Longer between two rounds than any round takes.
+  /// Longer than any round takes.
   static constexpr double least_s = 1;
 
-  /// To be called in every round of a loop. How long this process was away since the round before, seconds; 0 if it was not.
+  /// Call it in every round of a loop. Returns how long this process was suspended since the previous round, seconds; 0: not.
   double seconds(double now) {
     const double away_s = round_s_ > 0 ? now - round_s_ : 0;
     round_s_ = now;
@@ -17,7 +17,7 @@ class Suspension {
   }
 
  private:
-  double round_s_ = 0; ///< of the last round; 0: there was none
+  double round_s_ = 0; ///< time of the last round; 0: none
 };
 
 } // namespace mgpu

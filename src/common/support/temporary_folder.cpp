@@ -21,8 +21,8 @@ namespace fs = std::filesystem;
 
 namespace {
 
-/// A note is a link to the folder, called by the folder's name and inode: a folder that took its name later is another one, and so is
-/// one that took its inode.
+/// A note is a link to the folder, named by the folder's name and inode: a folder that later takes this name has another inode,
+/// and one with this inode has another name.
 std::string note_name(const std::string& folder, const struct stat& facts) {
   return fmt::format("{}.{}", folder.substr(folder.rfind('/') + 1), static_cast<std::uint64_t>(facts.st_ino));
 }
@@ -35,18 +35,18 @@ void remove_noted(const fs::path& note) noexcept {
   if (facts.st_uid == geteuid() && note.filename() == note_name(folder, facts)) fs::remove_all(folder, ignored);
 }
 
-/// Removes a folder with all it holds. Notes are followed, other links are not.
+/// Removes a folder with its contents. Notes are followed, other links are not.
 void remove_folder(const std::string& path) noexcept {
-  std::error_code ignored; // its file system has gone: nothing to be done, and the run is over
+  std::error_code ignored; // its file system is gone: nothing to do
   for (fs::directory_iterator at(path, ignored), end; !ignored && at != end; at.increment(ignored))
     if (std::error_code unknown; at->is_symlink(unknown)) remove_noted(at->path());
   fs::remove_all(path, ignored);
 }
 
-/// A young folder may not be locked yet by who made it.
+/// A folder younger than this may not be locked yet by its owner.
 constexpr std::time_t young_s = 60;
 
-/// Removes `path` if it is a folder of this user's whose process has ended: nobody holds its lock.
+/// Removes `path` if it is a folder of this user whose process has ended, so that its lock is free.
 void remove_if_left(const std::string& path) noexcept {
   const int folder = open(path.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
   if (folder < 0) return;
@@ -57,7 +57,7 @@ void remove_if_left(const std::string& path) noexcept {
   close(folder);
 }
 
-/// The host is in the name: on a file system that hosts share a lock may hold on its own host only.
+/// The host is part of the name: on a shared file system a lock may be valid on its own host only.
 std::string host_name() {
   char name[256] = "";
   gethostname(name, sizeof name - 1);
@@ -70,7 +70,7 @@ TemporaryFolder::TemporaryFolder(const std::string& name) {
   const char* parent = std::getenv("TMPDIR");
   const std::string place = parent != nullptr && *parent != '\0' ? parent : "/tmp",
                     begin = fmt::format("{}.{}.", name, host_name());
-  std::error_code ignored; // a place that is not there is told below
+  std::error_code ignored; // a missing place is reported below
   for (fs::directory_iterator at(place, ignored), end; !ignored && at != end; at.increment(ignored))
     if (at->path().filename().string().starts_with(begin)) remove_if_left(at->path());
   std::string path = fmt::format("{}/{}XXXXXX", place, begin);
@@ -78,7 +78,7 @@ TemporaryFolder::TemporaryFolder(const std::string& name) {
     throw Error(fmt::format("cannot make the temporary folder {}: {} (TMPDIR names another place)", path, std::strerror(errno)));
   path_ = std::move(path);
   lock_ = open(path_.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-  // Where a file system has no locks nobody can take this one either, and what is left stays.
+  // On a file system without locks nobody can take this one, and left folders stay.
   if (lock_ >= 0) flock(lock_, LOCK_EX | LOCK_NB);
 }
 
@@ -96,7 +96,7 @@ void note_folder_elsewhere(const std::string& folder) noexcept {
   const char* temporary = std::getenv("TMPDIR");
   struct stat facts {};
   if (temporary == nullptr || folder.starts_with(std::string(temporary) + "/") || stat(folder.c_str(), &facts) != 0) return;
-  // Without the note the folder stays behind if this process is killed; nothing else depends on it.
+  // Without the note a killed process leaves the folder behind; nothing else depends on it.
   [[maybe_unused]] const int result = symlink(folder.c_str(), (std::string(temporary) + "/" + note_name(folder, facts)).c_str());
 }
 

@@ -3,27 +3,27 @@
 
 namespace mgpu {
 
-/// A new folder below $TMPDIR (or /tmp), removed with all it holds when this object goes, and with the folders that
-/// note_folder_elsewhere() has noted in it. The next such object on this host removes what a process left that was killed.
+/// A new folder below $TMPDIR (or /tmp). The destructor removes it with its contents, and with the folders that
+/// note_folder_elsewhere() recorded in it. The next such object on this host removes the folders of killed processes.
 class TemporaryFolder {
  public:
-  /// `name`: how the folder's name begins. Throws Error when it cannot be made.
+  /// `name`: prefix of the folder's name. Throws Error when it cannot be made.
   explicit TemporaryFolder(const std::string& name);
   ~TemporaryFolder();
   TemporaryFolder(const TemporaryFolder&) = delete;
   TemporaryFolder& operator=(const TemporaryFolder&) = delete;
 
   const std::string& path() const { return path_; }
-  /// Removes it now. Other links in it are removed, not followed.
+  /// Removes it now. Other links in it are removed but not followed.
   void remove() noexcept;
 
  private:
   std::string path_; ///< "" once removed
-  int lock_ = -1;    ///< the folder, open and locked as long as this process lives
+  int lock_ = -1;    ///< the folder, open and locked while this process runs
 };
 
-/// Notes in $TMPDIR, the temporary folder of this process, that `folder` belongs to it though it lies elsewhere. Does nothing when it
-/// lies there anyway.
+/// Records in $TMPDIR, the temporary folder of this process, that `folder` belongs to it although it is elsewhere. Does nothing
+/// for a folder in $TMPDIR.
 void note_folder_elsewhere(const std::string& folder) noexcept;
 
 } // namespace mgpu

@@ -8,7 +8,7 @@ namespace mgpu {
 
 namespace {
 
-/// Length of the UTF-8 sequence that begins at `at`; 0 if the bytes there are none.
+/// Length of the UTF-8 sequence at `at`; 0 if there is none.
 std::size_t utf8_length(std::string_view bytes, std::size_t at) {
   const auto lead = static_cast<unsigned char>(bytes[at]);
   const std::size_t length = lead < 0x80 ? 1 : lead < 0xC2 ? 0 : lead < 0xE0 ? 2 : lead < 0xF0 ? 3 : lead < 0xF5 ? 4 : 0;
@@ -18,7 +18,7 @@ std::size_t utf8_length(std::string_view bytes, std::size_t at) {
   return length;
 }
 
-/// Characters, as most terminals count columns for Latin text.
+/// Number of characters, which most terminals show in as many columns for Latin text.
 std::size_t width(std::string_view text) {
   return static_cast<std::size_t>(
       std::count_if(text.begin(), text.end(), [](char byte) { return (static_cast<unsigned char>(byte) & 0xC0) != 0x80; }));
@@ -28,7 +28,7 @@ std::size_t width(std::string_view text) {
 
 namespace {
 
-/// Appends one character, or one byte that is none, and returns its length.
+/// Appends one character, or one byte that is not part of one, and returns its length.
 std::size_t append_printable(std::string& out, std::string_view bytes, std::size_t at) {
   const auto byte = static_cast<unsigned char>(bytes[at]);
   const std::size_t length = utf8_length(bytes, at);

@@ -7,18 +7,18 @@
 namespace mgpu {
 
 /// Text from files and models for a terminal: control characters (also those of ISO 6429 in UTF-8, U+0080 to U+009F), which could move
-/// the cursor or set the title, and bytes that are not UTF-8 are shown as \n, \xHH.
+/// the cursor or set the title, and bytes that are not UTF-8 become \n, \xHH.
 std::string printable(std::string_view bytes);
 
-/// A path for a person: in quotes, and printable.
+/// A path for messages: in quotes, and printable.
 std::string show_path(std::string_view bytes);
 
 /// Columns padded to equal width, two spaces between them; the first row is the heading. Numbers (by `right_aligned`) to the right.
 std::string table(const std::vector<std::vector<std::string>>& rows, const std::vector<bool>& right_aligned);
 
-/// Without blanks at both ends.
+/// The text without blanks at both ends.
 std::string_view trimmed(std::string_view text);
-/// What stands between the separators, without blanks around; nothing for a blank text.
+/// The parts between the separators, without blanks around them; empty for a blank text.
 std::vector<std::string_view> split_trimmed(std::string_view text, char separator);
 /// "cat, dog, … (10 classes)": the first few of many names.
 std::string listed(const std::vector<std::string>& names, std::string_view what);

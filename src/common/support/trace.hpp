@@ -1,5 +1,5 @@
 #pragma once
-// A Chrome trace (opens in Perfetto): events are JSON objects as the ranks made them, appended while the run goes on.
+// A Chrome trace (opens in Perfetto): the ranks send events as JSON objects, which are appended during the run.
 #include <cstdio>
 #include <string>
 #include <string_view>
@@ -13,7 +13,7 @@ class TraceFile {
   ~TraceFile();
   TraceFile(const TraceFile&) = delete;
   TraceFile& operator=(const TraceFile&) = delete;
-  /// `events`: JSON objects with commas between them.
+  /// `events`: JSON objects separated by commas.
   void append(std::string_view events);
 
  private:

@@ -39,7 +39,7 @@ void sync_folder(const std::string& path) {
   if (fd < 0) throw failed(folder, "open", errno);
   const int failure = ::fsync(fd) == 0 ? 0 : errno;
   ::close(fd);
-  // Some network file systems refuse to sync a folder; their renames are on the server already.
+  // Some network file systems refuse to sync a folder; renames are on their server already.
   if (failure != 0 && failure != EINVAL && failure != ENOTSUP) throw failed(folder, "fsync", failure);
 }
 

@@ -13,8 +13,9 @@ thread_local ActivitySlot* current = nullptr;
 constexpr auto relaxed = std::memory_order_relaxed, acquire = std::memory_order_acquire, release = std::memory_order_release;
 } // namespace
 
-// A sequence lock (Boehm 2012, "Can seqlocks get along with programming language memory models?"): readers try again when the version
-// was odd or has changed. Release stores and acquire loads stand where the paper has fences, which the thread sanitizer does not know.
+// A sequence lock (Boehm 2012, "Can seqlocks get along with programming language memory models?"): readers retry when the version
+// was odd or has changed. Release stores and acquire loads replace the paper's fences, which the thread sanitizer does not
+// support.
 void ActivitySlot::begin(Doing doing, std::uint64_t batch, std::uint64_t first, std::uint32_t rows, double now_s) {
   const std::uint64_t version = version_.load(relaxed);
   version_.store(version + 1, relaxed);
@@ -43,7 +44,7 @@ std::optional<Activity> ActivitySlot::read() const {
     activity.since_s = since_s_.load(acquire);
     whole = before % 2 == 0 && version_.load(relaxed) == before;
   }
-  // Not whole: items fly by, or the worker died within these few stores. Nobody is blamed by half a line.
+  // Inconsistent: the thread changes items quickly, or the worker died during these stores. Such an activity charges no item.
   if (!whole || activity.doing == Doing::nothing) return std::nullopt;
   return activity;
 }

@@ -1,6 +1,6 @@
 #pragma once
-// What the threads of a worker are at, in memory that its agent shares: when the worker dies or is late, the agent sees which items
-// were in its hands, and blames no others.
+// The current activities of a worker's threads, in memory shared with its agent: when the worker dies or is late, the agent knows
+// which items it was processing, and charges no others.
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
@@ -18,8 +18,8 @@ enum class Doing : std::uint32_t {
   preparing,
   preparing_validation,
   running,
-  collecting, ///< rows of different length are put into one tensor
-  encoding,   ///< results are written for the agent
+  collecting, ///< collates rows of different length into one tensor
+  encoding,   ///< writes results for the agent
 };
 
 /// Rows [first, first + rows) of the item list, of batch `batch`.
@@ -27,15 +27,15 @@ struct Activity {
   Doing doing = Doing::nothing;
   std::uint64_t batch = 0, first = 0;
   std::uint32_t rows = 0;
-  double since_s = 0; ///< of now_s(), which all processes of a machine share
+  double since_s = 0; ///< start, on the clock of now_s(), which all processes of a machine share
 };
 
-/// One thread's line. Written by that thread alone, a few plain stores an item; read by the agent at any time.
+/// The activity of one thread. Written by that thread alone, with a few plain stores per item; read by the agent at any time.
 class ActivitySlot {
  public:
   void begin(Doing doing, std::uint64_t batch, std::uint64_t first, std::uint32_t rows, double now_s);
   void end();
-  /// nullopt while the thread does nothing that concerns an item.
+  /// nullopt while the thread processes no item.
   std::optional<Activity> read() const;
 
  private:
@@ -45,47 +45,47 @@ class ActivitySlot {
   std::atomic<double> since_s_;
 };
 
-/// How a worker crashed, as its signal handler noted.
+/// A crash of the worker, recorded by its signal handler.
 struct Crash {
   int signal = 0;
-  std::optional<Activity> activity; ///< of the thread that crashed; nullopt: it was at no item
+  std::optional<Activity> activity; ///< of the thread that crashed; nullopt: it processed no item
 };
 
-/// Why a worker ended, in its own words, where it could send nothing more.
+/// The reason of a worker that ended before it could send a message.
 struct FinalWords {
   std::string text;
-  std::uint8_t device = 0; ///< DeviceTrouble (messages.hpp)
+  std::uint8_t device = 0; ///< DeviceTrouble (control_messages.hpp)
 };
 
-/// All slots of a worker. Zeroed memory is an empty board.
+/// The slots of all threads of a worker. Zeroed memory is an empty table.
 class ActivityTable {
  public:
   static constexpr std::size_t slot_count = 256;
-  static constexpr std::size_t run_slots = 2; ///< the first ones: of batches running, by turns
+  static constexpr std::size_t run_slots = 2; ///< the first slots: for running batches, in turn
   static constexpr std::size_t size_bytes();
 
-  /// The board in `memory`, of at least size_bytes().
+  /// The table in `memory`, of at least size_bytes().
   static ActivityTable& in(SharedMemory& memory);
 
   ActivitySlot& slot(std::size_t index) { return slots_[index % slot_count]; }
   /// Activities of all slots.
   std::vector<Activity> read() const;
-  /// The calling thread is at `slot` from now on: whom a crash is put down to. nullptr: at none.
+  /// Assigns `slot` to the calling thread: a crash of the thread is attributed to it. nullptr: none.
   static void enter(ActivitySlot* slot);
-  /// In a signal handler: notes the signal and the calling thread's slot. The first crash stays.
+  /// For a signal handler: records the signal and the calling thread's slot. Only the first crash is kept.
   void note_crash(int signal) noexcept;
   std::optional<Crash> crash() const;
-  /// Before an end without a message: the first words stay; what is longer than most_words is cut.
+  /// Before an end without a message: only the first text is kept; it is truncated to most_words.
   void note_final_words(std::string_view text, std::uint8_t device) noexcept;
   std::optional<FinalWords> final_words() const;
 
-  /// The median of what a batch takes to run, or an item to prepare, so far; 0: none seen.
+  /// The median time to run a batch, or to prepare an item, so far; 0: none.
   void note_typical(Doing doing, double seconds) { typical_of(doing).store(seconds, std::memory_order_relaxed); }
   double typical_s(Doing doing) const {
     return (doing == Doing::preparing ? typical_item_s_ : typical_batch_s_).load(std::memory_order_relaxed);
   }
 
-  /// The worker's main thread is alive; counts up.
+  /// Counts the signs of life of the worker's main thread.
   void beat() { pulse_.fetch_add(1, std::memory_order_relaxed); }
   std::uint64_t pulse() const { return pulse_.load(std::memory_order_relaxed); }
 
@@ -97,7 +97,7 @@ class ActivityTable {
   std::atomic<std::int32_t> signal_;             ///< 0: no crash
   std::atomic<std::int32_t> crashed_;            ///< slot + 1; 0: none
   static constexpr std::size_t most_words = 500; ///< bytes
-  std::atomic<std::uint32_t> words_state_;       ///< 0: none, 1: being written, 2: whole
+  std::atomic<std::uint32_t> words_state_;       ///< 0: none, 1: being written, 2: complete
   std::uint32_t words_size_;
   std::uint8_t words_device_;
   char words_[most_words];

@@ -9,9 +9,9 @@ namespace mgpu::wire {
 
 namespace {
 
-constexpr std::uint64_t block_magic = 0x32746c757365722eULL; // ".result2": a foreign or overwritten block is seen at once
+constexpr std::uint64_t block_magic = 0x32746c757365722eULL; // ".result2": identifies foreign and overwritten blocks
 
-/// The fixed part of a block, in the order it lies there; every member is naturally aligned, so there is no hidden padding.
+/// The fixed part of a block, in this order; every member is naturally aligned, so there is no hidden padding.
 struct BlockHeader {
   std::uint64_t magic = block_magic;
   std::uint64_t size_bytes = 0; ///< of the whole block
@@ -27,7 +27,7 @@ struct ColumnHeader {
 };
 static_assert(sizeof(ColumnHeader) == 16);
 
-/// Walks over a block from its start; with out == nullptr it only measures, so that size and layout cannot drift apart.
+/// Writes a block from its start; with out == nullptr it only measures, so that size and layout cannot differ.
 class BlockWriter {
  public:
   explicit BlockWriter(std::byte* out) : out_(out) {}
@@ -40,7 +40,7 @@ class BlockWriter {
     if (out_ != nullptr) std::memset(out_ + at_, 0, size);
     at_ += size;
   }
-  void align(std::size_t alignment) { // with zeros: equal results are equal blocks, whatever lay there before
+  void align(std::size_t alignment) { // with zeros: equal results give equal blocks, whatever the memory had before
     append_zeros((at_ + alignment - 1) / alignment * alignment - at_);
   }
   std::byte* position() const { return out_ == nullptr ? nullptr : out_ + at_; }
@@ -108,7 +108,7 @@ void check_consistent(const BatchResult& result) {
     throw Error("wire: a batch result with another number of causes than errors");
 }
 
-/// What rows [begin, end) have of a column of `rows` rows.
+/// Rows [begin, end) of a column of `rows` rows.
 ColumnData part_of(const ColumnData& column, std::size_t rows, std::size_t begin, std::size_t end) {
   if (column.counts.empty()) {
     const std::size_t row_bytes = column.data.size() / rows;

@@ -1,6 +1,6 @@
 #pragma once
-// The result of one batch, as it travels from the worker to the writer: one flat block, columns aligned, so that it is
-// written once (by the worker, into shared memory) and read in place (by the writer).
+// The result of one batch on its way from the worker to the writer: one flat block with aligned columns, written once (by the
+// worker, into shared memory) and read in place (by the writer).
 #include <cstdint>
 #include <memory>
 #include <span>
@@ -16,7 +16,7 @@ namespace mgpu::wire {
 
 /// One column of a batch.
 ///  fixed:  `data` is rows × spec.row_bytes(); rows not ok are already NaN (floats) or 0.
-///  ragged: `data` is the values of all rows one after another; `counts` [rows] says how many elements each has (0 if not ok).
+/// ragged: `data` has the values of all rows one after another; `counts` [rows] the number of elements of each (0 if not ok).
 ///  text:   as ragged, in bytes.
 struct ColumnData {
   std::uint32_t column = 0; ///< index into Opened::columns
@@ -31,10 +31,10 @@ struct BatchResult {
   std::uint32_t attempt = 1;
   std::span<const std::uint8_t> status;                           ///< [rows] mgpu::Status
   std::span<const std::uint8_t> flags;                            ///< [rows] mgpu::RowFlag
-  std::span<const float> seconds;                                 ///< [rows] load + its share of the batch's run time
-  std::span<const std::uint32_t> crcs;                            ///< [rows] make_row_crcs(); decoded ones always have them
+  std::span<const float> seconds;                                 ///< [rows] load time + share of the batch's run time, s
+  std::span<const std::uint32_t> crcs;                            ///< [rows] make_row_crcs(); decoded results always have them
   std::vector<std::pair<std::uint32_t, std::string_view>> errors; ///< row in the batch, reason; failed rows only
-  std::vector<Cause> causes;                                      ///< of `errors`, one each; empty: all are the item's own
+  std::vector<Cause> causes;                                      ///< one per error; empty: Cause::item for all
   std::vector<ColumnData> columns;
   std::size_t rows() const { return status.size(); }
   Cause cause(std::size_t error) const { return causes.empty() ? Cause::item : causes[error]; }
@@ -43,7 +43,7 @@ struct BatchResult {
 /// Rows [begin, end) of a result; views into the same memory.
 BatchResult part_of(const BatchResult& result, std::size_t begin, std::size_t end);
 
-/// An encoded result with memory of its own.
+/// An encoded result with its own memory.
 struct Block {
   View bytes;
   std::shared_ptr<void> owner;
@@ -52,10 +52,10 @@ Block make_block(const BatchResult& result);
 
 inline constexpr std::size_t block_alignment = 64;
 
-/// Bytes `encode` will write, a multiple of block_alignment.
+/// Size that `encode` will write, a multiple of block_alignment.
 std::size_t encoded_size(const BatchResult&);
 
-/// Where parts of an encoded block lie, for those who fill them in place.
+/// Places of an encoded block that the caller may fill.
 struct BlockPlaces {
   std::vector<std::byte*> data; ///< by column
   std::uint32_t* crcs = nullptr;
@@ -65,7 +65,7 @@ struct BlockPlaces {
 /// (data() == nullptr with a size), and BatchResult::crcs empty, and fill them in afterwards; crcs are 0 until then.
 BlockPlaces encode(const BatchResult&, std::byte* out);
 
-/// Reads a block; the result's views point into `block`, which must be block_alignment-aligned. Throws Error when torn.
+/// Reads a block; the result's views point into `block`, which must be block_alignment-aligned. Throws Malformed.
 BatchResult decode_batch_result(View block);
 
 } // namespace mgpu::wire

@@ -1,6 +1,6 @@
 #pragma once
-// Little binary encoder and bounds-checked decoder. Both sides run the same build on the same architecture, so
-// numbers travel in native layout.
+// A small binary encoder and bounds-checked decoder. Both sides run the same build on the same architecture, so
+// numbers are sent in native layout.
 #include <cstdint>
 #include <cstring>
 #include <span>
@@ -19,7 +19,7 @@ using View = std::span<const std::byte>;
 template <typename T>
 concept Plain = std::is_arithmetic_v<T> || std::is_enum_v<T>;
 
-/// Bytes that are not what they should be. Who sent them is out of order, not the run.
+/// Malformed bytes. They are a failure of the sender, not of the run.
 class Malformed : public Error {
  public:
   using Error::Error;
@@ -60,7 +60,7 @@ class Encoder {
   Buffer& out_;
 };
 
-/// Takes values from a view; throws Error when the view is too short (a torn or foreign message).
+/// Reads values from a view; throws Malformed when the view is too short (a torn or foreign message).
 class Decoder {
  public:
   explicit Decoder(View in) : in_(in) {}
@@ -71,7 +71,7 @@ class Decoder {
     std::memcpy(&value, take(sizeof value).data(), sizeof value);
     return value;
   }
-  /// Valid as long as the view is.
+  /// Valid while the view is.
   std::string_view text() {
     const View bytes = take(get<std::uint64_t>());
     return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
@@ -95,7 +95,7 @@ class Decoder {
     const std::size_t next = (at_ + alignment - 1) / alignment * alignment;
     take(next - at_);
   }
-  /// A count of things that each take at least `least_bytes`: refused when the message cannot hold them.
+  /// A count of elements of at least `least_bytes` each: refused when the message is too short for them.
   std::uint64_t count(std::size_t least_bytes) {
     const auto number = get<std::uint64_t>();
     if (number > rest() / least_bytes) throw Malformed("wire: a count is larger than its message");

@@ -16,7 +16,7 @@ namespace mgpu::wire {
 namespace {
 
 constexpr std::size_t read_size = 256u << 10;
-/// Small frames are merged into one buffer of about this size, so that a thousand of them cost one system call.
+/// Small frames are merged into buffers of about this size, so that a thousand of them need one system call.
 constexpr std::size_t merge_size = 64u << 10;
 
 [[noreturn]] void throw_errno(const char* call) {
@@ -39,7 +39,7 @@ Channel::~Channel() {
 std::pair<int, int> Channel::make_pair() {
   std::array<int, 2> ends{};
   if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends.data()) < 0) throw_errno("socketpair");
-  // Room for many small frames: fewer sleeps and wake-ups on both sides. The kernel may grant less.
+  // Space for many small frames: fewer sleeps and wake-ups on both sides. The kernel may grant less.
   const int wanted = 1 << 20;
   for (const int end : ends) setsockopt(end, SOL_SOCKET, SO_SNDBUF, &wanted, sizeof wanted);
   return {ends[0], ends[1]};
@@ -70,7 +70,7 @@ bool Channel::flush_locked() {
     if (sent < 0) {
       if (errno == EINTR) continue;
       if (errno == EAGAIN || errno == EWOULDBLOCK) return false;
-      if (errno == EPIPE || errno == ECONNRESET) { // the reader finds out as well and decides
+      if (errno == EPIPE || errno == ECONNRESET) { // receive() notices it as well
         out_.clear();
         out_at_ = 0;
         return true;
@@ -90,7 +90,7 @@ void Channel::send(Type type, View payload) {
   post(type, payload);
   while (!flush()) {
     pollfd waiter{fd_, POLLOUT, 0};
-    // Woken by room or by the peer's end; the limit only guards against a lost wake-up.
+    // Woken by space or by the peer's end; the limit only guards against a lost wake-up.
     poll(&waiter, 1, 1000);
     if ((waiter.revents & (POLLERR | POLLHUP | POLLNVAL)) != 0) throw Error("the other end of the socket is gone");
   }
@@ -98,7 +98,7 @@ void Channel::send(Type type, View payload) {
 
 std::size_t Channel::receive(const std::function<void(Type, View)>& handle) {
   std::size_t frames = 0;
-  // A bounded number of reads a call, so that a busy peer cannot keep the event loop here.
+  // A bounded number of reads per call, so that a busy peer cannot hold the event loop.
   for (int reads = 0; reads < 4; ++reads) {
     if (in_.size() - in_end_ < read_size) in_.resize(in_end_ + read_size);
     const ssize_t got = ::recv(fd_, in_.data() + in_end_, in_.size() - in_end_, MSG_DONTWAIT);

@@ -11,7 +11,7 @@
 
 namespace mgpu::wire {
 
-/// One end of a socket pair, owned. Sending may be called from any thread; receiving from one.
+/// Owner of one end of a socket pair. Any thread may send; one thread may receive.
 class Channel {
  public:
   explicit Channel(int fd);
@@ -24,7 +24,7 @@ class Channel {
 
   int fd() const { return fd_; }
 
-  /// Queues a frame and writes what the socket takes now. Never blocks.
+  /// Queues a frame; flush() writes it. Never blocks.
   void post(Type type, View payload = {});
   template <typename Message>
   void post(Type type, const Message& message) {
@@ -32,9 +32,9 @@ class Channel {
     encode(message, bytes);
     post(type, View(bytes));
   }
-  /// Writes queued frames as far as the socket takes them. True if nothing is left.
+  /// Writes as many queued bytes as the socket takes. True if nothing is left.
   bool flush();
-  /// Queues a frame and waits until all is written; throws Error if the peer is gone.
+  /// Queues a frame and waits until all frames are written; throws Error if the peer is gone.
   void send(Type type, View payload = {});
   template <typename Message>
   void send(Type type, const Message& message) {
@@ -43,12 +43,12 @@ class Channel {
     send(type, View(bytes));
   }
 
-  /// Reads what is there and hands over each whole frame; the view is valid during the call only. Returns the number of frames.
-  /// After the peer has closed, closed() is true. Throws Error on a malformed frame.
+  /// Reads the available bytes and calls `handle` for each complete frame; the view is valid during the call only. Returns the
+  /// number of frames. After the peer has closed, closed() is true. Throws Error on a malformed frame.
   std::size_t receive(const std::function<void(Type, View)>& handle);
   bool closed() const { return closed_; }
 
-  /// Waits until there is something to read (or room to write what is queued), at most `timeout`. False: timeout.
+  /// Waits until the socket is readable (or writable, when frames are queued), at most `timeout`. False: timeout.
   bool wait(std::chrono::microseconds timeout) const;
 
  private:

@@ -1,5 +1,5 @@
 #pragma once
-// How a message becomes bytes and back: one list of its fields serves both ways, so the two cannot drift apart. For *_messages.cpp only.
+// Encoding and decoding of messages: one list of fields serves both, so that they cannot differ. For *_messages.cpp only.
 #include <concepts>
 #include <string>
 #include <tuple>
@@ -13,7 +13,7 @@
 
 namespace mgpu::wire {
 
-/// M is T or const T: fields(M&) gives references to be read or to be written.
+/// M is T or const T: fields(M&) gives references for reading or for writing.
 template <typename M, typename T>
 concept Is = std::same_as<std::remove_const_t<M>, T>;
 
@@ -32,7 +32,7 @@ concept Struct = requires(T& value) {
   fields(value);
 };
 
-// Every struct that stands in a list begins with a string, a list or a 64-bit number.
+// Every struct in a list begins with a string, a list or a 64-bit number.
 constexpr std::size_t least_element_bytes = 8;
 
 inline void put(Encoder& out, const std::string& text) {
@@ -112,7 +112,7 @@ Message decode(View bytes) {
 
 } // namespace mgpu::wire
 
-/// Makes encode and decode of a message, after its fields().
+/// Instantiates encode and decode of a message, after its fields().
 #define MGPU_WIRE_MESSAGE(Message)               \
   template void encode(const Message&, Buffer&); \
   template Message decode<Message>(View);

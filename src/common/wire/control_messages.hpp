@@ -1,5 +1,5 @@
 #pragma once
-// The life of ranks and workers: who is there, what they shall work with, how they are watched, how they end.
+// Messages about ranks and workers: join, configuration, supervision, end.
 #include <cstdint>
 #include <string>
 #include <utility>
@@ -18,7 +18,7 @@ struct Device {
   std::vector<std::int32_t> cores; ///< of its socket; empty: unknown
 };
 
-/// What the software of a rank is, for `doctor` and for refusing mixed builds.
+/// Versions of a rank's software, for `doctor` and for refusing mixed builds.
 struct Versions {
   std::string mgpu, torch, cuda, nccl, ffmpeg, jpeg;
 };
@@ -27,7 +27,7 @@ struct Hello {
   std::int32_t pid = 0;
   Versions versions;
   std::vector<Device> devices;
-  std::string device_note; ///< why there is no GPU ("CUDA driver not found"), "" where there is
+  std::string device_note; ///< why there is no GPU ("CUDA driver not found"); "" if there is one
 };
 
 struct Progress {
@@ -36,18 +36,18 @@ struct Progress {
   std::uint64_t memory_bytes = 0; ///< resident memory of the worker
 };
 
-/// What is to be trained, as a rank that opened it sees it.
+/// The network to train, as opened by a rank.
 struct Trainable {
-  std::uint64_t parameters = 0; ///< trainable numbers
-  std::string signature;        ///< of their names, shapes and order: equal on all ranks, and in a checkpoint that fits
-  std::string nccl_id;          ///< ncclUniqueId; rank 0 on a GPU only
-  std::int64_t batch_size = 0;  ///< largest micro-batch that fits this rank (--batch-size auto), else as configured
+  std::uint64_t parameters = 0; ///< number of trainable values
+  std::string signature; ///< of names, shapes and order of the parameters: equal on all ranks, and in a checkpoint that fits
+  std::string nccl_id;   ///< ncclUniqueId; rank 0 on a GPU only
+  std::int64_t batch_size = 0; ///< largest micro-batch that fits this rank (--batch-size auto), else as configured
 };
 
 struct Opened {
   double seconds = 0;
   std::uint64_t memory_bytes = 0;  ///< resident memory of the worker
-  std::vector<ColumnSpec> columns; ///< empty: only known with the first batch (Opened is sent again then)
+  std::vector<ColumnSpec> columns; ///< empty: unknown before the first batch (Opened is then sent again)
   std::string device;              ///< "cpu" or "cuda:0 NVIDIA H200"
   std::string uuid;                ///< of the GPU; "" on a CPU
   std::vector<std::string> labels; ///< class names of the bundle, for Job::finish
@@ -63,37 +63,36 @@ struct Stats {
   std::uint64_t items = 0, failed = 0, batches = 0;
   double busy_s = 0;       ///< time in run
   double load_wait_s = 0;  ///< run thread waiting for prepared data while it had work
-  double write_wait_s = 0; ///< run thread waiting for room for results
-  double grant_wait_s = 0; ///< nothing to do: no grant in hand
+  double write_wait_s = 0; ///< run thread waiting for space for results
+  double grant_wait_s = 0; ///< no granted batch
   double load_s = 0;       ///< summed over loader threads
   double wall_s = 0;       ///< first grant to last result
   double forward_s = 0, backward_s = 0, reduce_wait_s = 0, update_s = 0; ///< training: the parts of busy_s
   std::uint64_t memory_bytes = 0;
 };
 
-/// What a failure says of the GPU.
+/// The state of the GPU after a failure.
 enum class DeviceTrouble : std::uint8_t {
   none = 0,
-  context =
-      1, ///< this process can use it no more (an assertion or an illegal address in a kernel): the program's or the data's fault
-  hardware = 2 ///< the GPU is sick (uncorrectable memory, broken link, unavailable)
+  context = 1, ///< unusable for this process (an assertion or an illegal address in a kernel), because of the program or the data
+  hardware = 2 ///< the GPU is faulty (uncorrectable memory error, broken link, unavailable)
 };
 
-/// What a failure or a death is put down to. Decisions read this; the text is for people.
+/// The cause of a failure or death. Decisions use the cause; the text is for users.
 enum class FailureCause : std::uint8_t {
-  // the worker reports it
+  // reported by the worker
   other = 0,  ///< the job, the data, the network
   usage,      ///< unusable input, model or options
   memory,     ///< host or device memory ran out
-  device,     ///< the GPU; DeviceTrouble says how
+  device,     ///< the GPU; details in DeviceTrouble
   collective, ///< NCCL: another rank is missing, or a link is broken
-  // its agent finds it
+  // detected by its agent
   signal, ///< a signal ended the process
   exit,   ///< the process ended without a report
   late,   ///< it took too long, and its agent ended it
 };
 
-/// Whether the worker itself gave the reason.
+/// Whether the worker itself reported the cause.
 constexpr bool is_reported(FailureCause cause) {
   return cause < FailureCause::signal;
 }
@@ -105,7 +104,7 @@ struct Failure {
   DeviceTrouble device = DeviceTrouble::none;
 };
 
-/// Items first … first + rows - 1 of a batch, that were in the worker's hands when it died.
+/// Items first … first + rows - 1 of a batch, which the worker was processing when it died.
 struct Suspect {
   std::uint64_t batch = 0, first = 0;
   std::uint32_t rows = 0;
@@ -114,36 +113,36 @@ struct Suspect {
 
 struct Died {
   std::string reason;     ///< "killed by signal 11 (Segmentation fault) while preparing item 17"
-  std::string last_words; ///< the last lines it wrote to its standard error
+  std::string last_words; ///< the last lines of its standard error
   FailureCause cause = FailureCause::other;
   DeviceTrouble device = DeviceTrouble::none;
-  std::uint8_t certain = 0; ///< 1: what killed it is among the suspects; 0: it may have come from outside
-  std::uint8_t stalled = 0; ///< 1: late, as it waited for items to be read: the item, or the server they lie on
-  std::uint8_t retired = 0; ///< 1: no other worker will be started, the rank is out
+  std::uint8_t certain = 0; ///< 1: a suspect killed it; 0: the cause may be external
+  std::uint8_t stalled = 0; ///< 1: late while reading items: the cause is an item, or the file server
+  std::uint8_t retired = 0; ///< 1: no other worker is started, the rank is out of the run
   std::vector<Suspect> suspects;
 };
 
 struct Configure {
   std::string job;
   std::string config_json; ///< mgpu::Config
-  std::string model_path;  ///< what this rank opens (may lie in this node's memory)
+  std::string model_path;  ///< path to open (may be in this node's memory)
   std::int32_t rank = 0, world_size = 1, local_rank = 0, local_size = 1;
   std::string host;
   std::int32_t device = -1; ///< CUDA device index; -1: CPU
   std::string dtype = "float32";
   std::int32_t threads = 1, loaders = 1;
-  std::vector<std::int32_t> cores; ///< the worker's share of the node's cores; empty: leave as it is
+  std::vector<std::int32_t> cores; ///< the worker's share of the node's cores; empty: unchanged
   std::int64_t batch_size = 1;
-  std::int32_t batches_in_flight = 4; ///< grants it may hold: bounds its memory
+  std::int32_t batches_in_flight = 4; ///< granted batches that it may hold: bounds its memory
   std::uint8_t trace = 0;
 };
 
-/// How an agent watches its worker.
+/// The limits by which an agent supervises its worker.
 struct Supervise {
-  double item_timeout_s = 0, stall_timeout_s = 0; ///< 0: no limit; item_timeout_s < 0: by the times that it measures
-  std::int64_t batch_size = 1;                    ///< a batch may take so many times item_timeout_s
-  std::uint8_t restarts = 0;      ///< 1: another worker takes the place of one that dies; 0: the rank ends with it
-  std::int32_t max_restarts = -1; ///< deaths one after another before the rank is given up; -1: any number, as rank 0 counts
+  double item_timeout_s = 0, stall_timeout_s = 0; ///< 0: no limit; item_timeout_s < 0: from measured times
+  std::int64_t batch_size = 1;                    ///< a batch may take this many times item_timeout_s
+  std::uint8_t restarts = 0;                      ///< 1: a worker that dies is replaced; 0: the rank ends with it
+  std::int32_t max_restarts = -1;                 ///< deaths in a row before the rank is given up; -1: any number, rank 0 counts
 };
 
 struct SharedRange {
@@ -156,16 +155,16 @@ struct Join {
   std::int32_t pid = 0;
   std::int32_t launcher_local_rank = -1;           ///< OMPI_COMM_WORLD_LOCAL_RANK or SLURM_LOCALID; -1: not given
   std::int32_t shared_rank = -1, shared_size = -1; ///< MPI_Comm_split_type(SHARED)
-  std::vector<std::int32_t> cores;                 ///< cores this node lets us use
+  std::vector<std::int32_t> cores;                 ///< cores that this process may use
   std::uint64_t memory_free_bytes = 0;
   std::string mpi, hdf5;                                        ///< versions
-  std::vector<std::pair<std::string, std::string>> bad_devices; ///< UUIDs of GPUs to be left out, and why
+  std::vector<std::pair<std::string, std::string>> bad_devices; ///< UUIDs of excluded GPUs, with the reasons
 };
 
 struct Heartbeat {
-  double timeout_s = 0; ///< the others may miss rank 0 for so long
+  double timeout_s = 0; ///< time of silence after which rank 0 is lost
   std::int32_t pid = 0; ///< of rank 0's agent
-  std::string node;     ///< where it runs
+  std::string node;     ///< node of rank 0
 };
 
 struct EndAgent {
@@ -179,8 +178,8 @@ struct Bye {
 
 struct Signal {
   std::int32_t number = 0;
-  std::uint8_t from_launcher = 0; ///< mpirun's own TERM: it kills soon
-  std::uint8_t at_once = 0;       ///< INT for the second time
+  std::uint8_t from_launcher = 0; ///< TERM from mpirun, which kills soon after
+  std::uint8_t at_once = 0;       ///< second INT
 };
 
 /// A file that rank 0 has just written in the output's folder.
@@ -200,13 +199,13 @@ struct Surveyed {
 
 struct Stage {
   std::string path;
-  double stall_s = 0; ///< the copy may stand still so long; 0: for ever
+  double stall_s = 0; ///< time limit without progress of the copy; 0: none
 };
 
 struct Staged {
-  std::string path;       ///< what workers of the node shall open
+  std::string path;       ///< path for the workers of the node
   std::string error;      ///< "" if it worked
-  std::uint8_t still = 0; ///< the error: the file system does not answer
+  std::uint8_t still = 0; ///< the cause of the error: the file system does not respond
   double seconds = 0;
 };
 

@@ -15,7 +15,7 @@ namespace {
 
 constexpr std::size_t descriptors_bytes = sizeof ForkRequest::descriptors;
 
-/// The message's parts, with room for the descriptors; it points into itself.
+/// The parts of a message, with space for the descriptors; it has pointers into itself.
 struct Message {
   Message(int& agent, char* path, std::size_t path_bytes) : parts{{&agent, sizeof agent}, {path, path_bytes}} {
     header.msg_iov = parts;

@@ -25,26 +25,26 @@ bool has_one_thread() {
   return !error && at != end && ++at == end;
 }
 
-/// What the first worker inherited is none of the fork server's business: the agent sees by the socket that a worker has ended.
+/// The fork server must not keep the first worker's descriptors: the agent detects the end of a worker by its socket.
 void let_go_of_the_first_worker() {
   const int nowhere = open("/dev/null", O_RDWR | O_CLOEXEC);
   if (nowhere < 0) _exit(1);
-  // The numbers stay taken, so that the descriptors of a request never have them.
+  // The numbers stay in use, so that the descriptors of a request never get them.
   for (const int each : {WorkerDescriptors::socket, WorkerDescriptors::ring, WorkerDescriptors::activity, STDERR_FILENO})
     if (dup2(nowhere, each) < 0) _exit(1);
-  setpgid(0, 0); // what is sent to the worker's group is not meant
+  setpgid(0, 0); // signals to the worker's group are not for the fork server
   prctl(PR_SET_NAME, "mgpu_forks");
 }
 
-/// In the new process, whose parent `maker` ends at once: the agent adopts it, and is told its process id.
+/// In the new process, whose parent `maker` ends at once: the agent adopts it and gets its process id.
 void become_worker(const ForkRequest& request, pid_t maker) {
   while (getppid() == maker) usleep(look_every_us);
   prctl(PR_SET_PDEATHSIG, SIGKILL);
-  if (getppid() != request.agent) _exit(1); // it has ended
+  if (getppid() != request.agent) _exit(1); // the agent has ended
   prctl(PR_SET_NAME, "mgpu_worker");
   setpgid(0, 0);
   const auto& [conversation, socket, ring, activity_table, errors] = request.descriptors;
-  // The request's descriptors are above these numbers: they were open when it came.
+  // The request's descriptors have higher numbers, because these were in use when it arrived.
   const std::pair<int, int> places[] = {{socket, WorkerDescriptors::socket},
                                         {ring, WorkerDescriptors::ring},
                                         {activity_table, WorkerDescriptors::activity},
@@ -60,12 +60,12 @@ void become_worker(const ForkRequest& request, pid_t maker) {
   close(conversation);
 }
 
-/// Forks twice, so that the worker is nobody's child but its agent's. True in the worker.
+/// Forks twice, so that the worker becomes a child of its agent. True in the worker.
 bool fork_worker(const ForkRequest& request) {
   const pid_t maker = fork();
   if (maker == 0) {
     const pid_t self = getpid();
-    if (fork() != 0) _exit(0); // a fork that failed is seen by the agent: the conversation closes
+    if (fork() != 0) _exit(0); // the agent notices a failed fork: the conversation closes
     become_worker(request, self);
     return true;
   }

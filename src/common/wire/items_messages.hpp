@@ -1,5 +1,5 @@
 #pragma once
-// An item run: batches that are granted. Their results are a BatchResult (batch_result.hpp).
+// Messages of an item run: granted batches. The results are a BatchResult (batch_result.hpp).
 #include <cstdint>
 #include <vector>
 
@@ -13,7 +13,7 @@ struct BatchRange {
   std::uint64_t first = 0; ///< first item
   std::uint32_t attempt = 1;
   std::uint32_t epoch = 0; ///< training: which pass over the data, from 0
-  /// Rows to do; the others keep the batch its shape, as zeros, so that results do not depend on how a batch was cut. 0 rows: all.
+  /// Rows to process; 0: all. The others are zeros that keep the batch's shape, so that results do not depend on how it was cut.
   std::uint32_t wanted_begin = 0, wanted_rows = 0;
   std::vector<Item> items; ///< consecutive rows of the manifest, from `first`
 

@@ -24,7 +24,7 @@ std::byte* map(int fd, std::size_t size_bytes, const std::string& path) {
   return static_cast<std::byte*>(address);
 }
 
-/// The lock of one byte a holder, tied to the open file: the kernel gives it back when the process ends, even by a signal.
+/// The lock of one byte per holder, tied to the open file: the kernel releases it when the process ends, even by a signal.
 struct flock holder_lock(int holder) {
   struct flock lock {};
   lock.l_type = F_WRLCK;
@@ -44,7 +44,7 @@ int unlink_node_memory(const std::string& token, int node) {
   const std::string begin = fmt::format("mgpu-{}", token);
   const std::string end = fmt::format("-{}", node);
   int removed = 0;
-  std::error_code error; // a folder that cannot be read holds nothing of ours
+  std::error_code error; // an unreadable folder has no memory of this program
   for (const auto& entry : std::filesystem::directory_iterator("/dev/shm", error)) {
     const std::string name = entry.path().filename();
     if (name.starts_with(begin) && name.ends_with(end) && ::unlink(entry.path().c_str()) == 0) ++removed;
@@ -56,7 +56,7 @@ NodeMemory NodeMemory::create(const std::string& token, int node, std::size_t si
   const std::string path = node_memory_path(token, node);
   const int fd = ::open(path.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
   if (fd < 0) throw Error(fmt::format("creating {}: {}", path, std::strerror(errno)));
-  NodeMemory memory(fd, nullptr, size_bytes, path); // from here on the destructor clears up
+  NodeMemory memory(fd, nullptr, size_bytes, path); // from now on the destructor cleans up
   if (ftruncate(fd, static_cast<off_t>(size_bytes)) < 0)
     throw Error(fmt::format("{} of {} bytes: {}", path, size_bytes, std::strerror(errno)));
   memory.data_ = map(fd, size_bytes, path);
@@ -77,7 +77,7 @@ NodeMemory NodeMemory::open(const std::string& token, int node) {
 
 NodeMemory NodeMemory::anonymous(std::size_t size_bytes) {
   std::byte* data = map(-1, size_bytes, "anonymous memory");
-  madvise(data, size_bytes, MADV_HUGEPAGE); // only advice: without huge pages it works as well
+  madvise(data, size_bytes, MADV_HUGEPAGE); // only advice: huge pages are not needed
   return {-1, data, size_bytes, ""};
 }
 
@@ -117,7 +117,7 @@ bool NodeMemory::held(int holder) const {
 }
 
 void NodeMemory::unlink() noexcept {
-  if (path_.empty()) return; // writes nothing then: ranks that are threads share one object
+  if (path_.empty()) return; // no write in this case: ranks that are threads share one object
   ::unlink(path_.c_str());
   path_.clear();
 }

@@ -1,25 +1,25 @@
 #pragma once
-// Memory that the ranks of a node and their agents share under a name.
+// Named memory shared by the ranks of a node and their agents.
 #include <cstddef>
 #include <string>
 #include <utility>
 
 namespace mgpu::wire {
 
-/// "/dev/shm/mgpu-TOKEN-NODE": nodes count, so that emulated nodes on one machine do not meet.
+/// "/dev/shm/mgpu-TOKEN-NODE". With the node's number, emulated nodes on one machine do not collide.
 std::string node_memory_path(const std::string& token, int node);
-/// Removes the names of all memory of a node whose tokens begin with `token`; what is mapped stays. Returns how many there were. For
-/// agents whose workers died.
+/// Removes the names of all memory of a node whose tokens begin with `token`; mappings stay valid. Returns the number of names.
+/// For agents whose workers died.
 int unlink_node_memory(const std::string& token, int node);
 
-/// A mapping of such memory. Zeros at first.
+/// A mapping of such memory, initially zero.
 class NodeMemory {
  public:
-  /// Makes it, for this user only. Throws Error when it exists already.
+  /// Creates it, for this user only. Throws Error when it exists already.
   static NodeMemory create(const std::string& token, int node, std::size_t size_bytes);
-  /// Maps it; nullptr data() while it is not yet there. Throws Error when it cannot be mapped.
+  /// Maps it; data() is nullptr if it does not exist yet. Throws Error when it cannot be mapped.
   static NodeMemory open(const std::string& token, int node);
-  /// Memory of this process alone, in huge pages where the system has them.
+  /// Private memory of this process, in huge pages if available.
   static NodeMemory anonymous(std::size_t size_bytes);
   ~NodeMemory();
   NodeMemory(NodeMemory&& other) noexcept;
@@ -27,12 +27,12 @@ class NodeMemory {
 
   std::byte* data() const { return data_; }
   std::size_t size_bytes() const { return size_bytes_; }
-  /// Takes the pages of a range from the system now, near the calling thread's core. Throws Error when there is no room; without
-  /// this the process would die of SIGBUS later.
+  /// Allocates the pages of a range now, near the calling thread's core. Throws Error when there is no space; otherwise the
+  /// process would die of SIGBUS later.
   void reserve(std::size_t offset, std::size_t size_bytes) const;
-  /// Says that `holder` lives: until this object goes or its process ends, however it ends.
+  /// Marks `holder` as alive until this object is destroyed or its process ends in any way.
   void hold(int holder) const;
-  /// Whether a holder in another process (or with another mapping) lives. Always true for anonymous memory.
+  /// Whether a holder in another process (or with another mapping) is alive. Always true for anonymous memory.
   bool held(int holder) const;
   /// Removes the name, if this object made it.
   void unlink() noexcept;
@@ -43,7 +43,7 @@ class NodeMemory {
   int fd_;
   std::byte* data_;
   std::size_t size_bytes_;
-  std::string path_; ///< "": made by somebody else, or removed
+  std::string path_; ///< "": created by another object, or removed
 };
 
 } // namespace mgpu::wire

@@ -1,5 +1,5 @@
 #pragma once
-// Shared memory between a worker (writes result blocks) and its agent (reads them and hands them to MPI).
+// Shared memory between a worker (writes result blocks) and its agent (reads them and sends them by MPI).
 #include <chrono>
 #include <condition_variable>
 #include <cstdint>
@@ -17,7 +17,7 @@ class SharedMemory {
  public:
   /// Creates a memory file of `size` bytes (close-on-exec).
   static SharedMemory create(std::size_t size);
-  /// Maps an inherited one.
+  /// Maps an inherited memory file.
   static SharedMemory map(int fd);
   ~SharedMemory();
   SharedMemory(SharedMemory&& other) noexcept;
@@ -34,21 +34,21 @@ class SharedMemory {
   std::size_t size_;
 };
 
-/// Hands out consecutive ranges of a ring, freed in any order, reused in order. Lives in the worker.
+/// Allocates consecutive ranges of a ring; freed in any order, reused in order. Used by the worker.
 class RingAllocator {
  public:
   explicit RingAllocator(std::size_t size) : size_(size) {}
 
-  /// A range of `bytes`, block_alignment-aligned; waits up to `timeout` for room. nullopt: no room in time, or larger than the ring.
+  /// A range of `bytes`, block_alignment-aligned; waits up to `timeout` for space. nullopt: none in time, or too large.
   std::optional<SharedRange> allocate(std::size_t bytes, std::chrono::milliseconds timeout);
-  /// Returns a range; thread-safe against allocate.
+  /// Frees a range; may run concurrently with allocate.
   void release(SharedRange range);
   std::size_t size() const { return size_; }
 
  private:
   std::optional<SharedRange> try_allocate(std::size_t bytes);
   std::size_t size_;
-  std::size_t head_ = 0;                            ///< next byte to hand out
+  std::size_t head_ = 0;                            ///< next byte to allocate
   std::deque<std::pair<SharedRange, bool>> ranges_; ///< in order; second: released
   std::mutex mutex_;
   std::condition_variable released_;

@@ -7,17 +7,17 @@
 
 namespace mgpu::wire {
 
-/// What stands for a NUL in the texts of a result file, whose strings end at one: U+FFFD.
+/// Replacement of a NUL in the texts of a result file, whose strings end at a NUL: U+FFFD.
 inline constexpr std::string_view nul_replacement = "\xef\xbf\xbd";
 
-/// What a result file says of each row that is ok, so that `verify` can tell a good one: the sum modulo 2^32, over all columns, of the
-/// CRC-32C of the column's name followed by the row's bytes in it (values as they lie in the file, texts with nul_replacement), times an
-/// odd number of the name's, 2 CRC-32C(name) + 1: CRCs are linear, and by their plain sum or XOR two columns with their rows exchanged
-/// would look right. It does not depend on the order of the columns. Made by the worker, where the row is made. `columns`: by ColumnData::column; every column's data must be
-/// there. `out` [rows]; 0 for rows that are not ok.
+/// Checksums of rows, by which `verify` detects damaged ones: the sum modulo 2^32, over all columns, of the CRC-32C of the
+/// column's name followed by the row's bytes in it (values as in the file, texts with nul_replacement), times the odd number 2
+/// CRC-32C(name) + 1. With a plain sum or XOR, exchanged rows of two columns would not be detected, because CRCs are linear. The
+/// sum does not depend on the order of the columns. Computed by the worker together with the row. `columns`: by
+/// ColumnData::column; every column's data must be present. `out` [rows]; 0 for rows that are not ok.
 void make_row_crcs(const BatchResult& result, std::span<const ColumnSpec> columns, std::uint32_t* out);
 
-/// CRC-32C of a text as a result file keeps it, continued from `crc`.
+/// CRC-32C of a text as stored in a result file, continued from `crc`.
 std::uint32_t crc_of_text(std::string_view text, std::uint32_t crc = 0);
 
 } // namespace mgpu::wire

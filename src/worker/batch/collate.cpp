@@ -17,7 +17,7 @@ std::string describe(const torch::Tensor& tensor) {
   return text.str();
 }
 
-/// Why `row` cannot stand in a batch with `first`; "" when it can.
+/// Why `row` does not fit in a batch with `first`; "" if it does.
 std::string misfit(const torch::Tensor& row, const torch::Tensor& first) {
   if (!row.defined()) return "prepare gave no tensor";
   if (row.dim() == 0) return "prepare gave a single number, not a row with a length";
@@ -48,7 +48,7 @@ Collated collate(const std::vector<Sample>& samples, std::vector<std::string>& e
     if (errors[i].empty() && samples[i].input.defined() && samples[i].input.dim() > 0 && samples[i].input.numel() > 0)
       first = &samples[i].input;
   const bool any_tensor = std::any_of(samples.begin(), samples.end(), [](const Sample& s) { return s.input.defined(); });
-  if (!any_tensor) return {}; // a job that works from Sample::extra alone
+  if (!any_tensor) return {}; // the job uses only Sample::extra
 
   std::int64_t longest = 0;
   for (std::size_t i = 0; i < samples.size(); ++i) {
@@ -56,7 +56,7 @@ Collated collate(const std::vector<Sample>& samples, std::vector<std::string>& e
     errors[i] = misfit(samples[i].input, first != nullptr ? *first : samples[i].input);
     if (errors[i].empty()) longest = std::max(longest, samples[i].input.size(-1));
   }
-  if (longest == 0) return {}; // no row is left to run
+  if (longest == 0) return {}; // no good row is left
 
   auto shape = first->sizes().vec();
   shape.back() = longest;

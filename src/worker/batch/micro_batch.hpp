@@ -4,8 +4,9 @@
 
 namespace mgpu::worker {
 
-/// How many rows go through the network at once. Halved when memory runs out, grown back after a while, and the while gets longer each
-/// time that was too early. In a training the global batch and its samples stay what they are, and all ranks agree after each step.
+/// Number of rows that pass through the network at once. Halved when memory runs out, doubled again after some good steps, whose
+/// number doubles each time that was too early. In a training the global batch does not change, and all ranks agree after each
+/// step.
 class MicroBatch {
  public:
   explicit MicroBatch(std::int64_t most = 1) : most_(most), rows_(most) {}

@@ -19,12 +19,12 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-/// Quick rows are claimed several at a time so that the lock is taken once for about this long.
+/// Fast rows are claimed several at a time, so that the lock is taken once per this time.
 constexpr double claim_s = 100e-6;
 constexpr std::size_t most_rows_a_claim = 64;
 constexpr int first_loader_thread = 2; ///< thread id in the trace
 
-/// Why a row that is not wanted is no good row; nobody reads it.
+/// The error of a row that is not wanted; it is not reported.
 constexpr const char* not_wanted = "not wanted";
 
 std::int64_t bytes_of(const torch::Tensor& tensor) {
@@ -44,7 +44,7 @@ void collate_rows(LoadedBatch& batch, const AllocateHost& allocate) {
   batch.bytes = bytes_of(batch.input);
 }
 
-/// Rows [begin, end) as a batch of their own.
+/// Moves rows [begin, end) to a batch of their own.
 std::unique_ptr<LoadedBatch> rows_of(LoadedBatch& batch, std::size_t begin, std::size_t end) {
   auto part = std::make_unique<LoadedBatch>();
   const auto move_rows = [&](auto& from, auto& to) {
@@ -64,8 +64,8 @@ std::unique_ptr<LoadedBatch> rows_of(LoadedBatch& batch, std::size_t begin, std:
   return part;
 }
 
-/// Cuts a batch whose padded rows would take more than `most_bytes` into consecutive parts that do not, as far as single rows allow.
-/// Where it is cut depends on its rows alone. Empty: it is small enough.
+/// Cuts a batch whose padded rows need more than `most_bytes` into consecutive parts that do not, as far as single rows allow.
+/// The cuts depend only on the rows. Empty: no cut is needed.
 std::vector<std::unique_ptr<LoadedBatch>> cut(LoadedBatch& batch, std::int64_t most_bytes) {
   const bool whole = batch.range.wanted_rows == 0;
   const std::size_t first = whole ? 0 : batch.range.wanted_begin;
@@ -165,7 +165,7 @@ std::unique_ptr<LoadedBatch> Prefetcher::fresh_batch() {
 
 bool Prefetcher::claimable() const {
   if (next_claim_ >= entries_.size()) return false;
-  // What the consumer waits for is loaded whatever it takes.
+  // The batch that the consumer waits for is loaded regardless of the limit.
   if (settings_.bytes > 0 && held_bytes_ >= settings_.bytes && next_claim_ > 0) return false;
   return entries_[next_claim_]->started || !settings_.row_spec || !free_buffers_.empty();
 }
@@ -190,7 +190,7 @@ Prefetcher::Claim Prefetcher::claim(double row_s) {
   Entry& entry = *entries_[next_claim_];
   if (!entry.started) start(entry);
   const std::size_t rows = entry.batch->rows();
-  // How many rows a loader takes changes only who prepares them, never what comes out.
+  // The number of claimed rows affects only who prepares them, never the results.
   const double wanted = row_s > 0 ? claim_s / row_s : 1;
   const std::size_t fair = std::max<std::size_t>(1, (rows - entry.claimed) / threads_.size());
   const std::size_t count =
@@ -202,9 +202,9 @@ Prefetcher::Claim Prefetcher::claim(double row_s) {
 }
 
 void Prefetcher::loader(int index) {
-  const c10::InferenceMode inference(settings_.inference); // as in run: rows of a batch tensor made there can be written here
+  const c10::InferenceMode inference(settings_.inference); // as in run: inference tensors can be written in this mode
   const torch::NoGradGuard no_grad;
-  const c10::ParallelGuard sequential(true); // loaders are the parallelism: no intra-op threads inside prepare
+  const c10::ParallelGuard sequential(true); // loaders are parallel already: no intra-op threads in prepare
   const int trace_thread = first_loader_thread + index;
   trace_.name_thread(trace_thread, fmt::format("loader {}", index));
   wire::ActivitySlot* slot =
@@ -212,7 +212,7 @@ void Prefetcher::loader(int index) {
           ? &settings_.activity_table->slot(wire::ActivityTable::run_slots + static_cast<std::size_t>(index))
           : nullptr;
   wire::ActivityTable::enter(slot);
-  double row_s = 1; // of the last claim; starts as if rows were slow
+  double row_s = 1; // of the last claim; initially as for slow rows
   std::unique_lock lock(mutex_);
   for (;;) {
     work_ready_.wait(lock, [&] { return stopped_ || claimable(); });
@@ -245,7 +245,7 @@ void Prefetcher::loader(int index) {
   }
 }
 
-/// Pads the rows of an entry into one batch, or into several where one would be too large.
+/// Collates the rows of an entry into one batch, or into several if it would be too large.
 void Prefetcher::collect(Entry& entry, wire::ActivitySlot* slot) {
   std::vector<std::unique_ptr<LoadedBatch>> parts;
   const std::int64_t rows_bytes = entry.batch->bytes;
@@ -277,7 +277,7 @@ void Prefetcher::collect(Entry& entry, wire::ActivitySlot* slot) {
     more->claimed = more->done = more->batch->rows();
     more->started = more->loaded = true;
     entries_.insert(entries_.begin() + place + static_cast<std::ptrdiff_t>(i) - 1, std::move(more));
-    ++next_claim_; // it stands behind this entry, whose rows are all claimed
+    ++next_claim_; // it is after this entry, whose rows are all claimed
   }
 }
 
@@ -286,7 +286,7 @@ void Prefetcher::load_row(LoadedBatch& batch, std::size_t row) {
   const void* place = settings_.row_spec ? sample.input.const_data_ptr() : nullptr;
   prepare_(batch.range, row, sample);
   if (!settings_.row_spec || (sample.input.defined() && sample.input.const_data_ptr() == place)) return;
-  // The job made a tensor of its own instead of filling the row.
+  // The job made its own tensor instead of filling the row.
   torch::Tensor& target = batch.buffer->rows[row];
   if (!sample.input.defined() || sample.input.sizes() != target.sizes() || sample.input.scalar_type() != target.scalar_type())
     throw Error("prepared in another shape or type than the job declares");
@@ -325,7 +325,7 @@ std::unique_ptr<LoadedBatch> Prefetcher::pop_front() {
   any_taken_ = true;
   auto batch = std::move(entries_.front()->batch);
   entries_.pop_front();
-  --next_claim_; // a loaded batch is wholly claimed, so the cursor stands behind it
+  --next_claim_; // a loaded batch is fully claimed, so the index is after it
   return batch;
 }
 
@@ -335,7 +335,7 @@ std::unique_ptr<LoadedBatch> Prefetcher::take() {
   batch_ready_.wait(lock,
                     [&] { return stopped_ || (!entries_.empty() && entries_.front()->loaded) || (entries_.empty() && closed_); });
   const auto end = Clock::now();
-  if (stopped_ || entries_.empty()) return nullptr; // waiting for the end is not waiting for work
+  if (stopped_ || entries_.empty()) return nullptr; // waiting for the end does not count
   const auto granted = std::clamp(entries_.front()->batch->granted, begin, end);
   if (any_taken_) waits_.for_grant_s += seconds(granted - begin); // time counts from the first grant
   waits_.for_data_s += seconds(end - granted);

@@ -17,51 +17,51 @@
 
 namespace mgpu::worker {
 
-/// Turns granted batches into tensors on a few loader threads, ahead of the thread that runs them. Batches come out in the order
-/// they were added, whatever loader finishes first. Memory is bounded by the number of input buffers: loaders wait for a free one.
+/// Loads granted batches into tensors on loader threads, ahead of the run thread. Batches are returned in the order they were
+/// added. Memory is bounded by the number of input buffers: loaders wait for a free one.
 class Prefetcher {
  public:
   struct Settings {
     int threads = 1;
     std::int64_t batch_size = 1;
     std::size_t buffers = 2;         ///< input buffers; used with a RowSpec
-    std::optional<RowSpec> row_spec; ///< nullopt: rows are collected and padded
+    std::optional<RowSpec> row_spec; ///< nullopt: rows are collated with padding
     AllocateHost allocate;
-    wire::ActivityTable* activity_table = nullptr; ///< where loaders note what they are at; may be null
-    wire::Doing doing = wire::Doing::preparing;    ///< what they note
-    /// Without a RowSpec: no further rows are prepared while this much is loaded, and a batch that padding would make larger is given in
-    /// parts. 0: no limit.
+    wire::ActivityTable* activity_table = nullptr; ///< for the loaders' activities; may be null
+    wire::Doing doing = wire::Doing::preparing;    ///< the activity that they record
+    /// Without a RowSpec: no further rows are prepared while this many bytes are loaded, and a batch that padding makes larger is
+    /// returned in parts. 0: no limit.
     std::int64_t bytes = 0;
-    bool inference = true; ///< false: rows are made for autograd, which refuses tensors made in inference mode
+    bool inference = true; ///< false: rows are for autograd, which refuses tensors made in inference mode
   };
-  /// Where a consumer's waiting went between the first grant and the last batch, seconds.
+  /// Waiting time of the consumer between the first grant and the last batch, seconds.
   struct Waits {
-    double for_data_s = 0;  ///< a batch was in hand but not loaded
-    double for_grant_s = 0; ///< no batch was in hand
+    double for_data_s = 0;  ///< a batch was granted but not loaded
+    double for_grant_s = 0; ///< no batch was granted
   };
 
-  /// Prepares row `row` of a granted batch; called by many loaders at once. Throws with the reason the row cannot be used.
+  /// Prepares row `row` of a granted batch; called by many loaders at once. Throws with the reason if the row cannot be used.
   using Prepare = std::function<void(const wire::BatchRange& range, std::size_t row, Sample& sample)>;
 
   Prefetcher(Prepare prepare, Settings settings, TraceEvents& trace);
-  /// Prepares by Work::prepare.
+  /// Uses Work::prepare.
   Prefetcher(Work& work, Settings settings, TraceEvents& trace);
   ~Prefetcher();
   Prefetcher(const Prefetcher&) = delete;
   Prefetcher& operator=(const Prefetcher&) = delete;
 
-  /// Adds a batch; throws Error when it has no items or more than a batch may have. Any thread.
+  /// Adds a batch; throws Error if it has no items or more than the batch size. Any thread.
   void add(wire::BatchRange range);
-  /// No more will be added: take() gives the rest, then nullptr.
+  /// No more batches will be added: take() returns the remaining ones, then nullptr.
   void close();
-  /// Gives up at once: take() returns nullptr. Loaders end after the row they are at.
+  /// Stops at once: take() returns nullptr. Loaders end after their current row.
   void stop();
 
   /// The next batch, waiting until it is loaded; nullptr at the end.
   std::unique_ptr<LoadedBatch> take();
-  /// As take(), but nullptr at once when it is not loaded yet.
+  /// As take(), but returns nullptr at once when the batch is not loaded yet.
   std::unique_ptr<LoadedBatch> try_take();
-  /// Returns a batch whose input is no longer read.
+  /// Takes back a batch whose input is no longer read.
   void recycle(std::unique_ptr<LoadedBatch> batch);
 
   Waits waits() const;
@@ -95,11 +95,11 @@ class Prefetcher {
   mutable std::mutex mutex_;
   std::condition_variable work_ready_, batch_ready_;
   std::deque<std::unique_ptr<Entry>> entries_; ///< in the order added
-  std::int64_t held_bytes_ = 0;                ///< of rows and batches in hand, with Settings::bytes
+  std::int64_t held_bytes_ = 0;                ///< of loaded rows and batches, with Settings::bytes
   std::size_t next_claim_ = 0;                 ///< index in entries_ of the first with unclaimed rows
   std::vector<std::unique_ptr<InputBuffer>> buffers_;
   std::vector<InputBuffer*> free_buffers_;
-  std::vector<std::unique_ptr<LoadedBatch>> spare_; ///< kept for their vectors' memory
+  std::vector<std::unique_ptr<LoadedBatch>> spare_; ///< kept to reuse their vectors' memory
   bool closed_ = false, stopped_ = false, any_taken_ = false;
   Waits waits_;
   std::atomic<std::int64_t> load_ns_{0};

@@ -36,7 +36,7 @@ void ChannelReducers::begin(const std::string& token, const InterNodeSum& sum) {
   frame.type = static_cast<std::uint8_t>(sum.type);
   frame.memory = token;
   channel_.post(wire::Type::reduce, frame);
-  channel_.flush(); // what the socket does not take now goes with the reading thread
+  channel_.flush(); // the reading thread sends what the socket does not take now
 }
 
 void ChannelReducers::wait(const std::string& token, std::uint64_t id, double timeout_s, std::string_view operation) {

@@ -1,5 +1,5 @@
 #pragma once
-// A worker's way to the other nodes: frames `reduce` to its agent, `reduced` back.
+// Sums between nodes through the agent: frames `reduce` to it, `reduced` back.
 #include <condition_variable>
 #include <memory>
 #include <mutex>
@@ -12,15 +12,15 @@
 
 namespace mgpu::worker::collective {
 
-/// One a worker; makes an reducer for each exchange.
+/// One per worker; makes a reducer for each exchange.
 class ChannelReducers {
  public:
   /// `channel` must outlive this.
   explicit ChannelReducers(wire::Channel& channel) : channel_(channel) {}
 
-  /// For the exchange whose SharedSpec::token it is. This must outlive the reducer.
+  /// `token`: SharedSpec::token of the exchange. This object must outlive the reducer.
   std::shared_ptr<InterNodeReducer> open(const std::string& token);
-  /// To be called by the thread that reads the channel, with the payload of a frame `reduced`.
+  /// Called by the thread that reads the channel, with the payload of a frame `reduced`.
   void on_reduced(wire::View payload);
   /// Makes waiting and later calls of all reducers throw `reason`.
   void abort(std::string_view reason);

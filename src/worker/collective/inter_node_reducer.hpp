@@ -1,5 +1,5 @@
 #pragma once
-// A node's way to the other nodes: its agent sums ranges of the node's shared memory over all nodes.
+// Sums between nodes: the agent sums ranges of the node's shared memory over all nodes.
 #include <cstdint>
 #include <string_view>
 
@@ -7,11 +7,11 @@ namespace mgpu::worker::collective {
 
 enum class NumberType : std::uint8_t { float32 = 0, float64 = 1 };
 
-/// Sums of one stream begin in the same order on every node; streams are independent of each other.
+/// Sums of one stream start in the same order on every node; streams are independent.
 enum class Stream : std::uint8_t { gradients = 0, numbers = 1 };
 
 struct InterNodeSum {
-  std::uint64_t id = 0; ///< new for every sum of this node
+  std::uint64_t id = 0; ///< unique for every sum of this node
   Stream stream = Stream::gradients;
   std::uint64_t offset = 0; ///< bytes from the start of the shared memory
   std::uint64_t count = 0;  ///< elements
@@ -22,9 +22,9 @@ struct InterNodeSum {
 class InterNodeReducer {
  public:
   virtual ~InterNodeReducer() = default;
-  /// Begins a sum over the nodes, in place.
+  /// Starts a sum over the nodes, in place.
   virtual void begin(const InterNodeSum& sum) = 0;
-  /// Waits until it is done. Throws Error after `timeout_s`, naming `operation`, or with the reason given to abort().
+  /// Waits for the sum. Throws Error after `timeout_s`, naming `operation`, or with the reason given to abort().
   virtual void wait(std::uint64_t id, double timeout_s, std::string_view operation) = 0;
   /// Makes waiting and later calls throw `reason`.
   virtual void abort(std::string_view reason) = 0;

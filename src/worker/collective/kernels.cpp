@@ -6,11 +6,11 @@ namespace mgpu::worker::collective {
 
 namespace {
 
-// A fused multiply-add rounds once instead of twice: results would depend on the machine. sqrt need not set errno, or it could not
-// be vectorised.
+// Without fused multiply-add, which rounds once instead of twice, so that results do not depend on the machine. sqrt must not set
+// errno, or it could not be vectorised.
 #pragma GCC push_options
 #pragma GCC optimize("O3", "fp-contract=off", "no-math-errno")
-// An element depends on no other place: without this the compiler falls back to single numbers where `out` is a source.
+// Elements are independent. Without this pragma the compiler does not vectorise when `out` may be a source.
 #define MGPU_SAME_PLACE _Pragma("GCC ivdep")
 #define MGPU_INLINE inline __attribute__((always_inline))
 
@@ -26,7 +26,7 @@ MGPU_INLINE void sum_body(const float* const* sources, std::size_t count, std::s
     MGPU_SAME_PLACE for (std::size_t i = 0; i < size; ++i) out[i] = (first[i] + second[i]) * scale;
     return;
   }
-  // `out` may be any of the sources: a block is complete before it is written.
+  // `out` may be any of the sources: each block is complete before it is written.
   constexpr std::size_t block = 256;
   float sums[block];
   for (std::size_t begin = 0; begin < size; begin += block) {
@@ -41,7 +41,7 @@ MGPU_INLINE void sum_body(const float* const* sources, std::size_t count, std::s
 }
 
 MGPU_INLINE double squares_body(const float* values, std::size_t size) {
-  // Sixteen sums side by side, whatever the width of the processor's registers: the order of additions is always the same.
+  // Sixteen partial sums for any width of the processor's registers: the order of additions is always the same.
   constexpr std::size_t lanes = 16;
   double sums[lanes] = {};
   const std::size_t whole = size / lanes * lanes;
@@ -55,7 +55,7 @@ MGPU_INLINE double squares_body(const float* values, std::size_t size) {
 
 MGPU_INLINE void sgd_body(const SgdFactors& factors, const float* __restrict gradients, float* __restrict momentum,
                           float* __restrict parameters, std::size_t size) {
-  const SgdFactors f = factors; // a copy: the compiler cannot know that stores leave `factors` alone
+  const SgdFactors f = factors; // a copy, because the compiler must assume that stores change `factors`
   if (momentum == nullptr) {
     for (std::size_t i = 0; i < size; ++i) parameters[i] += f.minus_lr * (gradients[i] + f.decay * parameters[i]);
     return;
@@ -106,7 +106,7 @@ MGPU_INLINE void adamw_body(const AdamwFactors& factors, const float* __restrict
 
 MGPU_KERNELS(portable, )
 #if defined(__x86_64__)
-// AVX-512 would not help: the loops wait for memory.
+// AVX-512 does not help: the loops are limited by memory bandwidth.
 MGPU_KERNELS(avx2, __attribute__((target("avx2"))))
 #endif
 #pragma GCC pop_options

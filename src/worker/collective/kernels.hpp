@@ -1,11 +1,11 @@
 #pragma once
-// The arithmetic of an optimizer step over float32 arrays: element by element, so that the bits are the same whatever the processor
-// and however an array is cut into pieces. No product is fused with a sum.
+// The arithmetic of an optimizer step over float32 arrays, element by element: the bits do not depend on the processor or on how
+// an array is cut into pieces. No fused multiply-add.
 #include <cstddef>
 
 namespace mgpu::worker::collective {
 
-/// Numbers of an SGD step, rounded to float32 once.
+/// Factors of an SGD step, rounded to float32 once.
 struct SgdFactors {
   float decay = 0; ///< weight decay
   float momentum = 0;
@@ -13,7 +13,7 @@ struct SgdFactors {
   float minus_lr = 0;
 };
 
-/// Numbers of an AdamW step.
+/// Factors of an AdamW step.
 struct AdamwFactors {
   float keep = 1;                     ///< 1 - lr · weight decay
   float first_weight = 0;             ///< 1 - beta1
@@ -35,9 +35,9 @@ struct Kernels {
                 std::size_t size);
 };
 
-/// The fastest that this processor can run.
+/// The fastest kernels for this processor.
 const Kernels& kernels();
-/// Runs anywhere, with the same results.
+/// Kernels for any processor, with the same results.
 const Kernels& portable_kernels();
 
 } // namespace mgpu::worker::collective

@@ -24,7 +24,7 @@ NodeBuckets::~NodeBuckets() {
   {
     const std::lock_guard lock(mutex_);
     leaving_ = true;
-    // In the middle of a step the thread may wait for ranks that will wait for this one.
+    // During a step the thread may wait for ranks that will wait for this one.
     if (ready_ > 0) node_.abort("a rank has left in the middle of a step");
   }
   changed_.notify_all();
@@ -50,7 +50,7 @@ void NodeBuckets::all_ready() {
 
 void NodeBuckets::wait(std::size_t bucket) {
   if (reducer_ != nullptr) {
-    node_.await(Count::summed, count_of(bucket), operation); // so that the sum over the nodes has begun, or the reason is known
+    node_.await(Count::summed, count_of(bucket), operation); // the sum over the nodes has then started, or the reason is known
     try {
       reducer_->wait(count_of(bucket), node_.timeout_s(), operation);
     } catch (const Error& error) {
@@ -86,12 +86,12 @@ void NodeBuckets::run() {
       reducer_->begin({done + 1, Stream::gradients, node_.offset_of(sums() + bucket.begin), bucket.size(), NumberType::float32});
     }
   } catch (const Error& error) {
-    node_.abort(error.what()); // thrown to the caller by its next wait
+    node_.abort(error.what()); // the caller's next wait throws it
   }
 }
 
 void NodeBuckets::sum_over_node(std::size_t bucket) {
-  if (node_.local_size() == 1) return; // the sum is where it should be
+  if (node_.local_size() == 1) return; // the sum is in place already
   const Slice& share = shares_[bucket];
   kernels().sum(gradients_.data(), gradients_.size(), share.begin, share.size(), 1, node_.gradients(0) + share.begin);
 }

@@ -7,11 +7,11 @@
 
 namespace mgpu::worker::collective {
 
-/// What one pass over a slice works on.
+/// The arrays of one pass over a slice.
 struct UpdateArrays {
   std::span<const float* const> gradients; ///< whole flat arrays, summed in this order
   float* parameters = nullptr;             ///< whole flat array
-  float* states[2] = {nullptr, nullptr};   ///< begin at the slice: SGD momentum; AdamW first and second moment
+  float* states[2] = {nullptr, nullptr};   ///< starting at the slice: SGD momentum; AdamW first and second moment
 };
 
 class Optimizer {

@@ -17,7 +17,7 @@ namespace mgpu::worker::collective {
 
 namespace {
 
-constexpr std::size_t line_elements = 16; ///< a cache line of float32: ranks do not write into each other's
+constexpr std::size_t line_elements = 16; ///< a cache line of float32: ranks do not share lines that they write
 
 /// Share `local` of `size` in a bucket.
 Slice share_of(const Slice& bucket, int local, int size) {
@@ -66,7 +66,7 @@ class SharedExchange final : public Exchange {
     if (node_.local_size() < size())
       buckets_ = std::make_unique<NodeBuckets>(node_, layout_.buckets, shares_, reducer_.get());
     else
-      node_.unlink(); // everybody is here; with several nodes the agents come by name
+      node_.unlink(); // all ranks have joined; with several nodes the agents open it by name
   }
 
   int rank() const override { return rank_; }
@@ -127,11 +127,11 @@ class SharedExchange final : public Exchange {
     StepResult result;
     if (buckets_) buckets_->all_ready();
     Decision decision;
-    timed(result.wait_s, [&] { // on one node also the barrier after which all gradients are final
+    timed(result.wait_s, [&] { // on one node also the barrier for the gradients
       sums_.sum(request.facts, "reducing gradients");
       decision = request.decide(request.facts);
     });
-    const bool looks = request.clip_norm > 0 || request.check_finite; // at the whole sum, before any update
+    const bool looks = request.clip_norm > 0 || request.check_finite; // needs the complete sum before any update
     if (buckets_ && (looks || !decision.update)) timed(result.wait_s, [&] { wait_for_buckets(); });
     if (!decision.update) return result;
     if (states_of(decision.hyper) > static_cast<int>(states_.size()))
@@ -173,7 +173,7 @@ class SharedExchange final : public Exchange {
     for (std::size_t bucket = 0; bucket < shares_.size(); ++bucket) buckets_->wait(bucket);
   }
 
-  /// Each rank into its own gradients: nobody else reads those there.
+  /// Each rank sums its shares into its own gradients, which no other rank reads there.
   void sum_shares_in_place() {
     for (const Slice& share : shares_)
       kernels().sum(gradients_.data(), gradients_.size(), share.begin, share.size(), 1, gradients() + share.begin);
@@ -185,10 +185,10 @@ class SharedExchange final : public Exchange {
     optimizer_.update(hyper, scale, shares_[bucket], arrays);
   }
 
-  /// Of all elements, each counted by the rank that owns it; the same bits everywhere.
+  /// The sum over all elements, each counted by the rank that owns it; the same bits on all ranks.
   double sum_of_squares(const float* values) {
     double squares = 0;
-    // Nodes cut their shares differently, so their sums could differ in the last bits: the first node's count.
+    // Shares differ between nodes, so their sums could differ in the last bits: only the first node's count.
     if (node_of_[static_cast<std::size_t>(rank_)] == 0)
       for (const Slice& share : shares_) squares += kernels().squares(values + share.begin, share.size());
     sums_.sum({&squares, 1}, "the norm of the gradients");
@@ -225,12 +225,12 @@ class SharedExchange final : public Exchange {
   SharedNode node_;
   SmallSums sums_;
   Optimizer optimizer_;
-  std::vector<Slice> shares_;         ///< by bucket: what this rank updates
-  std::vector<std::size_t> state_at_; ///< by bucket: where its share begins in the states
+  std::vector<Slice> shares_;         ///< by bucket: the part that this rank updates
+  std::vector<std::size_t> state_at_; ///< by bucket: start of its share in the states
   std::size_t share_elements_ = 0;
   std::vector<wire::NodeMemory> states_;
   std::vector<const float*> gradients_;  ///< of the node's ranks
-  std::unique_ptr<NodeBuckets> buckets_; ///< with several nodes; last: its thread uses the others
+  std::unique_ptr<NodeBuckets> buckets_; ///< with several nodes; last member: its thread uses the others
 };
 
 } // namespace

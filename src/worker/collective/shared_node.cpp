@@ -26,7 +26,7 @@ constexpr std::size_t page_bytes = 4096;
 constexpr std::size_t line_bytes = 64;
 constexpr std::uint64_t ready_mark = 0x6d67'7075'0001;
 constexpr double longest_spin_s = 50e-6;
-constexpr double nap_s = 0.02; ///< how late the death of a rank or a deadline is noticed
+constexpr double nap_s = 0.02; ///< delay in detecting the death of a rank or a timeout
 constexpr std::size_t kinds_of_counts = 4;
 constexpr std::size_t operation_words = 6;
 constexpr std::size_t affinity_words = sizeof(cpu_set_t) / sizeof(std::uint64_t);
@@ -36,7 +36,7 @@ std::size_t up_to(std::size_t size, std::size_t unit) {
 }
 
 std::uint64_t hash_of(const FlatLayout& layout) {
-  std::uint64_t hash = 0xcbf29ce484222325; // FNV-1a, a word at a time
+  std::uint64_t hash = 0xcbf29ce484222325; // FNV-1a over words
   const auto mix = [&](std::uint64_t value) { hash = (hash ^ value) * 0x100000001b3; };
   mix(layout.elements);
   for (const auto* slices : {&layout.buckets, &layout.undecayed}) {
@@ -64,26 +64,26 @@ enum : std::uint32_t { running = 0, writing_reason = 1, aborted = 2 };
 } // namespace
 
 struct SharedNode::Control {
-  Word ready; ///< ready_mark: the rest is set
+  Word ready; ///< ready_mark: the other members are set
   Word layout_hash, elements;
   std::atomic<std::uint32_t> state;
   char reason[500];
-  alignas(line_bytes) std::atomic<std::uint32_t> event; ///< the futex; changes when a wait may be over
+  alignas(line_bytes) std::atomic<std::uint32_t> event; ///< the futex; changes when a wait may have ended
   std::atomic<std::uint32_t> sleepers;
 };
 
-// Processors fetch neighbouring lines in pairs: what a rank writes stands apart from what its neighbour writes.
+// Processors fetch cache lines in pairs, so the data of different ranks are kept apart.
 struct alignas(2 * line_bytes) SharedNode::RankPage {
   Word counts[kinds_of_counts];
-  Word operation[operation_words];                       ///< text: what it did last
-  alignas(2 * line_bytes) Word affinity[affinity_words]; ///< the cores it may use
+  Word operation[operation_words];                       ///< text: its last operation
+  alignas(2 * line_bytes) Word affinity[affinity_words]; ///< the cores that it may use
 };
 
 NodeMap::NodeMap(const FlatLayout& layout, std::size_t local_size, std::size_t area_numbers) {
   slots = up_to(sizeof(SharedNode::Control), 2 * line_bytes) + local_size * sizeof(SharedNode::RankPage);
   area = up_to(slots + 2 * local_size * SharedNode::slot_numbers * sizeof(double), page_bytes);
   parameters = up_to(area + area_numbers * sizeof(double), page_bytes);
-  // A few lines between the arrays: the same element of each does not compete for the same places of a cache.
+  // A few lines between the arrays, so that the same element of each does not use the same cache set.
   gradients_stride = up_to(layout.elements * sizeof(float), page_bytes) + 6 * line_bytes;
   gradients = parameters + gradients_stride;
   size_bytes = gradients + local_size * gradients_stride;
@@ -153,7 +153,7 @@ void SharedNode::join(const NodeSpec& spec, const FlatLayout& layout) {
                      layout.elements, layout.buckets.size(), control().elements.load()));
 }
 
-/// Whether ranks may burn time while they wait: not where they have to share cores.
+/// Whether ranks may spin while they wait: not if they share cores.
 bool SharedNode::cores_for_all() const {
   int cores = 0;
   for (std::size_t i = 0; i < affinity_words; ++i) {
@@ -178,7 +178,7 @@ void SharedNode::barrier(std::string_view operation) {
   std::uint64_t words[operation_words];
   std::memcpy(words, text, sizeof words);
   for (std::size_t i = 0; i < operation_words; ++i) page(local_rank_).operation[i].store(words[i], std::memory_order_relaxed);
-  check(); // a rank that gave up must not let the others pass
+  check(); // a rank that has failed must not let the others pass
   advance(Count::arrived, ++barriers_);
   await(Count::arrived, barriers_, operation);
 }
@@ -217,7 +217,7 @@ void SharedNode::sleep(Count count, std::uint64_t value, std::string_view operat
   const double deadline = now_s() + timeout_s_;
   for (;;) {
     const std::uint32_t seen = shared.event;
-    // Announced before the last look: whoever ends the wait after it sees a sleeper and wakes it.
+    // Announced before the last check: a rank that ends the wait later sees the sleeper and wakes it.
     ++shared.sleepers;
     if (!reached(count, value) && shared.state != aborted) futex_wait(shared.event, seen, nap_s);
     --shared.sleepers;
@@ -241,7 +241,7 @@ void SharedNode::sleep(Count count, std::uint64_t value, std::string_view operat
 void SharedNode::look_for_the_dead(Count count, std::uint64_t value, std::string_view operation) {
   const int watched = count == Count::reduced ? 1 : local_size();
   for (int local = 0; local < watched; ++local) {
-    // Before its first arrival a rank may not hold its lock yet.
+    // Before its first barrier a rank may not hold its lock yet.
     const bool was_here = local != local_rank_ && reached(Count::arrived, local, 1);
     if (was_here && !memory_->held(local) && !reached(count, local, value))
       fail(fmt::format("{}: {} has ended", operation, name(local)));
@@ -256,7 +256,7 @@ void SharedNode::notify() {
 void SharedNode::abort(std::string_view reason) {
   std::uint32_t expected = running;
   if (!control().state.compare_exchange_strong(expected, writing_reason)) return;
-  reason.copy(control().reason, sizeof control().reason - 1); // the memory was zero: the text has an end
+  reason.copy(control().reason, sizeof control().reason - 1); // the memory was zero, so the text is terminated
   control().state = aborted;
   notify();
 }

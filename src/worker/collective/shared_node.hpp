@@ -1,6 +1,6 @@
 #pragma once
-// The ranks of one node in one piece of shared memory: a page through which they wait for each other, slots for small numbers, the
-// parameters once, and an array of gradients for each rank.
+// The shared memory of a node's ranks: a page by which they wait for each other, slots for small numbers, the parameters once,
+// and an array of gradients per rank.
 #include <atomic>
 #include <memory>
 #include <string>
@@ -13,32 +13,32 @@
 namespace mgpu::worker::collective {
 
 struct NodeSpec {
-  std::string token; ///< names the memory; "" with one rank: memory of this process alone
+  std::string token; ///< name of the memory; "" with one rank: private memory
   int node = 0;
   std::vector<int> ranks;         ///< of this node, ascending
-  int local_rank = 0;             ///< this rank's place in `ranks`
+  int local_rank = 0;             ///< this rank's index in `ranks`
   std::vector<std::string> hosts; ///< of all ranks, for messages; may be empty
-  double timeout_s = 300;         ///< of every wait
-  std::size_t area_numbers = 0;   ///< doubles of the area that agents sum; 0 on one node
-  /// Instead of memory with a name: zeros that the ranks, threads of one process, share (NodeMap::size_bytes of them).
+  double timeout_s = 300;         ///< time limit of every wait
+  std::size_t area_numbers = 0;   ///< doubles in the area that agents sum; 0 with one node
+  /// Used instead of named memory by ranks that are threads of one process: NodeMap::size_bytes zeros.
   std::shared_ptr<wire::NodeMemory> memory;
 };
 
-/// Where everything lies in a node's memory, in bytes from its start.
+/// Offsets in a node's memory, bytes.
 struct NodeMap {
   std::size_t slots = 0, area = 0, parameters = 0, gradients = 0, gradients_stride = 0, size_bytes = 0;
   NodeMap(const FlatLayout& layout, std::size_t local_size, std::size_t area_numbers);
 };
 
-/// What a rank counts up, for the others to wait for.
+/// Counters of a rank that others wait for.
 enum class Count { arrived, ready, summed, reduced };
 
 class SharedNode {
  public:
-  static constexpr std::size_t slot_numbers = 4096; ///< doubles a rank can show the others at once
+  static constexpr std::size_t slot_numbers = 4096; ///< doubles that a rank can publish at once
 
-  /// Makes the memory (the node's first rank) or waits for it, and for everybody to be in it. Throws Error: no room, a rank that
-  /// does not come, a rank with another layout.
+  /// Creates the memory (the node's first rank) or waits for it, and for all ranks to join. Throws Error: no space, a rank that
+  /// does not join, a rank with another layout.
   SharedNode(const NodeSpec& spec, const FlatLayout& layout);
   SharedNode(const SharedNode&) = delete;
   SharedNode& operator=(const SharedNode&) = delete;
@@ -51,26 +51,26 @@ class SharedNode {
   float* gradients(int local) const {
     return at<float>(map_.gradients + map_.gradients_stride * static_cast<std::size_t>(local));
   }
-  /// A rank has two slots and uses them in turn, so that one barrier between writing and reading is enough.
+  /// A rank uses its two slots in turn, so that one barrier between writing and reading is enough.
   double* slot(int local, bool second) const;
   double* area() const { return at<double>(map_.area); }
   /// Bytes from the start of the memory.
   std::size_t offset_of(const void* place) const {
     return static_cast<std::size_t>(static_cast<const std::byte*>(place) - memory_->data());
   }
-  /// Removes the memory's name, if this rank made it: once nobody needs it any more, so that no crash leaves it behind.
+  /// Removes the memory's name, if this rank made it: when nobody needs it any more, so that a crash does not leave it behind.
   void unlink() {
     if (local_rank_ == 0) memory_->unlink();
   }
 
-  /// Waits until all ranks of the node are here. Throws Error naming those that are not after timeout_s, a rank that has ended, or
+  /// Waits for all ranks of the node. Throws Error naming the missing ranks after timeout_s, or a rank that has ended, or with
   /// the reason given to abort().
   void barrier(std::string_view operation);
-  /// Sets this rank's count and wakes those that wait for it.
+  /// Sets this rank's counter and wakes waiting ranks.
   void advance(Count count, std::uint64_t value);
-  /// Waits until a count has reached `value` on all ranks (Count::reduced: on the first). Throws as barrier.
+  /// Waits until a counter has reached `value` on all ranks (Count::reduced: on the first). Throws as barrier.
   void await(Count count, std::uint64_t value, std::string_view operation);
-  /// Makes waiting and later calls of all ranks of the node throw `reason`; the first reason stays. From any thread.
+  /// Makes waiting and later calls of all ranks of the node throw `reason`; the first reason is kept. From any thread.
   void abort(std::string_view reason);
   double timeout_s() const { return timeout_s_; }
   /// Throws the reason of abort(), if there was one.

@@ -8,7 +8,7 @@ namespace mgpu::worker::collective {
 
 namespace {
 
-constexpr std::size_t least_room = 64; ///< numbers a rank can show at once between nodes
+constexpr std::size_t least_room = 64; ///< numbers that a rank can publish at once between nodes
 
 int count_nodes(const std::vector<int>& node_of) {
   return 1 + *std::max_element(node_of.begin(), node_of.end());
@@ -32,20 +32,20 @@ void SmallSums::over_nodes(void* place, std::size_t count, NumberType type, std:
       reducer_->begin(sum);
       reducer_->wait(sum.id, node_.timeout_s(), what);
     } catch (const Error& error) {
-      node_.abort(error.what()); // the node's other ranks wait for this one
+      node_.abort(error.what()); // the other ranks of the node wait for this one
       throw;
     }
   }
   node_.barrier(what);
 }
 
-/// Afterwards shown(rank) is what each rank has given. Values stay until this rank shows the next ones.
+/// Publishes this rank's values; shown(rank) then returns those of each rank, until this rank's next call.
 void SmallSums::show(std::span<const double> values, std::string_view what) {
   turn_ = !turn_;
   std::copy(values.begin(), values.end(), node_.slot(node_.local_rank(), turn_));
   node_.barrier(what);
   if (alone()) return;
-  // Every node gives zeros for the ranks of other nodes, so the sum over the nodes is exact and each rank can add in order of rank.
+  // Every node has zeros for the ranks of other nodes: the sum over nodes is exact, and each rank can add in the order of ranks.
   const std::size_t numbers = values.size() * static_cast<std::size_t>(world_size_);
   if (reducer_ != nullptr) {
     std::fill_n(node_.area(), std::max<std::size_t>(numbers, 1), 0.0);
@@ -94,7 +94,7 @@ void SmallSums::mean(std::span<float> values, std::string_view what) {
       if (alone()) total = sums.data();
     }
     if (!alone()) {
-      // Only the node's sum travels: buffers are too many for a row a rank.
+      // Only the node's sum is sent: buffers are too large for one row per rank.
       if (reducer_ != nullptr) std::copy(sums.begin(), sums.end(), node_.area());
       over_nodes(node_.area(), part.size(), NumberType::float64, what);
     }

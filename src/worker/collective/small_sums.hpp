@@ -1,6 +1,6 @@
 #pragma once
-// Small host vectors over all ranks, in order of rank: through slots of the node's shared memory, and between nodes through an area
-// that the agents sum.
+// Sums of small host vectors over all ranks, in the order of ranks: through slots in the node's shared memory, and between nodes
+// through an area that the agents sum.
 #include <span>
 #include <string_view>
 #include <vector>
@@ -14,15 +14,15 @@ class SmallSums {
  public:
   /// `node_of`: [world size]. `reducer`: of the node's first rank when there are several nodes, else nullptr. All must outlive this.
   SmallSums(SharedNode& node, const std::vector<int>& node_of, InterNodeReducer* reducer);
-  /// NodeSpec::area_numbers that a world needs.
+  /// NodeSpec::area_numbers for these nodes.
   static std::size_t area_numbers(const std::vector<int>& node_of);
 
-  /// As Exchange's.
+  /// As in Exchange.
   void sum(std::span<double> values, std::string_view what);
   void mean(std::span<float> values, std::string_view what);
   double least(double value, std::string_view what);
-  /// Sums `count` numbers at `place` in shared memory over the nodes. Every rank calls it; all ranks of the node are past their
-  /// writing.
+  /// Sums `count` numbers at `place` in shared memory over the nodes. Every rank calls it, after all ranks of the node have
+  /// written their numbers.
   void over_nodes(void* place, std::size_t count, NumberType type, std::string_view what);
 
  private:
@@ -33,7 +33,7 @@ class SmallSums {
   SharedNode& node_;
   InterNodeReducer* reducer_;
   int world_size_, nodes_;
-  std::size_t room_; ///< numbers that can be shown at once
+  std::size_t room_; ///< numbers that can be published at once
   bool turn_ = false;
   std::uint64_t sums_ = 0;
 };

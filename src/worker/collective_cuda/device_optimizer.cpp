@@ -56,7 +56,7 @@ void DeviceOptimizer::update(const Hyper& hyper, double scale) {
   const torch::NoGradGuard no_grad;
   if (hyper.step == 1)
     for (torch::Tensor& state : states_) state.zero_();
-  const torch::Tensor divisor = torch::full({1}, 1 / scale, parameters_.options()); // the kernels divide
+  const torch::Tensor divisor = torch::full({1}, 1 / scale, parameters_.options()); // the kernels divide by it
   const torch::Tensor steps = torch::full({1}, static_cast<double>(hyper.step), parameters_.options());
   for (int decayed = 0; decayed < 2; ++decayed) {
     Pieces& pieces = pieces_[static_cast<std::size_t>(decayed)];

@@ -19,7 +19,7 @@ constexpr auto look_every = std::chrono::milliseconds(100);
 constexpr auto poll_every = std::chrono::microseconds(20);
 constexpr double farewell_s = 5;
 
-/// Another rank, or the link to it, may be the reason.
+/// An error whose cause may be another rank, or the link to it.
 Error collective_error(const std::string& text) {
   Error error(text);
   error.cause = Cause::collective;
@@ -91,7 +91,7 @@ void NcclComm::abort(const std::string& reason) {
     const std::lock_guard lock(reason_mutex_);
     if (failed_) return;
     reason_ = reason;
-    failed_ = true; // before the communicator's lock: who holds it looks here
+    failed_ = true; // set before locking: the holder of the lock checks it
   }
   const std::lock_guard lock(mutex_);
   if (comm_ != nullptr) ncclCommAbort(comm_);
@@ -104,7 +104,7 @@ void NcclComm::check() const {
   throw collective_error(reason_);
 }
 
-/// Calls on a communicator that does not block are under way until they say otherwise.
+/// Waits for a call on the non-blocking communicator, which may be in progress when it returns.
 void NcclComm::settle(ncclResult_t result, const std::string& what) {
   for (const double limit = now_s() + timeout_s_; result == ncclInProgress;) {
     check();
@@ -134,7 +134,7 @@ void NcclComm::watch() {
   }
 }
 
-/// Throws when something is wrong.
+/// Throws Error if an operation has failed or timed out.
 void NcclComm::look() {
   while (!operations_.empty() && operations_.front().end.query()) operations_.pop_front();
   const std::string what = operations_.empty() ? "between collectives" : operations_.front().what;

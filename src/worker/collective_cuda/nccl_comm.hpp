@@ -26,9 +26,9 @@ class NcclComm {
 
   /// `call` queues one NCCL operation (or a group) on `stream`; `what` names it in errors. Throws Error.
   void launch(const std::string& what, const c10::cuda::CUDAStream& stream, const std::function<ncclResult_t(ncclComm_t)>& call);
-  /// Waits on the host for what is queued on `stream`. Throws the reason when the communicator has failed.
+  /// Waits on the host for the queued work of `stream`. Throws the reason when the communicator has failed.
   void await(const c10::cuda::CUDAStream& stream);
-  /// From any thread. The first reason stays.
+  /// From any thread. The first reason is kept.
   void abort(const std::string& reason);
 
  private:
@@ -45,9 +45,9 @@ class NcclComm {
   std::string name_; ///< "rank 3 on node7"
   int device_;
   double timeout_s_;
-  mutable std::mutex mutex_; ///< of the communicator and all below
+  mutable std::mutex mutex_; ///< guards the communicator and all members below
   ncclComm_t comm_ = nullptr;
-  std::deque<Operation> operations_; ///< not yet seen to be done
+  std::deque<Operation> operations_; ///< not known to be done
   mutable std::mutex reason_mutex_;
   std::string reason_;
   std::atomic<bool> failed_ = false; ///< reason_ is set

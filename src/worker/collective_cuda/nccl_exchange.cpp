@@ -23,7 +23,7 @@ namespace mgpu::worker::collective {
 
 namespace {
 
-constexpr std::size_t least_numbers = 1; ///< a barrier must send something
+constexpr std::size_t least_numbers = 1; ///< a barrier must send at least one number
 
 class NcclExchange final : public Exchange {
  public:
@@ -65,7 +65,7 @@ class NcclExchange final : public Exchange {
     const std::lock_guard lock(mutex_);
     is_ready_[bucket] = true;
     bool waits = false;
-    // Every rank begins the sums in the same order.
+    // Every rank starts the sums in the same order.
     for (; next_ < is_ready_.size() && is_ready_[next_]; ++next_) {
       if (!waits) after_current_stream();
       waits = true;
@@ -97,7 +97,7 @@ class NcclExchange final : public Exchange {
     summed.block(c10::cuda::getCurrentCUDAStream(device_.index()));
     optimizer_->update(decision.hyper, scale);
     if (spec_.shard) gather_parameters();
-    result.update_s = now_s() - begin; // queueing: the device goes on by itself
+    result.update_s = now_s() - begin; // the time to queue the work; the device runs on its own
     result.updated = true;
     return result;
   }
@@ -140,7 +140,7 @@ class NcclExchange final : public Exchange {
     return flat.narrow(0, static_cast<std::int64_t>(slice.begin), static_cast<std::int64_t>(slice.size()));
   }
 
-  /// The communication stream goes on when the calling thread's stream has come this far.
+  /// Makes the communication stream wait for the work queued so far on the calling thread's stream.
   void after_current_stream() {
     at::cuda::CUDAEvent here(cudaEventDisableTiming);
     here.record(c10::cuda::getCurrentCUDAStream(device_.index()));
@@ -183,7 +183,7 @@ class NcclExchange final : public Exchange {
     return squares;
   }
 
-  /// Copies from and to pinned memory do not stop the host; await() waits for all of them.
+  /// Copies from and to pinned memory do not block the host; await() waits for all of them.
   static torch::Tensor pinned(at::IntArrayRef shape) {
     return torch::empty(shape, torch::dtype(torch::kFloat64).pinned_memory(true));
   }
@@ -211,7 +211,7 @@ class NcclExchange final : public Exchange {
       for (std::size_t i = 0; i < shares_.size(); ++i)
         ncclAllGather(parameters() + shares_[i].begin, parameters() + layout_.buckets[i].begin, shares_[i].size(), ncclFloat,
                       comm, stream_);
-      return ncclGroupEnd(); // says as well what was wrong inside
+      return ncclGroupEnd(); // also returns errors of the calls in the group
     });
     at::cuda::CUDAEvent shared(cudaEventDisableTiming);
     shared.record(stream_);
@@ -224,11 +224,11 @@ class NcclExchange final : public Exchange {
   NcclComm comm_;
   c10::cuda::CUDAStream stream_;
   torch::Tensor parameters_, gradients_, compressed_;
-  std::vector<Slice> shares_; ///< by bucket: what this rank updates
+  std::vector<Slice> shares_; ///< by bucket: the part that this rank updates
   std::optional<DeviceOptimizer> optimizer_;
-  std::mutex mutex_; ///< of the two below
+  std::mutex mutex_; ///< guards the two members below
   std::vector<bool> is_ready_;
-  std::size_t next_ = 0; ///< first bucket whose sum has not begun
+  std::size_t next_ = 0; ///< first bucket whose sum has not started
 };
 
 } // namespace

@@ -24,8 +24,8 @@ using at::cuda::CUDAEvent;
 
 constexpr std::size_t reserve_bytes = 1'000'000'000;
 
-/// Three queues: copies in, the model, copies out. Memory used on a queue other than the one it was made on is recorded there, so
-/// that the caching allocator does not hand it out too early.
+/// Three streams: copies to the device, the model, copies to the host. Memory used on a stream other than the one it was
+/// allocated on is recorded there, so that the caching allocator does not reuse it too early.
 class CudaStreams : public DeviceStreams {
  public:
   explicit CudaStreams(torch::Device device)
@@ -37,7 +37,7 @@ class CudaStreams : public DeviceStreams {
   }
 
   torch::Tensor host_tensor(at::IntArrayRef shape, torch::ScalarType type) override {
-    // A loader thread's current device is the first one; pinning there would open a context on another rank's GPU.
+    // A loader thread's current device is device 0; pinning there would open a context on another rank's GPU.
     const c10::cuda::CUDAGuard guard(device_);
     return torch::empty(shape, torch::TensorOptions().dtype(type).pinned_memory(true));
   }
@@ -59,7 +59,7 @@ class CudaStreams : public DeviceStreams {
   }
 
   torch::Tensor fetch(const torch::Tensor& value) override {
-    // Widening and gathering run on the compute queue, where the value was made.
+    // Conversion and contiguous() run on the compute stream, where the value was made.
     const torch::Tensor whole = value.to(stored_type(value.scalar_type())).contiguous();
     if (!whole.is_cuda()) return whole;
     record(c10::cuda::getCurrentCUDAStream(device_.index()))->block(download_stream_);
@@ -71,7 +71,7 @@ class CudaStreams : public DeviceStreams {
   }
 
   DeviceEvent record() override {
-    // The download queue must also wait for work that fetched nothing, or its input could be overwritten too early.
+    // The download stream must also wait for work without a fetch, or its input could be overwritten too early.
     record(c10::cuda::getCurrentCUDAStream(device_.index()))->block(download_stream_);
     return record(download_stream_);
   }
@@ -82,13 +82,13 @@ class CudaStreams : public DeviceStreams {
 
   void free_cache() override { c10::cuda::CUDACachingAllocator::emptyCache(); }
   bool works() override {
-    cudaGetLastError(); // a call that was refused is no reason
+    cudaGetLastError(); // an error of a refused call does not count
     return cudaDeviceSynchronize() == cudaSuccess;
   }
   bool overlaps() const override { return true; }
 
  private:
-  /// LibTorch's cache would take all there is; NCCL, cuBLAS and the code of kernels need memory, too, and fail without.
+  /// Limits LibTorch's cache, which would use all memory: NCCL, cuBLAS and the code of kernels need some, too, and fail without.
   void leave_room() const {
     std::size_t free = 0, total = 0;
     if (cudaMemGetInfo(&free, &total) != cudaSuccess || total == 0) return;
@@ -97,14 +97,14 @@ class CudaStreams : public DeviceStreams {
                                                        device_.index());
   }
 
-  /// A copy from plain memory would wait; pinned memory that a copy reads is not handed out again before its end.
+  /// A copy from pageable memory would block. Pinned memory is not reused before a copy from it has ended.
   torch::Tensor pinned(const torch::Tensor& host) {
     return host.defined() ? host_tensor(host.sizes(), host.scalar_type()).copy_(host) : torch::Tensor();
   }
   torch::Tensor copy_in(const torch::Tensor& host) const {
     return host.defined() ? host.to(device_, /*non_blocking=*/true) : torch::Tensor();
   }
-  /// Blocking sync: a waiting rank sleeps instead of burning a core that loaders need.
+  /// Blocking sync: a waiting rank sleeps instead of using a core that loaders need.
   static std::shared_ptr<CUDAEvent> record(const c10::cuda::CUDAStream& stream) {
     auto event = std::make_shared<CUDAEvent>(cudaEventDisableTiming | cudaEventBlockingSync);
     event->record(stream);
@@ -119,7 +119,7 @@ class CudaStreams : public DeviceStreams {
 
 std::unique_ptr<DeviceStreams> open_cuda_streams(torch::Device device) {
   c10::cuda::set_device(device.index());
-  at::globalContext().lazyInitDevice(c10::DeviceType::CUDA); // the allocator, which is told its limit
+  at::globalContext().lazyInitDevice(c10::DeviceType::CUDA); // initialises the allocator, whose limit is set next
   return std::make_unique<CudaStreams>(device);
 }
 

@@ -26,7 +26,7 @@ namespace mgpu::worker {
 
 namespace {
 
-/// As nvidia-smi writes it: GPU-5b6f…
+/// In nvidia-smi's format: GPU-5b6f…
 std::string uuid_text(const cudaUUID_t& uuid) {
   std::string text = "GPU";
   for (int i = 0; i < 16; ++i)
@@ -47,7 +47,7 @@ std::vector<wire::Device> list_devices(std::string& note) {
       note = "no NVIDIA driver";
     else
       note = problem == cudaSuccess || problem == cudaErrorNoDevice ? "no GPU is visible" : cudaGetErrorString(problem);
-    cudaGetLastError(); // not an error of a later call
+    cudaGetLastError(); // resets the error for later calls
     return {};
   }
   std::vector<wire::Device> devices;
@@ -92,7 +92,7 @@ std::string jpeg_version() {
 #endif
 }
 
-/// LibTorch brings NCCL along: the version asked for is that of the library in this process, not of a header.
+/// NCCL comes with LibTorch: the version is that of the loaded library, not of a header.
 std::string nccl_version() {
   using GetVersion = int (*)(int*);
   const auto get_version = reinterpret_cast<GetVersion>(dlsym(RTLD_DEFAULT, "ncclGetVersion"));

@@ -6,13 +6,13 @@
 
 namespace mgpu::worker {
 
-/// The GPUs this process may use, without opening a context on any. When there are none, `note` says why.
+/// The GPUs that this process may use, without opening a context. If there are none, `note` gives the reason.
 std::vector<wire::Device> list_devices(std::string& note);
 
-/// Versions of what the worker is built on.
+/// Versions of the worker's libraries.
 wire::Versions worker_versions();
 
-/// Resident memory of this process now and at its highest, bytes.
+/// Resident memory of this process: current and peak, bytes.
 std::uint64_t resident_bytes();
 std::uint64_t peak_resident_bytes();
 

@@ -7,7 +7,7 @@ namespace mgpu::worker {
 /// Compute capability (major, minor) of a CUDA device by its index; throws Error in a build without CUDA.
 std::pair<int, int> compute_capability(int device_index);
 
-/// How often LibTorch's allocator of that device has run out of memory in this process; 0 in a build without CUDA.
+/// Number of out-of-memory errors of LibTorch's allocator for that device in this process; 0 in a build without CUDA.
 std::int64_t times_out_of_memory(int device_index);
 
 } // namespace mgpu::worker

@@ -13,7 +13,7 @@ namespace mgpu::worker {
 namespace {
 
 constexpr std::size_t longest_reason = 400;
-/// cudaError_t (driver_types.h) of a GPU that is sick: cudaErrorDevicesUnavailable, cudaErrorECCUncorrectable,
+/// cudaError_t (driver_types.h) of a faulty GPU: cudaErrorDevicesUnavailable, cudaErrorECCUncorrectable,
 /// cudaErrorNvlinkUncorrectable, cudaErrorContained.
 constexpr std::array<std::int32_t, 4> sick_device{46, 214, 220, 226};
 
@@ -23,7 +23,7 @@ std::string_view trimmed(std::string_view text) {
   return text.substr(begin, text.find_last_not_of(" \t\r\n") - begin + 1);
 }
 
-/// TorchScript's interpreter puts the real message last, after "RuntimeError: " or a Python exception's name.
+/// TorchScript's interpreter has the real message last, after "RuntimeError: " or a Python exception's name.
 std::string_view after_traceback(std::string_view text) {
   for (const std::string_view mark : {"RuntimeError: ", "torch.jit.Error: ", "builtins.ValueError: ", "AssertionError: "}) {
     const auto at = text.rfind(mark);
@@ -83,7 +83,7 @@ wire::DeviceTrouble device_trouble(const std::exception& error) {
     const bool sick = std::find(sick_device.begin(), sick_device.end(), cuda->get_error_code()) != sick_device.end();
     return sick ? DeviceTrouble::hardware : DeviceTrouble::context;
   }
-  // TorchScript's interpreter turns exceptions into texts.
+  // TorchScript's interpreter converts exceptions to texts.
   return std::string_view(error.what()).find("CUDA error") != std::string_view::npos ? DeviceTrouble::context
                                                                                      : DeviceTrouble::none;
 }

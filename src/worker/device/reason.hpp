@@ -7,19 +7,19 @@
 
 namespace mgpu::worker {
 
-/// The first meaningful line of an exception: LibTorch's span pages of stack and TorchScript source around one telling line.
+/// The first meaningful line of an exception: LibTorch's messages have pages of stack and TorchScript source around it.
 std::string reason_of(const std::exception& error);
 
-/// True when the device or host ran out of memory. TorchScript's interpreter turns exceptions into texts, so texts are looked at too.
+/// True when the device or host ran out of memory. Checks texts, too: TorchScript's interpreter converts exceptions to texts.
 bool is_out_of_memory(const std::exception& error);
 
-/// What a failure is put down to: std::system_error and io_error() to reading, any lack of memory to memory, else to the item.
+/// The cause of an item's failure: io for std::system_error and io_error(), memory for any lack of memory, else item.
 Cause cause_of(const std::exception& error);
 
-/// What a worker's end is put down to.
+/// The cause of a worker's end.
 wire::FailureCause failure_cause(const std::exception& error);
 
-/// What an error of CUDA says of the GPU. `context` may be a call that was merely refused: DeviceStreams::works() tells.
+/// The state of the GPU after a CUDA error. `context` may also be a refused call: check DeviceStreams::works().
 wire::DeviceTrouble device_trouble(const std::exception& error);
 
 } // namespace mgpu::worker

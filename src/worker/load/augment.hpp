@@ -1,5 +1,5 @@
 #pragma once
-// What a picture or a sound looks like when it is visited again: drawn from a seed alone, then applied.
+// Augmentation of pictures and recordings: drawn from a seed alone, then applied.
 #include <array>
 #include <cstdint>
 
@@ -8,8 +8,8 @@
 
 namespace mgpu::worker::load {
 
-/// What is done to one picture. The crop is resized to the model's size (bilinear, antialiased, as Pillow does), mirrored, and its
-/// colours are changed in `order` (0 brightness, 1 contrast, 2 saturation) as torchvision does with float tensors.
+/// The augmentation of one picture. The crop is resized to the model's size (bilinear, antialiased, as in Pillow), mirrored, and
+/// its colours are changed in `order` (0 brightness, 1 contrast, 2 saturation), as torchvision does with float tensors.
 struct PictureChange {
   int top = 0, left = 0, height = 0, width = 0; ///< pixels
   bool flip = false;
@@ -24,16 +24,16 @@ struct PictureChange {
 /// probability). With crop: torchvision's RandomResizedCrop. Without: the whole picture.
 PictureChange draw_change(const Augmentation& augmentation, double strength, std::uint64_t seed, int height, int width);
 
-/// Makes the model's input, float32 [C, spec.height, spec.width], normalised, from uint8 [any, width, C]. A change without crop, flip
-/// and colours of a picture of the model's size gives exactly what ImageLoader gives. Thread-safe.
+/// Makes the model's input, float32 [C, spec.height, spec.width], normalised, from uint8 [any, width, C]. Without crop, flip and
+/// colours a picture of the model's size gives exactly ImageLoader's result. Thread-safe.
 void apply_change(const PictureChange& change, const std::uint8_t* pixels, int width, const ImageSpec& spec, float* out);
 
-/// SpecAugment (Park et al. 2019) without warping: two bands and two spans of [mels, frames] become the mean of the features; gain shifts
-/// them as it would the features of a louder recording (Whisper's scale: 40 dB for 1).
+/// SpecAugment (Park et al. 2019) without warping: two bands and two spans of [mels, frames] are set to the mean of the features;
+/// gain shifts all features, as for a louder recording (Whisper's scale: 40 dB per unit).
 void vary_log_mel(const Augmentation& augmentation, double strength, std::uint64_t seed, int mels, std::int64_t frames,
                   float* features);
 
-/// Gain, and two spans of [channels, samples] become silence.
+/// Gain; two spans of [channels, samples] are set to silence.
 void vary_waveform(const Augmentation& augmentation, double strength, std::uint64_t seed, int channels, std::int64_t samples,
                    float* waveform);
 

@@ -64,14 +64,14 @@ std::span<const std::uint8_t> contents_of(const Item& item, std::uint64_t limit_
     if (auto reason = reason_of_shipped(item, limit_bytes); !reason.empty()) throw Error(reason);
     return {reinterpret_cast<const std::uint8_t*>(item.content.data()), item.content.size()};
   }
-  // Non-blocking, so that a FIFO among the inputs is refused below instead of being waited for.
+  // Non-blocking, so that a FIFO among the inputs is refused below and not waited for.
   const Descriptor file(::open(item.path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
   if (file.get() < 0) throw io_error(reason_of(errno));
   struct stat status {};
   if (::fstat(file.get(), &status) != 0) throw io_error(reason_of(errno));
   if (auto reason = reason_of(status, limit_bytes); !reason.empty()) throw Error(reason);
 
-  // Read, not mapped: a file that shrinks meanwhile is then a short read, not a SIGBUS. One huge file must not keep its memory.
+  // Read, not mapped: a file truncated meanwhile is then a short read, not a SIGBUS. The buffer of a huge file is not kept.
   constexpr std::size_t kept_bytes = 64u << 20;
   const auto size = static_cast<std::size_t>(status.st_size);
   if (buffer.size() < size) buffer.resize(size);

@@ -13,7 +13,7 @@ namespace mgpu::worker::load {
 /// "permission denied", "empty file", "N bytes, limit M".
 std::span<const std::uint8_t> contents_of(const Item& item, std::uint64_t limit_bytes, std::vector<std::uint8_t>& buffer);
 
-/// The first bytes of a file as a reader would want them quoted in a reason: printable text, or hexadecimal.
+/// The first bytes of a file, quoted for a reason: printable text, or hexadecimal.
 std::string quoted_start(std::span<const std::uint8_t> bytes);
 
 /// Throws Error with the reason, as contents_of() would, unless the item is a regular non-empty file (or shipped bytes).

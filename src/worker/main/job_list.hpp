@@ -7,12 +7,12 @@ namespace mgpu {
 class Work;
 class Training;
 
-/// A job this worker knows: its name on the command line and how to make its worker side (the caller owns it), of one kind or the
-/// other.
+/// A job of this worker: its name on the command line and the function that makes its worker side (the caller owns it), either
+/// Work or Training.
 struct WorkEntry {
   std::string_view name;
-  Work* (*make)();              ///< nullptr: a job that trains
-  Training* (*make_training)(); ///< nullptr: a job that works items off
+  Work* (*make)();              ///< nullptr for a training job
+  Training* (*make_training)(); ///< nullptr for an item job
 };
 
 /// The jobs of this worker in the order of mgpu_add_program(… JOBS …), which generates this function.

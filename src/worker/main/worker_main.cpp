@@ -1,4 +1,4 @@
-// mgpu_worker: owns a rank's device. Started by its agent, never by hand, and never speaks MPI.
+// mgpu_worker: uses a rank's device. Started by its agent, never by a user; does not use MPI.
 #include <ATen/Parallel.h>
 #include <dlfcn.h>
 #include <fcntl.h>
@@ -61,19 +61,19 @@ std::unique_ptr<WorkerSession> make_session(SessionParts parts) {
 }
 
 int run_worker(const std::map<std::string_view, int>& descriptors) {
-  // A program that a job starts must not keep them open: by its socket the agent sees that the worker has ended.
+  // A program that a job starts must not inherit them: the agent detects the end of the worker by its socket.
   for (const char* each : {"--socket", "--ring", "--activity"}) fcntl(descriptors.at(each), F_SETFD, FD_CLOEXEC);
   wire::Channel channel(descriptors.at("--socket"));
   wire::SharedMemory ring = wire::SharedMemory::map(descriptors.at("--ring"));
   wire::SharedMemory activity_table = wire::SharedMemory::map(descriptors.at("--activity"));
   wire::ActivityTable& board = wire::ActivityTable::in(activity_table);
   note_crashes(board);
-  // Without its agent a worker is of no use: end at once, whatever its threads are doing.
+  // Without its agent a worker is useless: it ends at once, regardless of its threads.
   Worker worker(channel, ring, board, make_session, [] { _exit(static_cast<int>(ExitCode::failed)); });
   try {
     return worker.run();
   } catch (const Error& error) {
-    // The conversation is broken; the run thread may be deep in a model and is not waited for.
+    // The connection is broken; the run thread may be in the model and is not waited for.
     say(stderr, "mgpu_worker: {}\n", error.what());
     std::fflush(nullptr);
     _exit(static_cast<int>(ExitCode::failed));
@@ -82,8 +82,8 @@ int run_worker(const std::map<std::string_view, int>& descriptors) {
 
 } // namespace
 
-/// In front of the C library's. LibTorch unpacks a .pt2 below /tmp whatever TMPDIR says, and a killed worker cannot remove it: the
-/// agent does, for every folder noted here.
+/// Replaces the C library's function. LibTorch unpacks a .pt2 below /tmp regardless of TMPDIR, and a killed worker cannot remove
+/// the folder: the agent removes every folder recorded here.
 extern "C" char* mkdtemp(char* pattern) noexcept {
   static const auto original = reinterpret_cast<char* (*)(char*)>(dlsym(RTLD_NEXT, "mkdtemp"));
   char* folder = original(pattern);
@@ -93,14 +93,14 @@ extern "C" char* mkdtemp(char* pattern) noexcept {
 
 int main(int argc, char** argv) {
   mend_inherited_state();
-  // Launchers send these to every process of a job; the agent decides what is finished first, and ends its worker by SIGKILL.
+  // Launchers send these to every process of a job; the agent decides what is finished first, and kills its worker.
   for (const int each : {SIGPIPE, SIGINT, SIGTERM, SIGHUP, SIGUSR1, SIGUSR2}) signal(each, SIG_IGN);
   int code = static_cast<int>(ExitCode::failed);
   try {
     const auto descriptors = parse_descriptors(argc, argv);
     if (const auto forks = descriptors.find("--forks"); forks != descriptors.end()) wire::leave_fork_server(forks->second);
     prctl(PR_SET_PDEATHSIG, SIGKILL);
-    prctl(PR_SET_NAME, "mgpu_standby"); // for ps and top; until make_session
+    prctl(PR_SET_NAME, "mgpu_standby"); // shown by ps and top until make_session
     at::set_num_interop_threads(1);
     code = run_worker(descriptors);
   } catch (const Error& error) {
@@ -110,5 +110,5 @@ int main(int argc, char** argv) {
     say(stderr, "mgpu_worker: {}\n", reason_of(error));
   }
   std::fflush(nullptr);
-  _exit(code); // the libraries' own teardown takes long and has crashed programs after their work was done
+  _exit(code); // the libraries' teardown takes long, and has crashed programs after their work
 }

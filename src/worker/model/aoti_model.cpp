@@ -29,16 +29,16 @@ std::string value_of(const Metadata& metadata, const std::string& key) {
 void check_cuda(const std::string& path, const Metadata& metadata, const torch::Device& device) {
   const std::string built = value_of(metadata, "AOTI_COMPUTE_CAPABILITY");
   if (built.find_first_not_of("0123456789") != std::string::npos || built.size() < 2)
-    return; // "90", "120"; anything else: let it try
+    return; // "90", "120"; other values are not checked
   const int major = std::stoi(built.substr(0, built.size() - 1)), minor = built.back() - '0';
   const auto [have_major, have_minor] = compute_capability(device.index());
-  // Machine code runs on later minor versions of the same major one.
+  // Machine code also runs on later minor versions of the same major version.
   if (have_major != major || have_minor < minor)
     throw usage_error(fmt::format("{} was compiled for compute capability {}.{}, this GPU has {}.{}", path, major, minor,
                                   have_major, have_minor));
 }
 
-/// A package is machine code: the wrong device or processor would crash, or fail without a word about the cause.
+/// A package is machine code: on the wrong device or processor it would crash, or fail without a useful message.
 void check_fits(const std::string& path, const Metadata& metadata, const torch::Device& device) {
   const std::string built_for = value_of(metadata, "AOTI_DEVICE_KEY");
   const std::string have = device.is_cuda() ? "cuda" : "cpu";
@@ -65,7 +65,7 @@ std::string shapes_of(const std::vector<torch::Tensor>& inputs) {
 } // namespace
 
 AotiModel::AotiModel(const std::string& path, const std::string& model_name, const RankContext& context) : dtype_(context.dtype) {
-  // Without this, a compiled network reads past the end of an input of another shape.
+  // Without this check a compiled network reads beyond the end of an input of another shape.
   setenv("AOTI_RUNTIME_CHECK_INPUTS", "1", 1);
   try {
     check_fits(path, torch::inductor::AOTIModelPackageLoader::load_metadata_from_package(path, model_name), context.device);
@@ -92,13 +92,13 @@ std::vector<torch::Tensor> AotiModel::run_checked(const std::vector<torch::Tenso
     return loader_->run(inputs);
   } catch (const std::exception& error) {
     std::string reason = reason_of(error);
-    // The compiled code says of every failed call that it failed, and no more.
+    // The compiled code reports only that a call failed.
     if (on_gpu && times_out_of_memory(device) > before) {
       Error memory(fmt::format("CUDA out of memory in the compiled model, for {}", shapes_of(inputs)));
       memory.cause = Cause::memory;
       throw memory;
     }
-    if (reason.find("API call failed") != std::string::npos) // the compiled code has told the details on stderr
+    if (reason.find("API call failed") != std::string::npos) // the compiled code has printed the details on stderr
       reason =
           fmt::format("the compiled model refuses input {} (another shape or type than it was exported for)", shapes_of(inputs));
     throw Error(reason);

@@ -9,7 +9,7 @@
 
 namespace mgpu::worker {
 
-/// A network compiled by AOTInductor. One compiled for a fixed batch size gets shorter batches padded with zero rows.
+/// A network compiled by AOTInductor. With a fixed batch size, shorter batches are padded with zero rows.
 class AotiModel : public Model {
  public:
   AotiModel(const std::string& path, const std::string& model_name, const RankContext& context);
@@ -22,9 +22,9 @@ class AotiModel : public Model {
 
   std::unique_ptr<torch::inductor::AOTIModelPackageLoader> loader_;
   torch::ScalarType dtype_;
-  std::vector<std::string> paths_; ///< of the outputs
+  std::vector<std::string> paths_; ///< paths of the outputs
   std::int64_t full_batch_ = 0;    ///< rows of the first call that succeeded
-  bool fixed_batch_ = false;       ///< a shorter batch was refused and went through padded
+  bool fixed_batch_ = false;       ///< a shorter batch was refused, and accepted when padded
   int inputs_ = 0;
 };
 

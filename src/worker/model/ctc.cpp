@@ -14,12 +14,12 @@ using namespace worker;
 
 namespace {
 
-/// Puts symbols together and notes where words begin and end.
+/// Joins symbols to a text and records the start and end of words.
 class Writer {
  public:
   explicit Writer(double frame_seconds) : frame_seconds_(frame_seconds) {}
 
-  /// A symbol heard in frames [begin, end).
+  /// A symbol in frames [begin, end).
   void symbol(const std::string& text, std::int64_t begin, std::int64_t end) {
     result_.text += text;
     for (const char c : text) {

@@ -1,5 +1,5 @@
 #pragma once
-// From what a network returns, however nested, to a flat list of named outputs.
+// Converts the nested outputs of a network to a flat list of named outputs.
 #include <torch/script.h>
 
 #include <optional>
@@ -10,8 +10,8 @@
 
 namespace mgpu::worker {
 
-/// Flattens a TorchScript value. `list_is_rows` is settled by the first List[Tensor] seen and kept, so that a last, shorter batch
-/// cannot be read another way. Throws Error on values that are not tensors (strings, numbers).
+/// Flattens a TorchScript value. The first List[Tensor] sets `list_is_rows`, which is then kept, so that a last, shorter batch is
+/// interpreted in the same way. Throws Error on values that are not tensors (strings, numbers).
 std::vector<ModelOutput> flatten(const c10::IValue& value, std::int64_t batch_size, std::optional<bool>& list_is_rows);
 
 /// Paths of the leaves of a `.pt2` file's out_spec (torch.utils._pytree, JSON), in order; empty when it cannot be read.

@@ -40,7 +40,7 @@ std::vector<ModelOutput> Network::call(const Batch& batch) {
   return model_->call({input, lengths});
 }
 
-/// Calls the model with two lengths of silence and compares the shapes.
+/// Calls the model with silence of two lengths and compares the shapes.
 void Network::probe_lengths(const RankContext& context) {
   const c10::InferenceMode inference;
   std::vector<std::vector<ModelOutput>> results;

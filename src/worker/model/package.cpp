@@ -73,7 +73,7 @@ std::string missing_cpu_feature(const std::string& isa, const std::string& cpuin
     for (std::string word; words >> word;) flags.insert(word);
     break;
   }
-  if (flags.empty()) return ""; // not an x86 kernel's list: nothing to compare with
+  if (flags.empty()) return ""; // not an x86 processor: no check
   std::istringstream wanted(isa);
   for (std::string word; wanted >> word;) {
     std::transform(word.begin(), word.end(), word.begin(), [](unsigned char c) { return std::tolower(c); });

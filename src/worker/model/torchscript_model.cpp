@@ -14,8 +14,8 @@ namespace mgpu::worker {
 
 namespace {
 
-/// The profiling executor runs the first calls unoptimised and recompiles later: slower at first, and its fusions may change the
-/// last bits between calls. The frozen graph is already optimised, so the simple executor loses nothing.
+/// The profiling executor runs the first calls unoptimised and recompiles later: it is slower at first, and its fusions may
+/// change the last bits between calls. The frozen graph is already optimised, so the simple executor is not slower.
 void use_simple_executor() {
   torch::jit::getProfilingMode() = false;
 }
@@ -27,7 +27,7 @@ bool is_tensor_argument(const c10::Argument& argument) {
   return optional != nullptr && optional->getElementType()->isSubtypeOf(*c10::TensorType::get());
 }
 
-/// Freezing needs a network whose attributes do not change while it runs; one that cannot be frozen is used as it is.
+/// Freezes the network, which requires that its attributes do not change; a network that cannot be frozen is used unchanged.
 torch::jit::Module frozen(const torch::jit::Module& module) {
   try {
     return torch::jit::freeze(module);
@@ -36,7 +36,7 @@ torch::jit::Module frozen(const torch::jit::Module& module) {
   }
 }
 
-/// Folds batch norms and packs weights for oneDNN, which knows float32 on a CPU only.
+/// Folds batch norms and packs weights for oneDNN; for float32 on a CPU only.
 torch::jit::Module optimised_for_cpu(torch::jit::Module module) {
   try {
     return torch::jit::optimize_for_inference(module);
@@ -45,8 +45,8 @@ torch::jit::Module optimised_for_cpu(torch::jit::Module module) {
   }
 }
 
-/// Freezing deletes the network's functions other than forward, but what was inlined from them still points to them (PyTorch up to
-/// at least 2.11), and the report of an error follows the pointers: the process would end by SIGSEGV. So all of it becomes forward's.
+/// Makes all inlined code belong to forward. Freezing deletes the network's other functions, but code inlined from them still
+/// points to them (PyTorch up to at least 2.11); an error report follows these pointers, and the process would end by SIGSEGV.
 void give_to(torch::jit::Function& forward, torch::jit::Block& block) {
   for (torch::jit::Node* node : block.nodes()) {
     if (node->callstack()) node->setCallStack(c10::make_intrusive<torch::jit::InlinedCallStack>(&forward, node->sourceRange()));
@@ -61,7 +61,7 @@ void weights_to_channels_last(torch::jit::Module& module) {
     if (parameter.dim() == 4) parameter.set_data(parameter.data().contiguous(torch::MemoryFormat::ChannelsLast));
 }
 
-/// Module::to(type) would make integers (an index, a counter) floats, too.
+/// Converts only floating-point tensors; Module::to(type) would also convert integers (an index, a counter).
 void convert_floats(torch::jit::Module& module, torch::ScalarType type) {
   const auto convert = [type](torch::Tensor tensor) {
     if (tensor.is_floating_point()) tensor.set_data(tensor.data().to(type));

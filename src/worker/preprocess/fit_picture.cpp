@@ -18,7 +18,7 @@ torch::Tensor orient(torch::Tensor picture, int orientation) {
   return picture;
 }
 
-/// Pillow's RGB → L, as load::luma().
+/// Pillow's RGB → L, like load::luma().
 torch::Tensor grey(const torch::Tensor& picture) {
   const torch::Tensor wide = picture.to(torch::kInt32);
   const torch::Tensor sum = wide.select(0, 0) * 19595 + wide.select(0, 1) * 38470 + wide.select(0, 2) * 7471 + 0x8000;
@@ -36,7 +36,7 @@ torch::Tensor resize(const torch::Tensor& picture, const ImageSpec& spec, const 
     resized = bicubic ? at::_upsample_bicubic2d_aa(values, size, false) : at::_upsample_bilinear2d_aa(values, size, false);
   else
     resized = bicubic ? at::upsample_bicubic2d(values, size, false) : at::upsample_bilinear2d(values, size, false);
-  return resized.squeeze(0).add_(0.5).clamp_(0, 255).to(torch::kUInt8); // converting cuts off: halves are rounded up
+  return resized.squeeze(0).add_(0.5).clamp_(0, 255).to(torch::kUInt8); // the conversion truncates, so halves are rounded up
 }
 
 } // namespace
@@ -51,7 +51,7 @@ torch::Tensor fit_picture(const torch::Tensor& planes, int orientation, const Im
   if (spec.channels == 1) picture = grey(picture);
   picture = resize(picture, spec, placement);
 
-  // The part of the resized picture that the model sees, and where it lands.
+  // The part of the resized picture that the model sees, and its position there.
   const int left = std::max(0, placement.left), top = std::max(0, placement.top);
   const int width = std::min(placement.resized_width, placement.left + spec.width) - left;
   const int height = std::min(placement.resized_height, placement.top + spec.height) - top;

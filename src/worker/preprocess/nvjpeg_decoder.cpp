@@ -27,24 +27,24 @@ namespace mgpu::worker {
 
 namespace {
 
-/// libjpeg's way of enlarging the colour planes, which Pillow shows.
+/// Interpolated chroma upsampling, as in libjpeg and Pillow.
 constexpr unsigned handle_flags = NVJPEG_FLAGS_UPSAMPLING_WITH_INTERPOLATION;
 
-/// What one loader thread uses at a time. nvJPEG's states are not for two threads at once; its handles are.
+/// The resources of one loader thread at a time. Threads may share nvJPEG's handles, but not its states.
 struct Slot {
   explicit Slot(c10::cuda::CUDAStream its_stream) : stream(its_stream) {}
-  /// Waits for what was begun on the stream.
+  /// Waits for the work on the stream.
   void wait() {
     done.record(stream);
     done.synchronize();
   }
 
   c10::cuda::CUDAStream stream;
-  at::cuda::CUDAEvent done{cudaEventDisableTiming | cudaEventBlockingSync}; ///< a waiting thread leaves its core to others
+  at::cuda::CUDAEvent done{cudaEventDisableTiming | cudaEventBlockingSync}; ///< a waiting thread sleeps
   std::vector<std::uint8_t> file;
   nvjpegJpegState_t hybrid = nullptr, hardware = nullptr;
   nvjpegJpegStream_t header = nullptr;
-  bool hardware_ready = false; ///< set up for batches of one; a failed picture undoes that
+  bool hardware_ready = false; ///< initialised for batches of one; a failed picture undoes that
 };
 
 class NvjpegPictures final : public GpuPictures {
@@ -69,9 +69,9 @@ class NvjpegPictures final : public GpuPictures {
   LoadLimits limits_;
   torch::Device device_;
   const NvjpegLibrary& nvjpeg_;
-  nvjpegHandle_t hybrid_ = nullptr, hardware_ = nullptr; ///< hardware: null where the GPU has none
+  nvjpegHandle_t hybrid_ = nullptr, hardware_ = nullptr; ///< hardware: null if the GPU has no such decoder
 
-  mutable std::mutex mutex_; ///< guards what follows
+  mutable std::mutex mutex_; ///< guards the members below
   std::vector<std::unique_ptr<Slot>> free_;
   std::uint64_t by_nvjpeg_ = 0, by_hardware_ = 0;
   std::map<std::string, std::uint64_t> by_cpu_; ///< by reason
@@ -84,7 +84,7 @@ NvjpegPictures::NvjpegPictures(const ImageLoader& cpu, const LoadLimits& limits,
   if (status != NVJPEG_STATUS_SUCCESS)
     throw usage_error(fmt::format("--decode nvjpeg: nvJPEG does not start: {}", nvjpeg_status_name(status)));
   if (nvjpeg_.create_ex(NVJPEG_BACKEND_HARDWARE, nullptr, nullptr, handle_flags, &hardware_) != NVJPEG_STATUS_SUCCESS)
-    hardware_ = nullptr; // most GPUs have no such unit; the summary says so
+    hardware_ = nullptr; // most GPUs have no such decoder; see summary()
 }
 
 NvjpegPictures::~NvjpegPictures() {
@@ -125,7 +125,7 @@ std::string NvjpegPictures::summary() const {
                      others, reasons);
 }
 
-/// A slot for the calling thread; there are as many as threads that ever called at once.
+/// A slot for the calling thread; there are as many as there were simultaneous calls.
 std::unique_ptr<Slot> NvjpegPictures::take() {
   {
     const std::lock_guard lock(mutex_);
@@ -158,7 +158,7 @@ void NvjpegPictures::destroy(Slot& slot) {
   if (slot.hybrid != nullptr) nvjpeg_.state_destroy(slot.hybrid);
 }
 
-/// Whether the hardware decoder exists, takes this file and is set up for it.
+/// Whether the hardware decoder exists, supports this file and is initialised.
 bool NvjpegPictures::hardware_takes(Slot& slot, std::span<const std::uint8_t> bytes) {
   if (hardware_ == nullptr) return false;
   int refused = 1; // 0: supported
@@ -170,7 +170,7 @@ bool NvjpegPictures::hardware_takes(Slot& slot, std::span<const std::uint8_t> by
   return slot.hardware_ready;
 }
 
-/// Begins decoding on the slot's stream.
+/// Starts decoding on the slot's stream.
 nvjpegStatus_t NvjpegPictures::decode(Slot& slot, std::span<const std::uint8_t> bytes, nvjpegImage_t& image) {
   if (hardware_takes(slot, bytes)) {
     const unsigned char* data = bytes.data();
@@ -185,8 +185,8 @@ nvjpegStatus_t NvjpegPictures::decode(Slot& slot, std::span<const std::uint8_t> 
   return nvjpeg_.decode(hybrid_, slot.hybrid, bytes.data(), bytes.size(), NVJPEG_OUTPUT_RGB, &image, slot.stream);
 }
 
-/// Prepares the row on the GPU and waits until it is in `out`; then returns "", else the reason why not. Throws where the picture cannot
-/// be used in any way.
+/// Prepares the row on the GPU and waits until it is in `out`. Returns "", or the reason why nvJPEG cannot be used. Throws if the
+/// picture cannot be used at all.
 std::string NvjpegPictures::load_on_gpu(Slot& slot, std::span<const std::uint8_t> bytes, const load::JpegFacts& facts,
                                         void* out) {
   const ImageSpec& spec = cpu_.spec();
@@ -201,7 +201,7 @@ std::string NvjpegPictures::load_on_gpu(Slot& slot, std::span<const std::uint8_t
     }
     const nvjpegStatus_t status = decode(slot, bytes, image);
     if (status != NVJPEG_STATUS_SUCCESS) {
-      slot.wait(); // what it had begun may still write
+      slot.wait(); // unfinished work may still write
       return fmt::format("nvJPEG says {}", nvjpeg_status_name(status));
     }
     const torch::Tensor row = fit_picture(planes, facts.orientation, spec, placement);
@@ -209,7 +209,7 @@ std::string NvjpegPictures::load_on_gpu(Slot& slot, std::span<const std::uint8_t
     slot.wait();
     return "";
   } catch (const std::exception& error) {
-    slot.wait(); // throws where the device is lost
+    slot.wait(); // throws if the device is lost
     return is_out_of_memory(error) ? "no GPU memory left" : reason_of(error);
   }
 }

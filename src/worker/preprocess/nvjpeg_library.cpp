@@ -13,7 +13,7 @@ namespace mgpu::worker {
 namespace {
 
 void* open_library() {
-  // By its soname first: what the user's LD_LIBRARY_PATH or system offers goes before the file of the build machine.
+  // By its soname first: LD_LIBRARY_PATH and the system take precedence over the path at build time.
   const std::string soname = fmt::format("libnvjpeg.so.{}", NVJPEG_VER_MAJOR);
   if (void* library = dlopen(soname.c_str(), RTLD_NOW | RTLD_LOCAL)) return library;
   const std::string first_reason = dlerror();
@@ -28,7 +28,7 @@ void find(void* library, const char* name, Function& function) {
 }
 
 NvjpegLibrary load() {
-  void* library = open_library(); // stays loaded: its own teardown at exit is not waited for either
+  void* library = open_library(); // stays loaded: its teardown at exit is skipped, too
   NvjpegLibrary functions;
   find(library, "nvjpegCreateEx", functions.create_ex);
   find(library, "nvjpegDestroy", functions.destroy);

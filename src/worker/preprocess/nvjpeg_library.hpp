@@ -1,11 +1,11 @@
 #pragma once
-// nvJPEG's functions, found when they are first wanted: a worker that decodes on the CPU does not load the library, and one on a
-// machine without it starts all the same. Only for files compiled with MGPU_HAS_NVJPEG.
+// nvJPEG's functions, loaded on first use: a worker that decodes on the CPU does not load the library, and a machine without it
+// can still run the worker. Only for files compiled with MGPU_HAS_NVJPEG.
 #include <nvjpeg.h>
 
 namespace mgpu::worker {
 
-/// The functions under their own names without the "nvjpeg" before them.
+/// The functions, named without the prefix "nvjpeg".
 struct NvjpegLibrary {
   decltype(&::nvjpegCreateEx) create_ex = nullptr;
   decltype(&::nvjpegDestroy) destroy = nullptr;
@@ -20,7 +20,7 @@ struct NvjpegLibrary {
   decltype(&::nvjpegDecode) decode = nullptr;
 };
 
-/// Loads the library once a process, by its soname or from where the build found it. Throws usage_error with the loader's reason.
+/// Loads the library once per process, by its soname or from its path at build time. Throws usage_error with the loader's reason.
 const NvjpegLibrary& nvjpeg_library();
 
 /// "BAD_JPEG" and the like.

@@ -30,7 +30,7 @@ struct Preprocessor::Impl {
   torch::Tensor mean, std; ///< float32 [1, C, 1, 1] on the device
 
   void open_images(const ImageSpec& spec, const RankContext& context) {
-    // A GPU takes bytes: a quarter of the copying, and normalising costs it nothing.
+    // A GPU gets bytes: a quarter of the copying, and normalisation there is cheap.
     normalise_on_device = context.device.is_cuda();
     images.emplace(spec, normalise_on_device ? PixelForm::uint8_hwc : PixelForm::float_chw, LoadLimits::of(context.config));
     gpu_images = open_nvjpeg(context.config, context.device, *images, LoadLimits::of(context.config));
@@ -111,7 +111,7 @@ std::vector<std::string> Preprocessor::remarks() const {
 
 torch::Tensor Preprocessor::model_input(const torch::Tensor& batch) const {
   if (!impl_->normalise_on_device) return batch;
-  // [B, H, W, C] bytes seen as [B, C, H, W] are channels_last already: no element moves.
+  // [B, H, W, C] bytes viewed as [B, C, H, W] are channels_last already: no copy is needed.
   return (batch.permute({0, 3, 1, 2}).to(torch::kFloat32) * impl_->scale - impl_->mean) / impl_->std;
 }
 

@@ -24,7 +24,7 @@ void fail_rows(LoadedBatch& batch, std::size_t begin, std::size_t end, const std
 
 // --- trial -------------------------------------------------------------------------------------------------------------------
 
-/// A GPU that fails is this rank's misfortune, and others may go on; all else is the model's fault, an assertion in a kernel of its, too.
+/// A failed GPU concerns this rank only: the others may continue. Anything else, also a kernel's assertion, is the model's fault.
 Error BatchRunner::trial_error(std::int64_t rows, const std::exception& error) {
   const std::string reason = reason_of(error);
   const std::string text = fmt::format("a trial batch of {} row{} failed: {}", rows, rows == 1 ? "" : "s", reason);
@@ -102,7 +102,7 @@ RanBatch BatchRunner::run(std::unique_ptr<LoadedBatch> batch, Uploaded uploaded)
   return ran;
 }
 
-/// By one half a batch: a single item that needs much memory must not make all later batches tiny.
+/// Halves once per batch: a single item that needs much memory must not make all later pieces tiny.
 void BatchRunner::note_memory_ran_out(std::size_t before) {
   micro_.halve(static_cast<std::int64_t>(before));
   micro_.agree(micro_.rows());
@@ -229,7 +229,7 @@ RanBatch rows_of(const RanBatch& ran, std::size_t begin, std::size_t end) {
   const auto copy_rows = [&](const auto& from, auto& to) {
     to.assign(from.begin() + static_cast<std::ptrdiff_t>(begin), from.begin() + static_cast<std::ptrdiff_t>(end));
   };
-  part.batch->range.items.resize(end - begin); // only their number is asked for
+  part.batch->range.items.resize(end - begin); // only their number is used
   copy_rows(batch.errors, part.batch->errors);
   copy_rows(batch.causes, part.batch->causes);
   copy_rows(batch.seconds, part.batch->seconds);
@@ -249,7 +249,7 @@ void keep_wanted(RanBatch& ran) {
   keep(range.items);
   keep(batch.seconds);
   keep(batch.causes);
-  keep(batch.errors); // last: its size says how many rows there were
+  keep(batch.errors); // last: its size is the number of rows
   range.first += from;
   range.wanted_begin = range.wanted_rows = 0;
   ran.pieces = pieces_of(ran.pieces, from, to);
@@ -261,7 +261,7 @@ std::vector<torch::Tensor> BatchRunner::rows_to_host(const std::vector<torch::Te
     for (const torch::Tensor& row : rows) host.push_back(streams_.fetch(row));
     return host;
   }
-  // One copy instead of one a row.
+  // One copy instead of one per row.
   const torch::Tensor whole = streams_.fetch(torch::cat(rows));
   std::int64_t begin = 0;
   for (const torch::Tensor& row : rows) {

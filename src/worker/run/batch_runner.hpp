@@ -16,7 +16,7 @@
 
 namespace mgpu::worker {
 
-/// The outputs of rows [begin, end) of a batch, on the host, one entry a column in the announced order.
+/// The outputs of rows [begin, end) of a batch, on the host, one entry per column in the announced order.
 struct Piece {
   struct Column {
     torch::Tensor fixed;
@@ -27,40 +27,40 @@ struct Piece {
   std::vector<Column> columns;
 };
 
-/// A batch whose run was begun.
+/// A batch whose run was started.
 struct RanBatch {
   std::unique_ptr<LoadedBatch> batch;
   Uploaded uploaded;
-  std::vector<Piece> pieces;          ///< usually one; several after halving; rows in none of them have failed
-  DeviceEvent done;                   ///< when it is finished, the pieces can be read
-  wire::ActivitySlot* slot = nullptr; ///< where it is noted as running
+  std::vector<Piece> pieces;          ///< usually one, several after halving; rows in none of them have failed
+  DeviceEvent done;                   ///< when it has finished, the pieces can be read
+  wire::ActivitySlot* slot = nullptr; ///< the slot in which it is recorded as running
   std::chrono::steady_clock::time_point begin;
 };
 
-/// Leaves of a batch that was cut only the rows that are wanted.
+/// Removes all rows of a cut batch but the wanted ones.
 void keep_wanted(RanBatch& ran);
-/// Rows [begin, end) of a batch that has run, as one of their own; without its items.
+/// Rows [begin, end) of a batch that has run, as a batch of their own; without its items.
 RanBatch rows_of(const RanBatch& ran, std::size_t begin, std::size_t end);
 
-/// Calls Work::run. A batch that throws is halved, again and again, down to single rows, so that only rows that fail alone are lost,
-/// always in the same way for the same batch. After running out of memory later batches go through in pieces of the size that fitted, which
-/// grows back.
+/// Calls Work::run. A batch that throws is halved repeatedly, down to single rows, so that only rows that fail alone are lost,
+/// always in the same way for the same batch. After running out of memory later batches are processed in pieces of the size that
+/// fitted, which grows again.
 class BatchRunner {
  public:
-  /// `warn` gets a line when batches must be made smaller.
+  /// `warn` gets a line when batches must be processed in smaller pieces.
   using Warn = std::function<void(const std::string&)>;
   BatchRunner(Work& work, DeviceStreams& streams, std::int64_t batch_size, Faults faults, Warn warn)
       : work_(work), streams_(streams), faults_(std::move(faults)), warn_(std::move(warn)), micro_(batch_size) {}
 
-  /// The columns, once known: from announce() or the first batch that ran.
+  /// The columns, once known: from trial() or the first batch.
   const std::vector<ColumnSpec>& columns() const { return columns_; }
   bool columns_known() const { return known_; }
 
-  /// Runs made-up rows at full batch size to learn the columns. Does nothing when the job gives no made-up row. Throws usage_error: a
-  /// model that cannot run on its own input shape must end the run before any work.
+  /// Runs the job's trial row at full batch size to determine the columns; does nothing if the job has none. Throws usage_error:
+  /// a model that cannot run on its own input shape must end the run before any work.
   void trial(const std::optional<RowSpec>& row_spec, std::int64_t batch_size);
 
-  /// Begins a run; reasons of failed rows are put into batch.errors. Throws only when the device is lost.
+  /// Starts a run; the reasons of failed rows are stored in batch.errors. Throws only when the device is lost.
   RanBatch run(std::unique_ptr<LoadedBatch> batch, Uploaded uploaded);
 
  private:
@@ -79,7 +79,7 @@ class BatchRunner {
   Faults faults_;
   Warn warn_;
   MicroBatch micro_;
-  bool ran_out_ = false; ///< of memory, in the batch under way
+  bool ran_out_ = false; ///< out of memory in the current batch
   std::vector<ColumnSpec> columns_;
   bool known_ = false;
 };

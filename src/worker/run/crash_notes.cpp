@@ -18,11 +18,11 @@ constexpr std::array<int, 5> crashes{SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT};
 wire::ActivityTable* noted_on = nullptr;
 std::array<struct sigaction, 65> before;
 
-/// Only what is safe in a signal handler: atomics in shared memory, sigaction, raise.
+/// Async-signal-safe: atomics in shared memory, sigaction, raise.
 void note(int signal) {
   noted_on->note_crash(signal);
   sigaction(signal, &before[static_cast<std::size_t>(signal)], nullptr);
-  raise(signal); // comes when this handler returns
+  raise(signal); // delivered when this handler returns
 }
 
 std::terminate_handler terminate_before = nullptr;
@@ -36,7 +36,7 @@ std::terminate_handler terminate_before = nullptr;
       _exit(static_cast<int>(ExitCode::failed));
     }
   } catch (...) {
-    // Not ours to explain: it ends as it would have.
+    // Another exception: the process ends as without this handler.
   }
   if (terminate_before != nullptr) terminate_before();
   std::abort();

@@ -3,9 +3,9 @@
 
 namespace mgpu::worker {
 
-/// From now on a crash (SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT) is noted on the board, with the thread's activity, before the process ends
-/// by it as it would have.
-/// Likewise an error of the GPU that a destructor throws, as LibTorch's tensors do once the process's CUDA context has failed: it is noted as the
+/// From now on a crash (SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT) is recorded in the activity table, with the thread's activity,
+/// before the process ends by the signal.
+/// A GPU error that a destructor throws, as LibTorch's tensors do when the process's CUDA context has failed, is recorded as the
 /// worker's final words, and the process ends with exit code 1.
 void note_crashes(wire::ActivityTable& board);
 

@@ -13,7 +13,7 @@ bool is_ok(std::uint8_t status) {
   return status == static_cast<std::uint8_t>(Status::ok);
 }
 
-/// A float is infinite or NaN exactly when all bits of its exponent are set. Whole-number tests vectorise, isfinite does not.
+/// A float is infinite or NaN if and only if all bits of its exponent are set. Integer tests vectorise, isfinite does not.
 template <typename Bits>
 bool finite_bits(const std::byte* values, std::size_t count, Bits exponent) {
   Bits bad = 0;

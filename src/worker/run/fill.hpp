@@ -1,5 +1,5 @@
 #pragma once
-// Filling a result block's columns from the pieces of a batch. Plain memory: no tensors are made here.
+// Fills the columns of a result block from the pieces of a batch. Plain memory: no tensors are made here.
 #include <cstddef>
 #include <cstdint>
 #include <span>
@@ -10,7 +10,7 @@
 
 namespace mgpu::worker {
 
-/// Sets flag_not_finite on the ok rows whose values hold a NaN or an infinity.
+/// Sets flag_not_finite on ok rows with a NaN or infinite value.
 void flag_rows(const ColumnSpec& column, std::size_t index, const std::vector<Piece>& pieces,
                std::span<const std::uint8_t> status, std::span<std::uint8_t> flags);
 

@@ -19,7 +19,7 @@ using Clock = std::chrono::steady_clock;
 constexpr std::chrono::milliseconds room_timeout{2000};
 constexpr std::size_t longest_reason = 1000;
 
-/// One line, without the pages that some libraries append.
+/// The first line, without further text that some libraries append.
 std::string one_line(const std::string& text) {
   std::string line = text.substr(0, std::min(text.find('\n'), longest_reason));
   while (!line.empty() && line.size() < text.size() && (static_cast<unsigned char>(text[line.size()]) & 0xC0) == 0x80)
@@ -68,7 +68,7 @@ void ResultSender::describe_columns(const RanBatch& ran, const std::vector<Colum
       const std::size_t total = std::accumulate(counts_[i].begin(), counts_[i].end(), std::size_t{0});
       bytes = total * (columns[i].layout == Layout::text ? 1 : columns[i].row_bytes());
     }
-    data.data = wire::View(static_cast<const std::byte*>(nullptr), bytes); // a size alone: fill() writes in place
+    data.data = wire::View(static_cast<const std::byte*>(nullptr), bytes); // only the size: fill() writes in place
     result_.columns.push_back(data);
   }
 }
@@ -88,7 +88,7 @@ void ResultSender::fill(const RanBatch& ran, const std::vector<ColumnSpec>& colu
 std::optional<wire::SharedRange> ResultSender::room(std::size_t size) {
   if (size > allocator_.size()) return std::nullopt;
   if (auto range = allocator_.allocate(size, std::chrono::milliseconds(0))) return range;
-  flush(); // the agent cannot free what it has not been told of
+  flush(); // the agent cannot free results that are not announced
   const auto begin = Clock::now();
   const auto range = allocator_.allocate(size, room_timeout);
   wait_s_ += seconds(Clock::now() - begin);
@@ -108,7 +108,7 @@ void ResultSender::add(const RanBatch& ran, const std::vector<ColumnSpec>& colum
   pending_.push_back({range->offset, size});
 }
 
-/// Rank 0 takes a batch in parts, too. A row that is too large by itself fails.
+/// Sends a result in parts, which rank 0 accepts. A row that is too large by itself fails.
 void ResultSender::add_parts(const RanBatch& ran, const std::vector<ColumnSpec>& columns, double run_s, std::size_t size) {
   const std::size_t rows = ran.batch->rows(), middle = rows / 2;
   if (rows > 1) {
@@ -117,7 +117,8 @@ void ResultSender::add_parts(const RanBatch& ran, const std::vector<ColumnSpec>&
     return add(rows_of(ran, middle, rows), columns, run_s * (1 - share));
   }
   RanBatch failed = rows_of(ran, 0, 1);
-  if (!failed.batch->ok(0)) throw Error("a failed row does not fit into a result"); // its reason is cut, its columns are blank
+  if (!failed.batch->ok(0))
+    throw Error("a failed row does not fit into a result"); // its reason is truncated, its columns are blank
   failed.batch->fail(0, fmt::format("its result takes {} bytes, limit {}", size, largest_block_), Cause::item);
   failed.pieces.clear();
   add(failed, columns, run_s);

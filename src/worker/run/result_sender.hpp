@@ -12,18 +12,18 @@
 
 namespace mgpu::worker {
 
-/// Writes results of finished batches into the ring shared with the agent and announces them, several with one write to the socket.
-/// A result for which the ring has no room in time, or never, goes through the socket itself. Used by the run thread alone; only
-/// release() may come from another.
+/// Writes results of finished batches to the ring shared with the agent and announces them, several with one write to the socket.
+/// A result for which the ring has no space in time, or never, is sent through the socket. Used by the run thread alone; only
+/// release() may be called by another.
 class ResultSender {
  public:
-  /// `largest_block`: a result that would be larger is sent in parts.
+  /// `largest_block`: a larger result is sent in parts.
   ResultSender(wire::Channel& channel, wire::SharedMemory& ring, std::size_t largest_block = 1ull << 30)
       : channel_(channel), ring_(ring), allocator_(ring.size()), largest_block_(largest_block) {}
 
-  /// Takes the result of `ran`, which the device has finished; `run_s` is shared among its rows. Call flush() to announce it.
+  /// Adds the result of `ran`, which the device has finished; `run_s` is divided among its rows. Call flush() to announce it.
   void add(const RanBatch& ran, const std::vector<ColumnSpec>& columns, double run_s);
-  /// Announces what was added; waits while the socket is full.
+  /// Announces the added results; waits while the socket is full.
   void flush();
   std::size_t pending() const { return pending_.size(); }
   /// The agent has read a range.
@@ -49,11 +49,11 @@ class ResultSender {
   double wait_s_ = 0;
   std::uint64_t items_ = 0, failed_ = 0;
 
-  // Kept between batches for their memory.
+  // Kept to reuse their memory.
   wire::BatchResult result_;
   std::vector<std::uint8_t> status_, flags_;
   std::vector<float> seconds_;
-  std::vector<std::vector<std::uint32_t>> counts_; ///< one list a ragged or text column
+  std::vector<std::vector<std::uint32_t>> counts_; ///< one list per ragged or text column
   std::vector<std::string> reasons_;
 };
 

@@ -19,7 +19,7 @@ namespace {
 using Clock = std::chrono::steady_clock;
 
 constexpr int run_thread = 1; ///< thread id in the trace
-/// Quick batches are announced together; a batch of this length is announced before the next begins.
+/// Short batches are announced together; a longer batch is announced before the next one starts.
 constexpr double quick_batch_s = 200e-6;
 constexpr std::size_t most_announced_together = 64;
 
@@ -34,7 +34,7 @@ Session::Session(SessionParts parts, MakeWork make_work)
       trace_(configure_.trace != 0, configure_.rank,
              [this](std::string_view piece) { channel_.send(wire::Type::trace, std::as_bytes(std::span(piece))); }),
       sender_(parts.channel, parts.ring) {
-  use_cores(configure_.cores); // before any thread is made: they inherit it
+  use_cores(configure_.cores); // before any thread starts: threads inherit it
   thread_ = std::thread([this] { thread_main(); });
 }
 
@@ -150,7 +150,7 @@ Uploaded Session::upload(const LoadedBatch& batch) {
   return uploaded;
 }
 
-/// Three batches are under way at once on a GPU: one being copied to it, one running, one being copied back. On a CPU, one.
+/// On a GPU three batches are in progress at once: one is copied to it, one runs, one is copied back. On a CPU, one.
 void Session::run_batches() {
   struct Next {
     std::unique_ptr<LoadedBatch> batch;
@@ -162,7 +162,7 @@ void Session::run_batches() {
     while (running.size() > but) {
       settle(std::move(running.front()));
       running.pop_front();
-      if (!running.empty()) note_running(*running.front().slot, running.front().batch->range); // only now has it the device
+      if (!running.empty()) note_running(*running.front().slot, running.front().batch->range); // from now on it uses the device
     }
   };
   const auto stage = [&](std::unique_ptr<LoadedBatch> batch) {
@@ -172,7 +172,7 @@ void Session::run_batches() {
   };
   for (;;) {
     if (!next) stage(prefetcher_->try_take());
-    if (!next) { // nothing is ready: first bring home what is under way
+    if (!next) { // nothing is ready: first finish the running batches
       settle_all(0);
       sender_.flush();
       stage(prefetcher_->take());
@@ -196,11 +196,11 @@ RanBatch Session::run(std::unique_ptr<LoadedBatch> batch, Uploaded uploaded) {
   return ran;
 }
 
-/// For an agent that is to tell a batch that takes too long from one that is long.
+/// Records typical times, by which the agent distinguishes a late batch from a long one.
 void Session::note_typical(const RanBatch& ran, double run_s) {
   constexpr double quick_s = 1e-3;
   constexpr std::uint64_t quick_batches = 64;
-  if (run_s < quick_s && batches_ % quick_batches != 0) return; // nobody waits for those
+  if (run_s < quick_s && batches_ % quick_batches != 0) return; // such batches cannot be late
   typical_batch_.add(run_s);
   activity_table_.note_typical(wire::Doing::running, typical_batch_.value());
   for (const float seconds : ran.batch->seconds) typical_item_.add(seconds);
@@ -223,7 +223,7 @@ void Session::settle(RanBatch ran) {
   note_doing(wire::Doing::encoding, *ran.slot, ran.batch->range);
   keep_wanted(ran);
   const auto end = Clock::now();
-  const auto begin = std::max(ran.begin, last_settled_); // batches queue up on a device: time is counted once
+  const auto begin = std::max(ran.begin, last_settled_); // batches queue on a device: each second is counted once
   last_settled_ = end;
   const double run_s = seconds(end - begin);
   busy_s_ += run_s;

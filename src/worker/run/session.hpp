@@ -24,15 +24,15 @@ namespace mgpu::worker {
 
 using MakeWork = std::function<std::unique_ptr<Work>(const std::string& job)>;
 
-/// One configured run in a worker: opens the job, then turns grants into results on a thread of its own, until finished.
+/// One configured item run in a worker: opens the job, then processes granted batches on its own thread until finished.
 ///
-/// Threads: the caller's feeds grants, releases and finish; the run thread opens the model, tries it out, and runs batches in the
-/// order granted; loader threads prepare. None of them spins.
+/// Threads: the caller's thread adds grants, releases and finish; the run thread opens the model, runs the trial, and runs
+/// batches in the order granted; loader threads prepare. None of them spins.
 class Session final : public WorkerSession {
  public:
   /// Starts the run thread.
   Session(SessionParts parts, MakeWork make_work);
-  /// Gives up what is not finished and joins the threads.
+  /// Abandons unfinished batches and joins the threads.
   ~Session() override;
 
   void handle(wire::Type type, wire::View payload) override;
@@ -67,8 +67,8 @@ class Session final : public WorkerSession {
   std::unique_ptr<DeviceStreams> streams_;
   std::unique_ptr<BatchRunner> runner_;
 
-  std::mutex mutex_;                       ///< guards what grants meet while the model is still being opened
-  std::unique_ptr<Prefetcher> prefetcher_; ///< made when the model is open; not replaced afterwards
+  std::mutex mutex_;                       ///< guards the members that receive grants while the model opens
+  std::unique_ptr<Prefetcher> prefetcher_; ///< created when the model is open; not replaced afterwards
   std::vector<wire::BatchRange> early_;
   bool finished_ = false, abandoned_ = false;
 
@@ -77,7 +77,7 @@ class Session final : public WorkerSession {
   std::uint64_t batches_ = 0;
   RecentMedian typical_batch_, typical_item_; ///< seconds
   std::chrono::steady_clock::time_point first_grant_, last_settled_;
-  std::atomic<int> exit_code_ = 1; ///< read by the thread that hears of the end
+  std::atomic<int> exit_code_ = 1; ///< read by the thread that is notified of the end
   std::thread thread_;
 };
 

@@ -57,7 +57,7 @@ RankContext make_context(const wire::Configure& configure, wire::Channel& channe
   context.progress = [&channel](std::string_view stage, double fraction) {
     channel.send(wire::Type::progress, wire::Progress{std::string(stage), fraction, resident_bytes()});
   };
-  // Rank 0 has looked at its own; this host's may be another.
+  // Rank 0 has checked its own file; this host's may differ.
   if (context.config.has("model-sha256")) require_sha256(context.model_path, context.config.get<std::string>("model-sha256"));
   return context;
 }
@@ -68,7 +68,7 @@ int tell_failure(wire::Channel& channel, const std::exception& error) {
   try {
     channel.send(wire::Type::failure, wire::Failure{exit_code, reason_of(error), failure_cause(error), device_trouble(error)});
   } catch (const std::exception&) {
-    // The agent is gone: nobody is left to tell.
+    // The agent has ended.
   }
   return exit_code;
 }
@@ -82,14 +82,14 @@ void use_cores(const std::vector<std::int32_t>& cores) {
     CPU_SET(static_cast<std::size_t>(core), &set);
     any = true;
   }
-  // A container may forbid it; slower, but not wrong.
+  // A container may forbid it: slower, but not wrong.
   if (any) sched_setaffinity(0, sizeof set, &set);
 }
 
 void set_math(const RankContext& context) {
   at::set_num_threads(context.threads);
   at::globalContext().setDeterministicCuDNN(true);
-  at::globalContext().setBenchmarkCuDNN(false); // tuning would choose kernels by timing
+  at::globalContext().setBenchmarkCuDNN(false); // tuning chooses kernels by time
 }
 
 void tell_device(torch::Device device, wire::Opened& opened) {

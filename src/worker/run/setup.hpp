@@ -1,5 +1,5 @@
 #pragma once
-// From a Configure message to a rank's context, and the process-wide settings that follow from it.
+// Makes a rank's context from a Configure message, and the process-wide settings.
 #include <cstdint>
 #include <exception>
 #include <vector>
@@ -12,19 +12,19 @@ namespace mgpu::worker {
 
 /// Throws usage_error on an unknown dtype or a bad configuration.
 RankContext make_context(const wire::Configure& configure);
-/// The same, with progress told over the channel.
+/// The same, with progress sent over the channel.
 RankContext make_context(const wire::Configure& configure, wire::Channel& channel);
 
-/// Tells why a session cannot go on; returns the exit code to end with.
+/// Reports why a session cannot continue; returns the exit code.
 int tell_failure(wire::Channel& channel, const std::exception& error);
 
-/// Restricts the calling thread, and those it makes, to these cores; leaves it as it is when empty or not allowed.
+/// Restricts the calling thread, and threads that it starts later, to these cores; does nothing if empty or not allowed.
 void use_cores(const std::vector<std::int32_t>& cores);
 
-/// Threads of the calling (run) thread's operators, and what makes results reproducible. Call in the thread that runs the model.
+/// Sets the number of intra-op threads and deterministic algorithms. Call it in the run thread.
 void set_math(const RankContext& context);
 
-/// Says which device a rank is on: "cpu", or "cuda:0 NVIDIA H200" and its UUID.
+/// Sets the device of a rank: "cpu", or "cuda:0 NVIDIA H200" and its UUID.
 void tell_device(torch::Device device, wire::Opened& opened);
 
 } // namespace mgpu::worker

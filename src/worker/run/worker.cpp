@@ -14,7 +14,7 @@
 namespace mgpu::worker {
 
 namespace {
-/// Frames and the session's end wake the main thread; it also shows, this often, that it is alive.
+/// Frames and the session's end wake the main thread. It also wakes at this interval to record a sign of life.
 constexpr int longest_sleep_ms = 500;
 } // namespace
 
@@ -30,7 +30,7 @@ Worker::Worker(wire::Channel& channel, wire::SharedMemory& ring, wire::ActivityT
 }
 
 Worker::~Worker() {
-  session_.reset(); // its thread writes to the descriptor
+  session_.reset(); // its thread writes to the event descriptor
   close(ended_fd_);
 }
 

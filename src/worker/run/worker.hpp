@@ -8,11 +8,11 @@
 
 namespace mgpu::worker {
 
-/// The worker's side of the conversation with its agent: Hello; Configure → a session, to which all else goes; ends after
-/// Finish, after a failure, or when the agent is gone.
+/// The worker's side of the connection with its agent: sends Hello; Configure makes a session, which gets all later frames; ends
+/// after Finish, after a failure, or when the agent ends.
 class Worker {
  public:
-  /// `agent_gone` is called as soon as the agent has closed its end, before anything is waited for.
+  /// `agent_gone` is called as soon as the agent has closed its end, before any wait.
   Worker(
       wire::Channel& channel, wire::SharedMemory& ring, wire::ActivityTable& activity_table, MakeSession make_session,
       std::function<void()> agent_gone = [] {});
@@ -20,7 +20,7 @@ class Worker {
   Worker(const Worker&) = delete;
   Worker& operator=(const Worker&) = delete;
 
-  /// Runs until the end; the process's exit code. Throws Error on a malformed frame.
+  /// Runs until the end; returns the exit code. Throws Error on a malformed frame.
   int run();
 
  private:

@@ -9,24 +9,24 @@
 
 namespace mgpu::worker {
 
-/// One configured run in a worker, whatever its kind: it works on threads of its own and is told what rank 0 says.
+/// One configured run of any kind in a worker. It works on its own threads and receives rank 0's frames.
 class WorkerSession {
  public:
   virtual ~WorkerSession() = default;
-  /// A frame for the session. Throws Error on one that is not for its kind.
+  /// Handles a frame. Throws Error on one that is not for this kind of session.
   virtual void handle(wire::Type type, wire::View payload) = 0;
-  /// No more work: end when all in hand is done.
+  /// No more work: ends when all work is done.
   virtual void finish() = 0;
-  /// How the session ended: 0 after a drained finish, else the code of the Failure it has sent. Valid once `ended` was called.
+  /// 0 after a drained finish, else the code of the Failure that it has sent. Valid once `ended` was called.
   virtual int exit_code() const = 0;
 };
 
-/// What a session is made from. `ended` is called once, from a thread of the session, as its last act.
+/// Arguments of a session. `ended` is called once, as the last action of the session's thread.
 struct SessionParts {
   wire::Configure configure;
   wire::Channel& channel;
   wire::SharedMemory& ring;
-  wire::ActivityTable& activity_table; ///< where its threads note what they are at
+  wire::ActivityTable& activity_table; ///< for the activities of its threads
   std::function<void()> ended;
 };
 using MakeSession = std::function<std::unique_ptr<WorkerSession>(SessionParts)>;

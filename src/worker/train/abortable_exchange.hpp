@@ -12,7 +12,7 @@ namespace mgpu::worker::train {
 using OpenExchange =
     std::function<std::unique_ptr<collective::Exchange>(const collective::FlatLayout& layout, std::size_t stage)>;
 
-/// The exchange of the stage under way. Used by one thread; abort() may come from any, also while there is none.
+/// The exchange of the current stage. Used by one thread; abort() may be called by any, also while none is open.
 class AbortableExchange {
  public:
   explicit AbortableExchange(OpenExchange open) : open_(std::move(open)) {}

@@ -15,11 +15,12 @@
 
 namespace mgpu::worker::train {
 
-/// What a rank holds as long as a stage lasts: gradients in their flat places, recordings that write there, and its rows.
+/// A rank's objects for one stage: gradients in the flat buffers, recorded passes that write there, and the rank's rows.
 class ActiveStage {
  public:
-  /// Moves the trained parameters (`network`) into `exchange` and takes rank 0's values: all ranks open a stage together. `recorder` null:
-  /// passes are not recorded. `first_step`: of the whole training, from 0. All but `network` must outlive this.
+  /// Moves the trained parameters (`network`) into `exchange` and copies rank 0's values: all ranks open a stage together.
+  /// `recorder` null: no pass is recorded. `first_step`: of the whole training, from 0. All but `network` must outlive this
+  /// object.
   ActiveStage(const Environment& environment, const DataFeeds& feeds, const DataSets& data, const Plan& plan, std::size_t stage,
               FlatNetwork network, collective::Exchange& exchange, Recorder* recorder, std::uint64_t first_step,
               TimeSplit& times);
@@ -28,9 +29,9 @@ class ActiveStage {
 
   Gradients& gradients() { return gradients_; }
   Pass& pass() { return pass_; }
-  /// This rank's rows in order. The first call starts the loaders: a checkpoint is restored before.
+  /// This rank's rows in order. The first call starts the loaders: restore a checkpoint before it.
   UnitFeed& feed();
-  /// Units of this rank in a step.
+  /// Number of this rank's units in a step.
   std::uint64_t units(std::uint64_t step) const { return rows_.units(step); }
 
  private:
@@ -41,7 +42,7 @@ class ActiveStage {
   std::unique_ptr<StepGraphs> graphs_;
   Pass pass_;
   UnitSequence rows_;
-  std::unique_ptr<UnitFeed> feed_; ///< last: its loaders end first
+  std::unique_ptr<UnitFeed> feed_; ///< last member: its loaders end first
 };
 
 } // namespace mgpu::worker::train

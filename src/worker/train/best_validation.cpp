@@ -13,7 +13,7 @@ std::optional<double> value_of(const std::vector<wire::Metric>& values, std::str
   return found == values.end() ? std::nullopt : std::optional(found->value);
 }
 
-/// The number that decides which network is the best, and whether more of it is better.
+/// The deciding value, and whether larger is better.
 std::pair<double, bool> judged(const std::vector<wire::Metric>& values) {
   if (const auto accuracy = value_of(values, "accuracy")) return {*accuracy, true};
   if (const auto cer = value_of(values, "cer")) return {*cer, false};
@@ -24,7 +24,7 @@ std::pair<double, bool> judged(const std::vector<wire::Metric>& values) {
 
 bool BestValidation::note(const std::vector<wire::Metric>& values, std::uint64_t step) {
   const auto [value, more_is_better] = judged(values);
-  if (std::isnan(value)) return false; // no comparison with it holds: every later one would be the best
+  if (std::isnan(value)) return false; // comparisons with NaN are false: every later validation would be the best
   if (value_ && (more_is_better ? value <= *value_ : value >= *value_)) return false;
   restore(value, step);
   return true;

@@ -7,10 +7,10 @@
 
 namespace mgpu::worker::train {
 
-/// Which validation was the best: by accuracy where there is one, else by character error rate, else by loss.
+/// The best validation: by accuracy if available, else by character error rate, else by loss.
 class BestValidation {
  public:
-  /// After a validation at `step`: whether it is the best so far. A tie is not; NaN never is.
+  /// Call it after a validation at `step`; returns whether it is the best so far. A tie is not; NaN never is.
   bool note(const std::vector<wire::Metric>& values, std::uint64_t step);
   std::optional<double> value() const { return value_; } ///< nullopt: none so far
   std::uint64_t step() const { return step_; }

@@ -16,15 +16,16 @@ namespace mgpu::worker::train {
 
 struct DataSets {
   std::vector<Item> train, validation;
-  std::map<std::pair<wire::DataPart, std::uint64_t>, std::string> given_up; ///< by part and row: why it is not to be prepared
+  std::map<std::pair<wire::DataPart, std::uint64_t>, std::string>
+      given_up; ///< by part and row: why the item must not be prepared
 };
 
-/// Opens the loaders of the two data sets. All arguments must outlive this and what it opens.
+/// Opens the loaders of the two data sets. All arguments must outlive this object and the loaders.
 class DataFeeds {
  public:
   DataFeeds(const Environment& environment, const DataSets& data, wire::ActivityTable& activity_table)
       : environment_(environment), data_(data), activity_table_(activity_table) {}
-  /// `strength`: of augmentation.
+  /// `strength`: factor of augmentation.
   std::unique_ptr<UnitFeed> open_train(std::int64_t batch_size, double strength, UnitFeed::Next next) const;
   /// The same rows in every validation.
   std::unique_ptr<UnitFeed> open_validation(std::int64_t batch_size, UnitFeed::Next next) const;

@@ -13,7 +13,7 @@ namespace mgpu::worker::train {
 
 inline constexpr int run_thread = 1; ///< thread id in the trace
 
-/// What the parts of a training on one rank share. All of it outlives them.
+/// Objects shared by the parts of a training on one rank, which they all outlive.
 struct Environment {
   const Settings& settings;
   const RankContext& context;

@@ -1,5 +1,5 @@
 #pragma once
-// Which exchange joins the ranks of a training: shared memory for CPUs, NCCL for GPUs.
+// The exchange of a training's ranks: shared memory for CPUs, NCCL for GPUs.
 #include "common/wire/training_messages.hpp"
 #include "mgpu/work.hpp"
 #include "worker/collective/channel_inter_node_reducer.hpp"
@@ -8,10 +8,10 @@
 
 namespace mgpu::worker::train {
 
-/// Where ranks with GPUs meet, for Trainable::nccl_id: one id a stage, one after another, from rank 0; "" from others and on CPUs.
+/// NCCL ids for Trainable::nccl_id, one per stage, concatenated, on rank 0 with a GPU; else "".
 std::string meeting_points(const RankContext& context, std::size_t stages);
 
-/// All but `layout` and `stage` must outlive what is returned.
+/// The arguments must outlive the returned function.
 OpenExchange exchange_maker(const wire::Connect& connect, const RankContext& context, const Settings& settings,
                             collective::ChannelReducers& reducers);
 

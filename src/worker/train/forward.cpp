@@ -7,7 +7,7 @@ namespace mgpu::worker::train {
 
 namespace {
 
-/// Casts to a smaller type where that is safe, as torch.autocast does; nothing for float32.
+/// Casts to a smaller type where that is safe, like torch.autocast; does nothing for float32.
 class Autocast {
  public:
   explicit Autocast(const RankContext& context) : device_(context.device.type()), active_(context.dtype != torch::kFloat32) {

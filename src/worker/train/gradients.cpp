@@ -26,7 +26,7 @@ class Hook final : public torch::autograd::PostAccumulateGradHook {
   std::function<void(std::size_t)> done_;
 };
 
-/// Biases and the scales and shifts of norms are the parameters of one dimension.
+/// Biases and the scales and shifts of norms have one dimension.
 bool is_norm_or_bias(const NamedTensor& parameter) {
   return parameter.tensor.dim() <= 1;
 }
@@ -150,7 +150,7 @@ void Gradients::begin_recorded(bool last, std::function<void(std::size_t)> annou
 }
 
 void Gradients::end_replay(bool last, const std::vector<bool>& wrote) {
-  announce_ = nullptr; // whoever waits for the buckets was told by the replay
+  announce_ = nullptr; // the replay has already announced the buckets
   finished_ = wrote;
   for (std::size_t index = 0; index < wrote.size(); ++index) {
     if (!wrote[index]) continue;

@@ -1,5 +1,5 @@
 #pragma once
-// A network's parameters and gradients as two flat buffers, filled by autograd and handed to the exchange bucket by bucket.
+// A network's parameters and gradients as two flat buffers, filled by autograd and passed to the exchange bucket by bucket.
 
 #include <cstdint>
 #include <functional>
@@ -12,11 +12,10 @@
 
 namespace mgpu::worker::train {
 
-inline constexpr std::size_t first_bucket_bytes = 1u
-                                                  << 20; ///< small, so that reduction begins early (PyTorch's DDP does the same)
+inline constexpr std::size_t first_bucket_bytes = 1u << 20; ///< small, so that reduction starts early (as in PyTorch's DDP)
 inline constexpr std::size_t bucket_bytes = 25u << 20;
 
-/// One parameter's place.
+/// A parameter and its place in the flat buffers.
 struct Placed {
   NamedTensor parameter;
   std::size_t offset = 0; ///< elements
@@ -27,14 +26,14 @@ struct FlatNetwork {
   std::vector<Placed> placed;
   collective::FlatLayout layout;
 };
-/// Lays parameters out in the order in which backward finished them, each at a cache line; buckets are multiples of `parts` elements.
-/// decay_norms false: biases and the parameters of norms have no weight decay.
+/// Lays out parameters in the order in which backward finished them, each aligned to a cache line; buckets are multiples of
+/// `parts` elements. decay_norms false: no weight decay for biases and the parameters of norms.
 FlatNetwork lay_out(const std::vector<NamedTensor>& in_order, bool decay_norms, std::size_t parts = 1);
 
-/// A hash of names, shapes and order: what must be equal on all ranks, and in a checkpoint.
+/// A hash of names, shapes and order, which must be equal on all ranks and in a checkpoint.
 std::string signature_of(const std::vector<NamedTensor>& parameters);
 
-/// Watches backward: calls `done(index)` when the gradient of parameters[index] is complete. The hooks go with the object.
+/// Calls `done(index)` when backward has completed the gradient of parameters[index]. The destructor removes the hooks.
 class BackwardWatch {
  public:
   BackwardWatch(const std::vector<NamedTensor>& parameters, std::function<void(std::size_t)> done);
@@ -46,39 +45,39 @@ class BackwardWatch {
   std::vector<NamedTensor> parameters_;
 };
 
-/// Gradients of one optimizer step: the first of a parameter is copied into its place, later ones are added, and what autograd made
-/// is freed at once, so that there is no second copy of the gradients.
+/// Gradients of one optimizer step: a parameter's first gradient is copied into its place, later ones are added. Autograd's
+/// tensor is freed at once, so that there is no second copy of the gradients.
 class Gradients {
  public:
-  /// Moves the parameters into exchange.parameters() (their values too).
+  /// Moves the parameters and their values into exchange.parameters().
   Gradients(FlatNetwork network, collective::Exchange& exchange, torch::Device device);
-  /// Gives the parameters storage of their own again.
+  /// Gives the parameters their own storage again.
   ~Gradients();
   Gradients(const Gradients&) = delete;
   Gradients& operator=(const Gradients&) = delete;
 
-  /// Before the first backward of a step.
+  /// Call it before the first backward of a step.
   void begin_step();
-  /// Before each backward. `last`: its gradients complete the step's, so their reduction may begin while it runs.
+  /// Call it before each backward. `last`: it completes the step's gradients, so their reduction may start while it runs.
   void begin_backward(bool last);
-  /// After a backward that ran out of memory: what it had finished stays; later calls of begin_rest() leave those parameters alone.
+  /// After a backward that ran out of memory: the parameters whose gradients it has finished, for begin_part().
   std::vector<bool> finished() const { return finished_; }
-  /// As begin_backward, for a part of a batch of which `finished` parameters have their gradient already.
+  /// As begin_backward, for a part of a batch for which `finished` parameters already have their gradient.
   void begin_part(bool last, const std::vector<bool>& finished);
 
   // --- passes that are recorded once and replayed (step_graphs.hpp) ---
-  /// How many of the parameters have a gradient in this step.
+  /// Which of the parameters have a gradient in this step.
   enum class Written : std::uint8_t { none, some, all };
   Written written() const;
-  /// As begin_backward, in a pass that is being recorded: it does to the places what they need now, and tells finished buckets to
-  /// `announce` instead of the exchange.
+  /// As begin_backward, for a pass that is being recorded: the recording writes to the places as they are needed now, and reports
+  /// finished buckets to `announce` instead of the exchange.
   void begin_recorded(bool last, std::function<void(std::size_t bucket)> announce);
-  /// After a replay of a pass that gave the parameters `wrote` their gradients: as if their hooks had been called.
+  /// After a replay of a pass that gave the `wrote` parameters their gradients: as if their hooks had been called.
   void end_replay(bool last, const std::vector<bool>& wrote);
-  /// After a recording that failed, of which nothing was computed: as before it. Not where written() was `some`.
+  /// After a failed recording, which computed nothing: restores the state before it. Not allowed if written() was `some`.
   void forget_pass(Written before);
 
-  /// After the last backward: places nobody wrote to become zero. Returns the parameters that took no part.
+  /// After the last backward: places without a gradient become zero. Returns the names of these parameters.
   std::vector<std::string> end_step();
 
   const FlatNetwork& network() const { return network_; }
@@ -94,9 +93,9 @@ class Gradients {
   std::vector<bool> finished_;        ///< in this backward
   std::vector<std::size_t> missing_;  ///< by bucket: parameters whose gradients are not final
   std::vector<bool> final_;
-  std::size_t next_bucket_ = 0; ///< buckets are announced in order: collectives must meet in the same order on all ranks
+  std::size_t next_bucket_ = 0; ///< buckets are announced in order, because collectives must have the same order on all ranks
   bool last_ = false;
-  std::function<void(std::size_t)> announce_; ///< hears of finished buckets; empty: nobody does
+  std::function<void(std::size_t)> announce_; ///< called for finished buckets; may be empty
   std::unique_ptr<BackwardWatch> watch_;
 };
 

@@ -61,7 +61,7 @@ void LocalBatch::run_unit(const Unit& unit, bool last) {
   totals_.samples += static_cast<std::uint64_t>(rows);
 }
 
-/// When memory runs out, what autograd had finished is kept and the halves go on with the rest, so that every sample counts exactly once.
+/// When memory runs out, finished gradients are kept and the halves compute the others, so that every sample counts exactly once.
 void LocalBatch::run_rows(const Batch& batch, std::int64_t begin, std::int64_t end, bool last,
                           const std::vector<bool>& finished) {
   const std::int64_t rows = end - begin;
@@ -82,7 +82,7 @@ void LocalBatch::run_rows(const Batch& batch, std::int64_t begin, std::int64_t e
                               batch.items[static_cast<std::size_t>(begin)]->index));
     done = stage_.gradients().finished();
   }
-  stage_.pass().drop_recordings(); // their memory may be what is missing
+  stage_.pass().drop_recordings(); // frees their memory
   environment_.streams.free_cache();
   micro_batch_.halve(rows);
   ++sums_.out_of_memory;
@@ -96,7 +96,7 @@ void LocalBatch::run_rows(const Batch& batch, std::int64_t begin, std::int64_t e
 
 void LocalBatch::check_unused() {
   const std::vector<std::string> unused = stage_.gradients().end_step();
-  // A rank without samples in a small last batch has no gradients at all.
+  // A rank without samples in a small last batch has no gradients.
   if (environment_.settings.find_unused || unused.empty() || unused.size() == stage_.gradients().network().placed.size()) return;
   throw Error(fmt::format(
       "parameter {} took no part in the loss of step {} ({} such in all); if that is meant, give --find-unused-parameters",

@@ -16,15 +16,16 @@ class LocalBatch {
  public:
   struct Step {
     std::uint64_t number = 0;  ///< counted from 0
-    std::uint64_t samples = 0; ///< planned, of the global batch
+    std::uint64_t samples = 0; ///< planned size of the global batch
     double loss_scale = 1;
   };
 
-  /// All but `step` must outlive this.
+  /// All but `step` must outlive this object.
   LocalBatch(const Environment& environment, ActiveStage& stage, MicroBatch& micro_batch, SkippedItems& skipped, Totals& totals,
              const Step& step);
-  /// Forward and backward of all rows. Afterwards the gradients are those of the whole share, and their sums over the ranks have begun.
-  /// Throws Error when a parameter took no part (without --find-unused-parameters) or one sample alone does not fit.
+  /// Forward and backward of all rows. Afterwards the gradients are those of the whole share, and their sums over the ranks have
+  /// started. Throws Error when a parameter was not used (without --find-unused-parameters) or a single sample does not fit into
+  /// memory.
   StepSums run();
 
  private:

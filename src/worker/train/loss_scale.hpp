@@ -4,7 +4,7 @@
 namespace mgpu::worker::train {
 
 /// The dynamic loss scale of float16 training: halved when a gradient was not finite, doubled after `growth_interval` good steps
-/// (torch.amp.GradScaler's defaults). Every rank sees the same outcomes, so every rank has the same scale. Other types scale by 1.
+/// (torch.amp.GradScaler's defaults). All ranks see the same results, so they have the same scale. For other types it is 1.
 class LossScale {
  public:
   static constexpr double first_scale = 65536;
@@ -19,7 +19,7 @@ class LossScale {
     scale_ = scale;
     good_steps_ = good_steps;
   }
-  /// After a step whose gradients were all finite, or not.
+  /// Call it after a step; `finite`: all gradients were finite.
   void note(bool finite) {
     if (!active_) return;
     if (!finite) {

@@ -7,10 +7,10 @@
 
 namespace mgpu::worker::train {
 
-/// Counts the steps in a row whose loss is not finite.
+/// Counts consecutive steps whose loss is not finite.
 class NonFiniteSteps {
  public:
-  /// `limit`: so many in a row end the training.
+  /// `limit`: number of consecutive steps that ends the training.
   explicit NonFiniteSteps(std::uint32_t limit) : limit_(limit) {}
   /// After step `step` (counted from 1). Returns why the training ends, the same text on every rank; nullopt when it continues.
   std::optional<std::string> note(const StepFacts& facts, std::uint64_t step);

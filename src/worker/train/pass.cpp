@@ -19,7 +19,7 @@ using Clock = std::chrono::steady_clock;
 
 torch::Tensor Pass::run(const Batch& rows, double weight, std::uint64_t step, bool last, const std::vector<bool>& finished) {
   const Settings& settings = environment_.settings;
-  // Dropout and the like depend on the step and the rows, not on what happened before: a resumed run draws the same numbers.
+  // Random numbers (dropout) depend on the step and the rows, not on earlier steps: a resumed run draws the same numbers.
   torch::manual_seed(visit_seed(settings.seed + 1, step, rows.items.front()->index));
   environment_.faults.before_step(step + 1, settings.attempt);
   environment_.faults.before_rows_of_step(step + 1, rows.size());
@@ -41,7 +41,7 @@ torch::Tensor Pass::run_eagerly(const Batch& rows, double weight, std::uint64_t 
   return loss.detach();
 }
 
-/// nullopt where these rows must be run as usual. The time counts as forward.
+/// nullopt if these rows cannot be recorded. The time counts as forward.
 std::optional<torch::Tensor> Pass::run_recorded(const Batch& rows, double weight, std::uint64_t step, bool last,
                                                 const std::vector<bool>& finished) {
   const bool in_parts = std::find(finished.begin(), finished.end(), true) != finished.end();

@@ -16,7 +16,7 @@ namespace mgpu::worker::train {
 
 namespace {
 
-/// Running statistics must not learn from a made-up batch.
+/// Restores running statistics, which must not include a trial batch.
 class KeepBuffers {
  public:
   explicit KeepBuffers(Training& training) {

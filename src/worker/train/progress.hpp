@@ -9,12 +9,12 @@
 
 namespace mgpu::worker::train {
 
-/// How far a training is: what a checkpoint keeps beside tensors.
+/// The progress of a training: a checkpoint without its tensors.
 struct Progress {
   Progress(bool scale_loss, std::uint32_t max_nonfinite) : loss_scale(scale_loss), non_finite(max_nonfinite) {}
 
-  std::uint64_t step = 0;    ///< optimizer steps done
-  std::uint64_t updates = 0; ///< of this stage that changed the parameters
+  std::uint64_t step = 0;    ///< completed optimizer steps
+  std::uint64_t updates = 0; ///< steps of this stage that changed the parameters
   std::size_t stage = 0;
   MicroBatch micro_batch; ///< of this stage
   LossScale loss_scale;
@@ -22,7 +22,7 @@ struct Progress {
   BestValidation best;
 
   nlohmann::json to_json() const;
-  /// Takes all but `step` and `stage`, which are known before the tensors can be read.
+  /// Restores all but `step` and `stage`, which are known before the tensors can be read.
   void restore(const nlohmann::json& state);
 };
 

@@ -4,7 +4,7 @@ namespace mgpu::worker::train {
 
 namespace {
 
-/// On a CPU there is nothing to tell in advance: a replay runs the pass.
+/// On a CPU a replay runs the pass itself.
 class PlainRecorder final : public Recorder {
  public:
   void warm_up(const std::function<void()>& pass) override { pass(); }
@@ -28,7 +28,7 @@ class PlainRecorder final : public Recorder {
     std::function<void()> pass_;
   };
 
-  const std::function<void(std::size_t)>* reached_ = nullptr; ///< of the replay under way
+  const std::function<void(std::size_t)>* reached_ = nullptr; ///< of the current replay
   std::size_t milestones_ = 0;
 };
 

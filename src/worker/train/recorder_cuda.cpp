@@ -1,7 +1,7 @@
 // Passes as CUDA graphs.
 //
-// Losses with and without --cuda-graph are the same bits, with dropout and in stages too (tests/gpu, seen on an H200). That sums of buckets
-// begin while a replay runs has not been looked at (--trace, or Nsight Systems).
+// Losses with and without --cuda-graph have the same bits, also with dropout and in stages (tests/gpu, seen on an H200). It was
+// not checked that sums of buckets start while a replay runs (--trace, or Nsight Systems).
 #include "mgpu/error.hpp"
 #include "worker/train/recorder.hpp"
 
@@ -25,15 +25,15 @@ namespace {
 
 using c10::cuda::CUDAStream;
 
-/// `later` goes on when `earlier` has come this far.
+/// Makes `later` wait for the work queued so far on `earlier`.
 void follow(const CUDAStream& later, const CUDAStream& earlier) {
   at::cuda::CUDAEvent here(cudaEventDisableTiming);
   here.record(earlier);
   here.block(later);
 }
 
-/// An event inside a graph for those outside. An ordinary event recorded in a capture is only an edge of the graph; recorded as
-/// external it is a node, and every launch of the graph records it anew: who waits for it after a launch waits for that launch.
+/// An event inside a graph, for streams outside. An ordinary event recorded in a capture is only an edge of the graph. An
+/// external one is a node: every launch of the graph records it again, and a wait after a launch waits for that launch.
 class Milestone {
  public:
   explicit Milestone(const CUDAStream& captured) {
@@ -79,8 +79,8 @@ class CudaRecording final : public Recording {
   std::shared_ptr<const at::cuda::MempoolId_t> pool_;
 };
 
-/// All passes share one pool of memory. That is safe in any order: they run one after another on one stream, and what they leave for
-/// later (gradients, loss, running statistics) lies in places that were made outside.
+/// All passes share one memory pool. That is safe in any order: they run one after another on one stream, and their results
+/// (gradients, loss, running statistics) are in memory that was allocated outside.
 class CudaRecorder final : public Recorder {
  public:
   explicit CudaRecorder(torch::Device device)
@@ -95,19 +95,19 @@ class CudaRecorder final : public Recorder {
       const c10::cuda::CUDAStreamGuard guard(stream_);
       pass();
     } catch (...) {
-      follow(caller, stream_); // what was queued before goes on
+      follow(caller, stream_); // later work must wait for the queued work
       throw;
     }
     follow(caller, stream_);
   }
 
   std::unique_ptr<Recording> record(std::function<void()> pass) override {
-    // Cached blocks serve other streams than the pool of the recordings.
+    // Cached blocks cannot be used by the pool of the recordings.
     c10::cuda::CUDACachingAllocator::emptyCache();
     const auto pool = pool_of_the_living();
     auto recording = std::make_unique<CudaRecording>(stream_, relay_, pool);
     const c10::cuda::CUDAStreamGuard guard(stream_);
-    // This thread alone is watched for calls that break a capture: loaders pin memory and NCCL's watchdog asks for events meanwhile.
+    // Only this thread's calls can break the capture: meanwhile loaders pin memory, and NCCL's watchdog queries events.
     recording->graph.capture_begin(*pool, cudaStreamCaptureModeThreadLocal);
     recorded_ = recording.get();
     try {
@@ -125,16 +125,16 @@ class CudaRecorder final : public Recorder {
   void milestone() override { recorded_->milestones.emplace_back(c10::cuda::getCurrentCUDAStream(device_.index())); }
 
  private:
-  /// A stream must not stay in a capture. What broke it is told by the exception that is on its way.
+  /// Ends the capture of the stream after an exception, which reports the cause.
   static void end_quietly(at::cuda::CUDAGraph& graph) {
     try {
       graph.capture_end();
     } catch (const std::exception&) {
-      cudaGetLastError(); // not an error of a later call
+      cudaGetLastError(); // resets the error for later calls
     }
   }
 
-  /// The allocator forgets a pool with the last graph that used it, and refuses its id from then on.
+  /// The allocator drops a pool with the last graph that uses it, and then refuses its id.
   std::shared_ptr<const at::cuda::MempoolId_t> pool_of_the_living() {
     auto pool = pool_.lock();
     if (pool == nullptr) pool_ = pool = std::make_shared<const at::cuda::MempoolId_t>(at::cuda::graph_pool_handle());
@@ -142,9 +142,9 @@ class CudaRecorder final : public Recorder {
   }
 
   torch::Device device_;
-  CUDAStream stream_;                               ///< of passes: a capture cannot be on the default stream
-  CUDAStream relay_;                                ///< from which those who wait for milestones are served
-  std::weak_ptr<const at::cuda::MempoolId_t> pool_; ///< of the recordings that live
+  CUDAStream stream_;                               ///< stream of the passes: the default stream cannot be captured
+  CUDAStream relay_;                                ///< on which work after milestones is queued
+  std::weak_ptr<const at::cuda::MempoolId_t> pool_; ///< pool of the existing recordings
   CudaRecording* recorded_ = nullptr;               ///< while its pass runs
 };
 

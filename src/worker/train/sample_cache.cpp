@@ -14,10 +14,10 @@ namespace mgpu::worker::train {
 
 namespace {
 
-constexpr std::uint64_t entry_bytes = 160; // the map's node, the pointers and counters around one entry, roughly
+constexpr std::uint64_t entry_bytes = 160; // approximate size of the map's node, pointers and counters per entry
 constexpr std::uint64_t unlimited = std::numeric_limits<std::uint64_t>::max();
 
-/// The number a file of one number holds; `otherwise` when there is none ("max", no such file).
+/// The number in a file; `otherwise` if there is none ("max", no such file).
 std::uint64_t number_in(const char* path, std::uint64_t otherwise) {
   std::uint64_t value = 0;
   return std::ifstream(path) >> value ? value : otherwise;
@@ -32,7 +32,7 @@ std::uint64_t available_bytes() {
   throw Error("--cache auto: /proc/meminfo does not say what memory is available; give MB");
 }
 
-/// What a container may still take: control groups version 2, then 1.
+/// Memory that the control group still permits, for version 2, then 1.
 std::uint64_t allowed_bytes() {
   const auto rest = [](const char* limit_file, const char* used_file) {
     const std::uint64_t limit = number_in(limit_file, unlimited), used = number_in(used_file, 0);

@@ -11,7 +11,7 @@ namespace mgpu::worker::train {
 
 namespace {
 
-// What a seed is used for; each use has its own numbers.
+// The uses of a seed; each use has its own random numbers.
 enum Use : std::uint64_t { use_subset = 1, use_order = 2, use_visit = 3 };
 
 } // namespace

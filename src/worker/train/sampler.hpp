@@ -5,9 +5,9 @@
 
 namespace mgpu::worker::train {
 
-/// One of the orders of [0, size), chosen by a key: position → element, in no memory. Swap-or-not (Hoang, Morris and Rogaway 2012): in
-/// each round an element and its mirror image about a key of the round change places or not, as a hash of the pair says; so every
-/// size is permuted exactly, without a table.
+/// A permutation of [0, size), chosen by a key, computed without a table. Swap-or-not (Hoang, Morris and Rogaway 2012): in each
+/// round an element and its mirror image about a key of the round are swapped or not, by a hash of the pair. Works exactly for
+/// every size.
 class Permutation {
  public:
   Permutation(std::uint64_t size, std::uint64_t key);
@@ -29,17 +29,17 @@ struct Range {
   std::uint64_t size() const { return end - begin; }
 };
 
-/// What rank `rank` of `world` takes of `samples` samples: [rank · samples / world, (rank + 1) · samples / world).
+/// The share of rank `rank` of `world` in `samples` samples: [rank · samples / world, (rank + 1) · samples / world).
 Range share(std::uint64_t samples, std::uint64_t rank, std::uint64_t world);
 
-/// In which order an epoch visits the items: a function of the seed and the epoch, not of the ranks.
+/// The order in which an epoch visits the items: depends on the seed and the epoch, not on the ranks.
 class Sampler {
  public:
-  /// Of `items` items the first `fraction` (0 < fraction ≤ 1; at least one item) of an order that the seed fixes: the same for every
-  /// epoch, a smaller fraction within a larger one. shuffle false: the manifest's order, every epoch.
+  /// Uses the first `fraction` (0 < fraction ≤ 1; at least one item) of an order of `items` items that depends on the seed: the
+  /// same for every epoch; a smaller fraction is part of a larger one. shuffle false: the manifest's order in every epoch.
   Sampler(std::uint64_t items, std::uint64_t seed, bool shuffle, double fraction = 1);
 
-  /// Samples of an epoch.
+  /// Number of samples in an epoch.
   std::uint64_t size() const { return size_; }
   /// Item at `position` < size() of `epoch`. Thread-safe. About half a microsecond.
   std::uint64_t order(std::uint64_t epoch, std::uint64_t position) const;
@@ -48,8 +48,8 @@ class Sampler {
   std::uint64_t seed_;
   bool shuffle_;
   std::uint64_t size_;
-  Permutation subset_;                   ///< of all items; its first size_ are visited
-  bool whole_;                           ///< every item is
+  Permutation subset_;                   ///< of all items; the first size_ are used
+  bool whole_;                           ///< every item is used
   std::vector<std::uint64_t> ascending_; ///< a subset in the manifest's order; empty when shuffling or whole
 };
 

@@ -16,8 +16,8 @@ using namespace worker;
 
 namespace {
 
-/// The profiling executor runs the first steps unoptimised, compiles again, and wraps gradients in graphs of its own: slower at
-/// first, other bits later. As written, a step is the eager operators one after another.
+/// The profiling executor runs the first steps unoptimised, recompiles later, and uses its own graphs for gradients: slower at
+/// first, and other bits later. Without it a step runs the eager operators one after another.
 void run_as_written() {
   torch::jit::getProfilingMode() = false;
   torch::jit::setGraphExecutorOptimize(false);
@@ -33,7 +33,7 @@ bool any_trains(const torch::jit::Module& module) {
   return false;
 }
 
-/// Running statistics of frozen layers must not move: their normalisations stay in evaluation mode.
+/// Keeps the normalisations of frozen layers in evaluation mode, so that their running statistics do not change.
 void freeze_norms(const torch::jit::Module& module, bool frozen) {
   if (!frozen) frozen = has_parameters(module) && !any_trains(module);
   if (frozen && module.hasattr("running_mean") && module.hasattr("training")) {
@@ -83,7 +83,7 @@ std::vector<NamedTensor> ScriptNetwork::buffers() const {
 }
 
 void ScriptNetwork::set_training(bool on) {
-  if (training_ == on) return; // it visits every submodule
+  if (training_ == on) return; // saves a visit of every submodule
   training_ = on;
   module_.train(on);
   if (on) freeze_norms(module_, false);
@@ -109,8 +109,7 @@ void ScriptNetwork::save(const std::string& path, const Bundle& bundle) const {
   std::size_t at = 0;
   for (torch::Tensor parameter : copy.parameters()) {
     parameter.set_data(parameter.data().contiguous());
-    parameter.requires_grad_(
-        trainable_[at++]); // as it came: a stage's freezing, and a copy without gradients, are no property of it
+    parameter.requires_grad_(trainable_[at++]); // as in the loaded file: the freezing of a stage is not saved
   }
   copy.save(path, {{"bundle.json", bundle.embedded_json().dump(1)}});
 }

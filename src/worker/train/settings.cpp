@@ -202,7 +202,7 @@ std::optional<std::uint64_t> Plan::step_with_single_sample(int world_size) const
   const auto ranks = static_cast<std::uint64_t>(world_size);
   for (const StagePlan& stage : stages) {
     const auto rows = static_cast<std::uint64_t>(stage.batch_size);
-    // All steps of an epoch but the last have one size.
+    // All steps of an epoch but the last have the same size.
     for (const std::uint64_t at : {std::uint64_t{0}, stage.steps_an_epoch - 1}) {
       if (at >= stage.steps) continue;
       const std::uint64_t step = stage.first_step + at;

@@ -9,7 +9,7 @@
 
 namespace mgpu::worker::train {
 
-/// Reports items that cannot be used, each once in a training, not once an epoch.
+/// Reports items that cannot be used, each once per training, not once per epoch.
 class SkippedItems {
  public:
   explicit SkippedItems(std::function<void(const wire::Skipped&)> send) : send_(std::move(send)) {}

@@ -6,7 +6,7 @@ namespace mgpu::worker::train {
 
 namespace {
 
-/// Behind these stands one flag a rank: 0, or 1 + the first item of a batch whose loss is not finite.
+/// The indices of the facts. One flag per rank follows: 0, or 1 + the first item of a batch whose loss is not finite.
 enum Fact : std::size_t { loss_sum_fact, rows_fact, skipped_fact, not_finite_fact, out_of_memory_fact, stop_fact, first_flag };
 
 } // namespace
@@ -59,7 +59,7 @@ std::string StepFacts::where_not_finite() const {
 collective::Decision decide(const StepFacts& facts, std::uint64_t samples, double loss_scale, const collective::Hyper& hyper) {
   collective::Decision decision;
   decision.update = facts.usable();
-  // Samples that could not be prepared are taken out of the weight here.
+  // Corrects the weight for samples that could not be prepared.
   if (facts.rows() > 0) decision.gradient_scale = static_cast<double>(samples) / facts.rows() / loss_scale;
   decision.hyper = hyper;
   return decision;

@@ -41,7 +41,7 @@ StepGraphs::StepGraphs(Recorder& recorder, Training& training, Gradients& gradie
 
 std::optional<torch::Tensor> StepGraphs::run(const Batch& rows, double weight, bool last) {
   const Gradients::Written before = gradients_.written();
-  // Some parameters would have to be written, others added to: only what hooks decide one by one does that.
+  // Some places would have to be written, others added to: only the hooks of a pass that is not recorded can do that.
   if (before == Gradients::Written::some) return std::nullopt;
   Shape* shape = place(rows, weight);
   if (shape == nullptr) return std::nullopt;
@@ -54,7 +54,7 @@ std::optional<torch::Tensor> StepGraphs::run(const Batch& rows, double weight, b
   }
   if (recorded.recording == nullptr) record(*shape, before, last, recorded);
   recorded.recording->replay([this](std::size_t bucket) { exchange_.ready(bucket); });
-  // The hooks were called while the pass was recorded, or by its first replay.
+  // The hooks were called during the recording, or by the first replay.
   if (recorded.wrote.empty()) recorded.wrote = gradients_.finished();
   gradients_.end_replay(last, recorded.wrote);
   return shape->loss.clone();
@@ -68,7 +68,7 @@ std::size_t StepGraphs::recorded() const {
   return count;
 }
 
-/// Copies rows and weight into the fixed places of their shape; nullptr when there are none for it.
+/// Copies rows and weight into the fixed memory of their shape; nullptr if there is none.
 StepGraphs::Shape* StepGraphs::place(const Batch& rows, double weight) {
   const torch::NoGradGuard no_grad;
   auto found = shapes_.find(rows.size());
@@ -91,7 +91,7 @@ StepGraphs::Shape* StepGraphs::place(const Batch& rows, double weight) {
   return &shape;
 }
 
-/// The pass itself. Nothing here may depend on the step: it is run once and replayed.
+/// The pass. It must not depend on the step: it runs once and is then replayed.
 void StepGraphs::compute(Shape& shape) {
   const torch::Tensor loss = forward_loss(training_, shape.batch, context_);
   loss.backward(shape.weight.to(loss.scalar_type()));
@@ -101,7 +101,7 @@ void StepGraphs::compute(Shape& shape) {
 
 void StepGraphs::record(Shape& shape, Gradients::Written before, bool last, Recorded& recorded) {
   try {
-    // Buckets become final in order, so the milestones of a pass are its buckets.
+    // Buckets become final in order, so a pass has one milestone per bucket.
     recorded.recording = recorder_.record([this, &shape, last] {
       gradients_.begin_recorded(last, [this](std::size_t) { recorder_.milestone(); });
       compute(shape);

@@ -14,40 +14,40 @@
 
 namespace mgpu::worker::train {
 
-/// The tensors on the device alone, with items that say nothing: a recorded pass would read the items and host values of its recording
-/// for ever.
+/// The batch with its tensors on the device only and blank items: a recorded pass would always read the items and host values of
+/// its recording.
 Batch device_only(const Batch& rows);
 
-/// A pass is recorded when rows of its shape have come a few times. Input, targets and the weight of the loss are then copied into
-/// fixed places and the recording is replayed. What stays outside: drawing the seed, sums over the ranks (begun while the replay runs,
-/// as its buckets become final), the optimizer.
+/// A pass is recorded after a few batches of its shape. Input, targets and the weight of the loss are then copied into fixed
+/// memory, and the recording is replayed. Not recorded: the seed, the sums over the ranks (started during the replay, as buckets
+/// become final), the optimizer.
 ///
-/// Of one shape there are up to four recordings: the first pass of a step writes gradients, later ones add to them; the last one has
+/// There are up to four recordings per shape: the first pass of a step writes gradients, later ones add to them; the last one has
 /// milestones at which buckets are final.
 class StepGraphs {
  public:
-  static constexpr int passes_before = 3;       ///< run as usual, so that libraries are set up
-  static constexpr std::size_t most_shapes = 4; ///< each keeps memory; rows of further shapes are run as usual
+  static constexpr int passes_before = 3;       ///< not recorded, so that libraries can initialise themselves
+  static constexpr std::size_t most_shapes = 4; ///< each uses memory; further shapes are not recorded
 
-  /// All must outlive this; the gradients' places and parameters must stay where they are.
+  /// All must outlive this object; gradients and parameters must not move.
   StepGraphs(Recorder& recorder, Training& training, Gradients& gradients, collective::Exchange& exchange,
              const RankContext& context);
 
-  /// Forward and backward of these rows, whose loss counts `weight` times; `last` as in Gradients::begin_backward. Returns the loss, or
-  /// nullopt when nothing was done: the rows must be run as usual. May run out of memory; Gradients::finished tells what was done.
+  /// Forward and backward of these rows, with `weight` times their loss; `last` as in Gradients::begin_backward. Returns the
+  /// loss, or nullopt if nothing was computed: the caller must run the pass. May run out of memory; see Gradients::finished.
   std::optional<torch::Tensor> run(const Batch& rows, double weight, bool last);
-  /// Forgets all recordings and gives their memory back.
+  /// Frees all recordings.
   void drop() { shapes_.clear(); }
-  /// Recordings there are.
+  /// Number of recordings.
   std::size_t recorded() const;
 
  private:
   struct Recorded {
     std::unique_ptr<Recording> recording;
-    std::vector<bool> wrote; ///< parameters that got a gradient
+    std::vector<bool> wrote; ///< parameters that get a gradient
   };
   struct Shape {
-    Batch batch; ///< fixed places, without items
+    Batch batch; ///< fixed memory, without items
     torch::Tensor weight, loss;
     int passes = 0;
     Recorded recorded[2][2]; ///< [later][last]

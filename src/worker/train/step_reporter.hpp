@@ -11,11 +11,11 @@
 
 namespace mgpu::worker::train {
 
-/// What is told of a step that was just done. `backwards`: micro-batches of this rank.
+/// The report of a completed step. `backwards`: micro-batches of this rank.
 wire::Step step_record(const Plan& plan, const Progress& progress, const StepFacts& facts, const collective::StepResult& result,
                        std::uint32_t backwards, double taken_s);
 
-/// Reports optimizer steps to rank 0's agent, many short ones in one message. Used by rank 0's trainer alone.
+/// Reports optimizer steps to rank 0's agent, several short ones in one message. Used by rank 0's trainer only.
 class StepReporter {
  public:
   static constexpr double most_delay_s = 0.1;
@@ -23,10 +23,10 @@ class StepReporter {
 
   explicit StepReporter(std::function<void(const wire::Steps&)> send, Clock clock = now_s)
       : send_(std::move(send)), clock_(std::move(clock)) {}
-  /// Reports how many steps there will be, even if none is left to do.
+  /// Reports the total number of steps, even if none is left.
   void begin(std::uint64_t total);
   void add(const wire::Step& step);
-  /// Reports what is left: before anything whose report refers to these steps.
+  /// Reports the remaining steps; call it before any report that refers to them.
   void flush();
 
  private:

@@ -16,7 +16,7 @@ std::string item_list(const std::vector<std::uint64_t>& items) {
   return items.size() > most_named ? text + " …" : text;
 }
 
-/// One copy, not one a micro-batch: each waits for the device.
+/// One copy, not one per micro-batch, because each copy waits for the device.
 std::vector<double> to_host(const std::vector<std::pair<torch::Tensor, std::int64_t>>& losses, DeviceStreams& streams) {
   if (losses.empty()) return {};
   std::vector<torch::Tensor> scalars;

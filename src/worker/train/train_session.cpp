@@ -30,7 +30,7 @@ TrainSession::TrainSession(SessionParts parts, MakeTraining make_training)
       reducers_(parts.channel),
       trace_(configure_.trace != 0, configure_.rank,
              [this](std::string_view piece) { channel_.send(wire::Type::trace, std::as_bytes(std::span(piece))); }) {
-  use_cores(configure_.cores); // before any thread is made: they inherit it
+  use_cores(configure_.cores); // before any thread starts: threads inherit it
   thread_ = std::thread([this] { thread_main(); });
 }
 
@@ -167,7 +167,7 @@ void TrainSession::open() {
   announce(seconds(Clock::now() - begin), seen, rows);
 }
 
-/// Bytes of the gradients and the optimizer's states of all parameters that are trained.
+/// Size of the gradients and optimizer states of all trained parameters, bytes.
 std::int64_t TrainSession::kept_by_steps() const {
   std::int64_t parameters = 0;
   for (const NamedTensor& each : training_->parameters())
@@ -175,7 +175,7 @@ std::int64_t TrainSession::kept_by_steps() const {
   return parameters * static_cast<std::int64_t>(sizeof(float)) * (1 + collective::states_of(settings_.hyper));
 }
 
-/// What can be said of --cuda-graph before anything runs.
+/// Checks --cuda-graph before anything runs.
 void TrainSession::check_cuda_graph() const {
   if (!settings_.cuda_graph) return;
   if (!context_.device.is_cuda()) throw usage_error("--cuda-graph: this rank has no GPU; train without it");

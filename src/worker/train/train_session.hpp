@@ -1,5 +1,5 @@
 #pragma once
-// A training run in a worker: gathers what rank 0 sends, then trains on a thread of its own.
+// A training in a worker: receives rank 0's frames, then trains on its own thread.
 #include <atomic>
 #include <condition_variable>
 #include <memory>
@@ -31,7 +31,7 @@ class TrainSession final : public WorkerSession {
   void on_items(wire::Items items);
   void on_halt(const wire::Halt& halt);
   void thread_main();
-  /// Waits until `ready` holds; throws when the run is given up.
+  /// Waits until `ready` is true; throws when the run is cancelled.
   template <typename Ready>
   void wait_for(const Ready& ready);
   void open();
@@ -46,7 +46,7 @@ class TrainSession final : public WorkerSession {
   wire::Channel& channel_;
   wire::ActivityTable& activity_table_;
   std::function<void()> ended_;
-  collective::ChannelReducers reducers_; ///< this node's way to the others
+  collective::ChannelReducers reducers_; ///< sums between nodes
   TraceEvents trace_;
   RankContext context_;
   std::unique_ptr<DeviceStreams> streams_;
@@ -54,7 +54,7 @@ class TrainSession final : public WorkerSession {
   std::vector<NamedTensor> in_order_;
   Settings settings_;
 
-  std::mutex mutex_; ///< guards what follows
+  std::mutex mutex_; ///< guards the members below
   std::condition_variable changed_;
   DataSets data_;
   std::uint64_t expected_[2] = {0, 0};
@@ -65,7 +65,7 @@ class TrainSession final : public WorkerSession {
   std::unique_ptr<Trainer> trainer_;
 
   double wall_s_ = 0;
-  std::atomic<int> exit_code_ = 1; ///< read by the thread that hears of the end
+  std::atomic<int> exit_code_ = 1; ///< read by the thread that is notified of the end
   std::thread thread_;
 };
 

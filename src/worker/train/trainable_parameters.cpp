@@ -11,7 +11,7 @@ TrainableParameters::TrainableParameters(Training& training, std::vector<NamedTe
 }
 
 TrainableParameters::Counts TrainableParameters::begin(const Stage& stage) {
-  std::vector<std::string> names; // in the network's order, which says what its last layers are; in_order_ is backward's
+  std::vector<std::string> names; // in the network's order, which determines its last layers; in_order_ is backward's
   for (const NamedTensor& parameter : training_.parameters()) names.push_back(parameter.name);
   const std::vector<bool> still = frozen(stage, names);
   Counts counts;
@@ -22,7 +22,7 @@ TrainableParameters::Counts TrainableParameters::begin(const Stage& stage) {
     counts.all += parameter.tensor.numel();
     if (trains) counts.trained += parameter.tensor.numel();
   }
-  training_.set_training(false); // what is frozen is looked at when training mode begins
+  training_.set_training(false); // frozen layers are determined when training mode begins
   training_.set_training(true);
   return counts;
 }

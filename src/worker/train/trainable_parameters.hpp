@@ -9,18 +9,18 @@
 
 namespace mgpu::worker::train {
 
-/// Which parameters of a network a stage trains.
+/// The parameters of a network that a stage trains.
 class TrainableParameters {
  public:
   struct Counts {
-    std::int64_t trained = 0, all = 0; ///< numbers in parameters
+    std::int64_t trained = 0, all = 0; ///< number of elements
   };
 
-  /// `in_order`: all parameters as backward finishes them. Those that come without requires_grad are trained in no stage.
+  /// `in_order`: all parameters in the order of backward. Those loaded without requires_grad are never trained.
   TrainableParameters(Training& training, std::vector<NamedTensor> in_order);
-  /// Freezes what `stage` does not train, and puts the network into training mode. Throws usage_error as frozen().
+  /// Freezes the parameters that `stage` does not train, and puts the network into training mode. Throws usage_error as frozen().
   Counts begin(const Stage& stage);
-  /// Of the stage begun last, as backward finishes them.
+  /// Parameters of the last begun stage, in the order of backward.
   std::vector<NamedTensor> trained() const { return with_grad(true); }
   std::vector<NamedTensor> untrained() const { return with_grad(false); }
 

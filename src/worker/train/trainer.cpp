@@ -46,7 +46,7 @@ void Trainer::run(std::int64_t batch_size, const std::string& checkpoint) {
   plan_.emplace(settings_, data_.train.size(), batch_size, context_.world_size);
   check_single_samples(training_, data_.train, *plan_, context_);
   if (context_.rank == 0) steps_.begin(plan_->steps);
-  // A checkpoint at the end of a stage has that stage's layout: it is opened once more and left at once.
+  // A checkpoint at the end of a stage has the layout of that stage, which is opened once more and left at once.
   if (!checkpoint.empty()) progress_.step = restore_state(checkpoint).at("step");
   open_stage(plan_->stage_of(progress_.step > 0 ? progress_.step - 1 : 0));
   if (!checkpoint.empty()) restore_from(checkpoint);
@@ -80,7 +80,7 @@ void Trainer::open_stage(std::size_t stage) {
   const std::vector<NamedTensor> trained = parameters_.trained();
   if (trained.empty())
     throw usage_error(fmt::format("stage {}: every parameter is frozen: there is nothing to train", settings.name));
-  // NCCL's reduce-scatter wants equal parts.
+  // NCCL's reduce-scatter needs equal parts.
   const int parts = settings_.shard_optimizer && context_.device.is_cuda() ? context_.world_size : 1;
   FlatNetwork network = lay_out(trained, settings_.decay_norms, static_cast<std::size_t>(parts));
   collective::Exchange& exchange = exchange_.open(network.layout, stage);
@@ -97,17 +97,17 @@ void Trainer::close_stage() {
 
 // --- steps -------------------------------------------------------------------------------------------------------------------
 
-/// One optimizer step over the global batch. True when a rank was asked to stop.
+/// One optimizer step over the global batch. True when a rank was told to stop.
 bool Trainer::do_step() {
   const auto begin = Clock::now();
   const LocalBatch::Step step{progress_.step, plan_->samples(progress_.step), progress_.loss_scale.scale()};
   const StepSums sums = LocalBatch(environment_, *stage_, progress_.micro_batch, skipped_, totals_, step).run();
   const auto waited = Clock::now();
   const StepLosses losses = read_losses(sums, environment_.streams);
-  totals_.times.backward_s += seconds(Clock::now() - waited); // of a GPU, whose backward goes on until its losses can be read
+  totals_.times.backward_s += seconds(Clock::now() - waited); // on a GPU backward runs until its losses can be read
   std::vector<double> numbers = facts_of(sums, losses, stop_, context_.rank, context_.world_size);
   const collective::StepResult result = update(numbers);
-  const StepFacts facts(numbers); // of all ranks now
+  const StepFacts facts(numbers); // now the sums over all ranks
 
   ++progress_.step;
   if (result.updated) ++progress_.updates;
@@ -119,7 +119,7 @@ bool Trainer::do_step() {
   return facts.stop();
 }
 
-/// Sums the gradients and `facts` over the ranks and updates the parameters where the sums say so.
+/// Sums the gradients and `facts` over the ranks and updates the parameters if the sums permit it.
 collective::StepResult Trainer::update(std::span<double> facts) {
   collective::StepRequest request;
   request.facts = facts;
@@ -154,12 +154,12 @@ void Trainer::watch_finite(const StepFacts& facts, const StepLosses& losses) {
                                 losses.not_finite));
   const std::optional<std::string> end = progress_.non_finite.note(facts, progress_.step);
   if (!end) return;
-  exchange_->barrier("last step before the end"); // whichever rank is first ends the run
+  exchange_->barrier("last step before the end"); // the first rank that throws ends the run
   steps_.flush();
   throw Error(*end);
 }
 
-// --- validation, and what outlives a training -----------------------------------------------------------------------------------
+// --- validation, saved network, checkpoints ----------------------------------------------------------------------------------
 
 void Trainer::validate() {
   if (data_.validation.empty()) return;
@@ -207,7 +207,7 @@ void Trainer::restore_from(const std::string& folder) {
   exchange_->barrier("checkpoint restored");
 }
 
-/// What every rank has whole.
+/// Tensors of which every rank has a full copy.
 std::vector<NamedTensor> Trainer::unsharded() const {
   std::vector<NamedTensor> tensors = training_.buffers();
   for (NamedTensor& parameter : parameters_.untrained()) tensors.push_back(std::move(parameter));

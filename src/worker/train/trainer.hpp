@@ -1,5 +1,5 @@
 #pragma once
-// The training itself, on a rank's run thread: steps over the global batch, validations, checkpoints, stage after stage.
+// The training loop on a rank's run thread: steps over the global batch, validations, checkpoints, stage after stage.
 #include <atomic>
 #include <functional>
 #include <memory>
@@ -28,7 +28,7 @@
 
 namespace mgpu::worker::train {
 
-/// What a trainer says to rank 0. Called from its thread, `saved` from the checkpoint writer's.
+/// A trainer's reports to rank 0. Called from its thread, `saved` from the checkpoint writer's.
 struct Reports {
   std::function<void(const wire::Steps&)> steps;     ///< rank 0's trainer only
   std::function<void(const wire::Metrics&)> metrics; ///< rank 0's trainer only
@@ -40,7 +40,7 @@ struct Reports {
 /// One rank of a training. All ranks run the same steps, validations and checkpoints together.
 class Trainer {
  public:
-  /// `in_order`: the parameters as backward finishes them (Probe). What is given by reference must outlive this.
+  /// `in_order`: the parameters in the order of backward (Probe). References must outlive this object.
   Trainer(const Settings& settings, const RankContext& context, Training& training, std::vector<NamedTensor> in_order,
           const DataSets& data, DeviceStreams& streams, TraceEvents& trace, wire::ActivityTable& activity_table, Reports reports,
           OpenExchange open_exchange);
@@ -49,7 +49,7 @@ class Trainer {
 
   /// Trains from the beginning, or from the checkpoint in this folder, to the end or to a stop.
   void run(std::int64_t batch_size, const std::string& checkpoint);
-  /// The step under way is finished, a checkpoint written. Any thread.
+  /// Stops after the current step and a checkpoint. Any thread.
   void stop() { stop_ = true; }
   /// Ends at once: every wait throws `reason`. Any thread.
   void abort(const std::string& reason) { exchange_.abort(reason); }
@@ -75,7 +75,7 @@ class Trainer {
   const DataSets& data_;
   const Reports reports_;
   Faults faults_;
-  const Environment environment_; ///< of the parts below
+  const Environment environment_; ///< for the parts below
   Totals totals_;
   std::unique_ptr<Recorder> recorder_; ///< with --cuda-graph
   TrainableParameters parameters_;
@@ -86,7 +86,7 @@ class Trainer {
   std::optional<Plan> plan_;
   Progress progress_;
   AbortableExchange exchange_;
-  std::unique_ptr<ActiveStage> stage_; ///< works with exchange_
+  std::unique_ptr<ActiveStage> stage_; ///< uses exchange_
   CheckpointWriter checkpoints_;
   std::atomic<bool> stop_ = false;
 };

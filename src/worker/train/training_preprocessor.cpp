@@ -22,9 +22,9 @@ int enlarged(int side) {
   return (side * 8 + 6) / 7;
 }
 
-/// The picture that is kept for random crops: larger by the margin that 256 gives 224.
+/// The cached picture for random crops: larger by a margin, like 256 for 224.
 ImageSpec enlarged(ImageSpec spec) {
-  if (spec.resize == Resize::none) return spec; // such pictures have the model's size and no margin
+  if (spec.resize == Resize::none) return spec; // these pictures have the model's size and no margin
   const int shorter = spec.resize_to > 0 ? spec.resize_to : std::min(spec.height, spec.width);
   spec.height = enlarged(spec.height);
   spec.width = enlarged(spec.width);
@@ -44,7 +44,7 @@ Augmentation augmentation_of(const Bundle& bundle, const Config& config) {
   return augmentation;
 }
 
-/// Where rows are made as floats, the preprocessor that says their shape is one for a CPU.
+/// For float rows the preprocessor, which determines their shape, must be one for a CPU.
 RankContext rows_on(RankContext context, bool floats) {
   if (floats) context.device = torch::kCPU;
   return context;
@@ -69,7 +69,7 @@ struct TrainingPreprocessor::Impl {
     }
   }
 
-  /// The item from memory, else decoded by `decode` and offered to the cache. `kind` tells apart what is kept of one file.
+  /// The item from the cache, else decoded by `decode` and offered to the cache. `kind`: one of several entries of a file.
   template <typename Decode>
   std::shared_ptr<const Decoded> fetch(const Item& item, char kind, const Decode& decode) {
     const std::string key = kind + item.path;
@@ -118,8 +118,8 @@ struct TrainingPreprocessor::Impl {
 
   Augmentation augmentation;
   double strength = 1;
-  bool byte_rows;            ///< pictures go to the device as they are kept and are normalised there
-  Preprocessor preprocessor; ///< shapes of rows and what the device does
+  bool byte_rows;            ///< pictures are sent to the device as cached, and normalised there
+  Preprocessor preprocessor; ///< shapes of rows, and the device's part
   train::SampleCache cache;
   std::optional<ImageLoader> plain, for_crops;
   std::optional<AudioLoader> audio;

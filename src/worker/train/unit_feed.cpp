@@ -46,7 +46,7 @@ std::optional<Unit> UnitFeed::take() {
 }
 
 void UnitFeed::done(Unit unit) {
-  streams_.finish(unit.uploaded.ready); // the host rows are read no more
+  streams_.finish(unit.uploaded.ready); // the host rows are no longer read
   prefetcher_.recycle(std::move(unit.loaded));
   --in_hand_;
   top_up();

@@ -1,5 +1,5 @@
 #pragma once
-// This rank's rows of a training or validation set, in units of a batch, loaded ahead.
+// This rank's rows of a training or validation set, loaded ahead in units of a batch.
 #include <functional>
 #include <memory>
 #include <optional>
@@ -11,11 +11,11 @@
 
 namespace mgpu::worker::train {
 
-/// One loaded unit on the device, rows that could not be prepared taken out.
+/// One loaded unit on the device, without rows that could not be prepared.
 struct Unit {
   std::unique_ptr<LoadedBatch> loaded;
   Uploaded uploaded;
-  Batch batch; ///< the good rows; may have none
+  Batch batch; ///< the good rows; may be empty
 };
 
 class UnitFeed {
@@ -27,8 +27,8 @@ class UnitFeed {
   UnitFeed(const Training& training, Prefetcher::Prepare prepare, Prefetcher::Settings settings, TraceEvents& trace,
            DeviceStreams& streams, Next next);
 
-  /// The next unit, waiting until it is loaded; while it is computed with, the one after it is on its way to the device. Call done() with
-  /// it before the next take(). nullopt at the end.
+  /// The next unit, waiting until it is loaded; the one after it is copied to the device meanwhile. Call done() with it before
+  /// the next take(). nullopt at the end.
   std::optional<Unit> take();
   void done(Unit unit);
 
@@ -45,10 +45,10 @@ class UnitFeed {
   std::size_t ahead_, in_hand_ = 0;
   bool ended_ = false;
   std::optional<Unit> staged_;
-  Prefetcher prefetcher_; ///< last: its loaders end first
+  Prefetcher prefetcher_; ///< last member: its loaders end first
 };
 
-/// What the job makes of rows on the host, checked. Throws Error.
+/// The job's targets for rows on the host, checked. Throws Error.
 std::vector<torch::Tensor> targets_of(const Training& training, const Batch& rows);
 
 /// Rows [begin, end) of a batch; views, nothing is copied.

@@ -12,12 +12,12 @@ namespace mgpu::worker::train {
 /// The rows of the training set that a rank loads in a stage: its share of each step, cut into units of a batch.
 class UnitSequence {
  public:
-  /// From step `first_step` of the whole training, or from the stage's first. `plan` and `items` must outlive this.
+  /// Starts at step `first_step` of the whole training, or at the stage's start. `plan` and `items` must outlive this object.
   UnitSequence(const Plan& plan, std::size_t stage, Sampler sampler, const std::vector<Item>& items, int rank, int world_size,
                std::uint64_t first_step);
   /// Fills in the epoch, the step (as the batch) and the items of the next unit; false at the end of the stage.
   bool next(wire::BatchRange& range);
-  /// Units of a step of this stage.
+  /// Number of units in a step of this stage.
   std::uint64_t units(std::uint64_t step) const;
 
  private:

@@ -12,7 +12,7 @@ namespace mgpu::worker::train {
 
 namespace {
 
-/// Sums over all ranks become means. `sums` says what there is, and in which order; all ranks have the same names.
+/// Adds the sums over all ranks and divides them. All ranks have the same names, in the order of `sums`.
 wire::Metrics reduce(const Sums& sums, const std::vector<std::string>& labels, collective::Exchange& exchange) {
   std::vector<double> numbers;
   for (const auto& [name, mean] : sums.means) numbers.insert(numbers.end(), {mean.first, mean.second});
@@ -49,7 +49,7 @@ wire::Metrics Validation::run(collective::Exchange& exchange, std::int64_t batch
   return reduce(sums, labels, exchange);
 }
 
-/// A rank of whose share nothing could be used evaluates a made-up row to learn the names of the sums, and counts none.
+/// A rank without usable rows evaluates a trial row to get the names of the sums, and sets them to zero.
 void Validation::evaluate_share(std::int64_t batch_size, Sums& sums) {
   Training& training = environment_.training;
   const RankContext& context = environment_.context;

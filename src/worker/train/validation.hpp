@@ -10,14 +10,14 @@
 
 namespace mgpu::worker::train {
 
-/// Evaluates the network on the validation set: each rank its share, summed over all ranks.
+/// Evaluates the network on the validation set: each rank evaluates its share, the sums are added over all ranks.
 class Validation {
  public:
-  /// All must outlive this.
+  /// All must outlive this object.
   Validation(const Environment& environment, const DataFeeds& feeds, const DataSets& data, SkippedItems& skipped)
       : environment_(environment), feeds_(feeds), data_(data), skipped_(skipped) {}
-  /// Means over the whole set and by class, equal on all ranks, which call this together. `batch_size`: rows evaluated at once. Step, epoch,
-  /// time and whether it is the best are the caller's to fill in.
+  /// Means over the whole set and by class, equal on all ranks, which call this together. `batch_size`: rows evaluated at once.
+  /// The caller sets step, epoch, time and `best`.
   wire::Metrics run(collective::Exchange& exchange, std::int64_t batch_size);
 
  private:

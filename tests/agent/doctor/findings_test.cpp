@@ -92,13 +92,14 @@ TEST(Findings, GpusWithoutARank) {
 TEST(Findings, GpusThatTasksHideFromEachOther) {
   std::vector<RankReport> ranks;
   for (int rank = 0; rank < 4; ++rank) ranks.push_back(rank_on("n1", {fmt::format("GPU-{}", rank)}));
-  EXPECT_THAT(found(ranks, under(Launcher::srun)),
-              ElementsAre(testing::AllOf(HasSubstr("NVLink"), HasSubstr("--gpus-per-node=4"), HasSubstr("without --gpus-per-task"))));
+  EXPECT_THAT(found(ranks, under(Launcher::srun)), ElementsAre(testing::AllOf(HasSubstr("NVLink"), HasSubstr("--gpus-per-node=4"),
+                                                                              HasSubstr("without --gpus-per-task"))));
 }
 
 TEST(Findings, ANodeWithoutGpusAmongThoseThatHaveSome) {
-  EXPECT_THAT(found({rank_on("n1", gpus(1)), rank_on("n2", {})}, under(Launcher::srun)),
-              ElementsAre(testing::AllOf(HasSubstr("n1 has GPUs, n2 has none (CUDA driver not found)"), HasSubstr("--devices cpu"))));
+  EXPECT_THAT(
+      found({rank_on("n1", gpus(1)), rank_on("n2", {})}, under(Launcher::srun)),
+      ElementsAre(testing::AllOf(HasSubstr("n1 has GPUs, n2 has none (CUDA driver not found)"), HasSubstr("--devices cpu"))));
 }
 
 TEST(Findings, SharesOfCoresThatSrunGaveAreRead) {
@@ -107,7 +108,8 @@ TEST(Findings, SharesOfCoresThatSrunGaveAreRead) {
   EXPECT_THAT(found(ranks, under(Launcher::srun)), IsEmpty()) << "a mask for each task: divided already";
   for (std::size_t rank = 0; rank < ranks.size(); ++rank) ranks[rank].join.cores = cores(static_cast<int>(rank), 1);
   EXPECT_THAT(found(ranks, under(Launcher::srun)),
-              ElementsAre(testing::AllOf(HasSubstr("a rank on n1 has 1 of 64 cores"), HasSubstr("--cpus-per-task=8"), HasSubstr("SRUN_CPUS_PER_TASK"))));
+              ElementsAre(testing::AllOf(HasSubstr("a rank on n1 has 1 of 64 cores"), HasSubstr("--cpus-per-task=8"),
+                                         HasSubstr("SRUN_CPUS_PER_TASK"))));
 }
 
 TEST(Findings, MoreRanksThanCores) {
@@ -119,10 +121,13 @@ TEST(Findings, MoreRanksThanCores) {
 TEST(Findings, LittleSharedMemoryAndFewFiles) {
   std::vector<RankReport> ranks = eight_on_two_sockets();
   for (RankReport& rank : ranks) rank.survey.shm_free_bytes = 64 * mib;
-  EXPECT_THAT(found(ranks, under(Launcher::mpirun)), ElementsAre(testing::AllOf(HasSubstr("/dev/shm on n1"), HasSubstr("size=4096M"))));
+  EXPECT_THAT(found(ranks, under(Launcher::mpirun)),
+              ElementsAre(testing::AllOf(HasSubstr("/dev/shm on n1"), HasSubstr("size=4096M"))));
   ranks = eight_on_two_sockets();
   for (RankReport& rank : ranks) rank.survey.open_files = 200;
-  EXPECT_THAT(found(ranks, under(Launcher::srun)), ElementsAre(testing::AllOf(HasSubstr("may open 200 files"), HasSubstr("ulimit -n"), HasSubstr("--propagate=NOFILE"))));
+  EXPECT_THAT(
+      found(ranks, under(Launcher::srun)),
+      ElementsAre(testing::AllOf(HasSubstr("may open 200 files"), HasSubstr("ulimit -n"), HasSubstr("--propagate=NOFILE"))));
 }
 
 TEST(Findings, OtherBuildsFoldersAndClocks) {
@@ -131,7 +136,8 @@ TEST(Findings, OtherBuildsFoldersAndClocks) {
   EXPECT_THAT(found(ranks, under(Launcher::mpirun)), ElementsAre(HasSubstr("rank 1 on n2 has LibTorch 2.12, rank 0 2")));
   ranks[1] = rank_on("n2", {});
   ranks[1].survey.folder_error = "there is no folder /home/me";
-  EXPECT_THAT(found(ranks, under(Launcher::mpirun)), ElementsAre(testing::AllOf(HasSubstr("n2: there is no folder"), HasSubstr("--ship bytes"))));
+  EXPECT_THAT(found(ranks, under(Launcher::mpirun)),
+              ElementsAre(testing::AllOf(HasSubstr("n2: there is no folder"), HasSubstr("--ship bytes"))));
   ranks[1] = rank_on("n2", {});
   ranks[1].clock_skew_s = -90;
   ranks[1].clock_uncertainty_s = 0.1;
@@ -143,7 +149,8 @@ TEST(Findings, OtherBuildsFoldersAndClocks) {
 TEST(Findings, InterfacesThatReachNoOtherNode) {
   std::vector<RankReport> ranks{rank_on("n1", {}), rank_on("n2", {})};
   ranks[1].survey.interfaces = {"docker0", "virbr0"};
-  EXPECT_THAT(found(ranks, under(Launcher::mpirun)), ElementsAre(HasSubstr("n2 has no network interface that reaches other nodes")));
+  EXPECT_THAT(found(ranks, under(Launcher::mpirun)),
+              ElementsAre(HasSubstr("n2 has no network interface that reaches other nodes")));
   ranks[1].survey.interfaces = {"ib0", "eth0"};
   for (const char* setting : {"eth", "=eth0", "^docker,lo", "foo,ib"}) {
     ranks[1].survey.nccl_interface = setting;
@@ -160,7 +167,8 @@ TEST(Findings, SlurmWithoutPmix) {
   Surroundings around = under(Launcher::mpirun);
   around.slurm.job = "17";
   around.mpi_plugins = "MPI plugin types are...\n\tnone\n\tpmi2\n";
-  EXPECT_THAT(found({rank_on("n1", {})}, around), ElementsAre(testing::AllOf(HasSubstr("no PMIx plugin"), HasSubstr("mpirun -np"))));
+  EXPECT_THAT(found({rank_on("n1", {})}, around),
+              ElementsAre(testing::AllOf(HasSubstr("no PMIx plugin"), HasSubstr("mpirun -np"))));
 }
 
 } // namespace

@@ -23,7 +23,8 @@ SlurmFacts step_of(int tasks) {
 }
 
 TEST(Slurm, ReadsTheEnvironment) {
-  for (const char* name : {"SLURM_STEP_NUM_NODES", "SLURM_RESTART_COUNT", "SLURM_ARRAY_JOB_ID", "SLURM_ARRAY_TASK_ID"}) unsetenv(name);
+  for (const char* name : {"SLURM_STEP_NUM_NODES", "SLURM_RESTART_COUNT", "SLURM_ARRAY_JOB_ID", "SLURM_ARRAY_TASK_ID"})
+    unsetenv(name);
   setenv("SLURM_JOB_ID", "17", 1);
   setenv("SLURM_STEP_ID", "3", 1);
   setenv("SLURM_STEP_NUM_TASKS", "4", 1);

@@ -1,5 +1,5 @@
 #pragma once
-// What came in order of arrival, in manifest order.
+// Puts results from their order of arrival into the order of the manifest.
 #include <cstdint>
 #include <string>
 #include <vector>
@@ -9,13 +9,13 @@
 
 namespace mgpu::agent::write {
 
-/// Where in the journal each item's newest record lies: 4 bytes an item, 8 a record; nothing while there is no record.
+/// The place of each item's newest record in the journal: 4 bytes per item, 8 per record; nothing while there is no record.
 class RecordIndex {
  public:
   explicit RecordIndex(std::uint64_t items) : items_(items) {}
   /// Items [first, first + rows) are described by the frame at `offset`.
   void set(std::uint64_t first, std::uint64_t rows, std::uint64_t offset);
-  /// They have nothing there any more.
+  /// These items have no record any more.
   void clear(std::uint64_t first, std::uint64_t rows);
   std::uint64_t items() const { return items_; }
   /// Number of an item's record, 0: none.
@@ -28,13 +28,13 @@ class RecordIndex {
   std::vector<std::uint64_t> offsets_;
 };
 
-/// A ragged column while the run goes on: the number of elements of each row.
+/// A ragged column during the run: the number of elements of each row.
 struct RaggedCounts {
   std::uint32_t column = 0;
   std::vector<std::uint32_t> counts; ///< [N]
 };
 
-/// Fills in /items/error, writes /results/TEXT and /results/RAGGED/{values,offsets}. `rows` writes into the same file as `file`; memory is
+/// Writes /items/error, /results/TEXT and /results/RAGGED/{values,offsets}. `rows` writes to the same file as `file`; memory is
 /// bounded by the largest batch.
 void assemble(const h5::Id& file, RowStage& rows, const Journal& journal, const RecordIndex& index,
               const std::vector<ColumnSpec>& columns, const std::vector<RaggedCounts>& ragged);

@@ -1,4 +1,4 @@
-// The end of a run: rows that nobody did, everything in the manifest's order, attributes; and what takes that back.
+// The end of a run: fills rows without results, puts rows into the manifest's order, writes attributes; and the undo of that.
 #include <fmt/format.h>
 #include <unistd.h>
 
@@ -41,8 +41,8 @@ std::vector<std::pair<std::uint64_t, std::uint64_t>> RunningFile::beside_fixed_r
   return gaps;
 }
 
-/// HDF5 changes a file in place, and one that dies meanwhile may crash whoever reads it. So all that it may change, that is, everything
-/// but the rows of fixed columns, is put on the disk first.
+/// HDF5 changes a file in place, and a half changed file may crash its readers. So everything that HDF5 may change, that is, all
+/// but the rows of fixed columns, is first saved in the journal.
 void RunningFile::save_undo() {
   const std::uint64_t size = file_->size();
   for (auto [at, end] : beside_fixed_rows())
@@ -72,7 +72,7 @@ void RunningFile::fill_rows_not_ok() {
     }
     std::uint64_t end = item + 1;
     while (end < items_.size() && items_.status(end) == items_.status(item)) ++end;
-    // Pending rows of a number column are holes in the file, which read as 0 already, unless an earlier run died while writing them.
+    // Pending rows of an integer column are holes in the file, which read as 0, unless an earlier run died while writing them.
     for (const Fixed& column : fixed_)
       if (items_.status(item) == Status::failed || earlier_ || is_floating(columns_[column.column].type))
         fill_run(column, item, end);

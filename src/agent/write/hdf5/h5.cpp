@@ -9,11 +9,11 @@ namespace mgpu::agent::write::h5 {
 
 namespace {
 
-/// All is closed, and the outcome looked at, before the process ends. HDF5's own cleaning at exit crashes on a file that could not be
-/// closed (a full disk), and an exit code with it. It must be called off before HDF5 is first used.
+/// Disables HDF5's cleanup at exit; everything is closed and checked before. The cleanup crashes on a file that could not be
+/// closed (a full disk), which would change the exit code. It must be disabled before HDF5 is first used.
 [[maybe_unused]] const herr_t no_cleaning_at_exit = H5dont_atexit();
 
-/// The reason HDF5 gives deepest in its stack; the outer ones only repeat the names of calls.
+/// The innermost reason in HDF5's error stack; the outer ones only repeat the names of calls.
 std::string innermost_reason() {
   std::string reason;
   const auto take = [](unsigned, const H5E_error2_t* entry, void* out) -> herr_t {
@@ -36,7 +36,7 @@ std::string innermost_reason() {
   throw error;
 }
 
-/// Access properties: no locks, since they fail on many parallel file systems and would keep readers out of a running file.
+/// Access properties without file locks: they fail on many parallel file systems and would exclude readers of a running file.
 Id file_access() {
   Id access(H5Pcreate(H5P_FILE_ACCESS), H5Pclose, "H5Pcreate");
 #if H5_VERSION_GE(1, 10, 7)
@@ -47,7 +47,7 @@ Id file_access() {
 
 void be_quiet() {
   H5Eset_auto2(H5E_DEFAULT, nullptr, nullptr);
-} // per thread in thread-safe builds: so at every open
+} // per thread in thread-safe builds, therefore at every open
 
 Id half_type() {
   Id type = copy(H5T_IEEE_F32LE);
@@ -62,7 +62,7 @@ void add_name(const Id& type, const char* name, T value) {
   check(H5Tenum_insert(type.get(), name, &value), "H5Tenum_insert");
 }
 
-/// As h5py writes NumPy's bool.
+/// The type that h5py uses for NumPy's bool.
 Id bool_type() {
   Id type(H5Tenum_create(H5T_STD_I8LE), H5Tclose, "H5Tenum_create");
   add_name<std::int8_t>(type, "FALSE", 0);
@@ -160,7 +160,7 @@ std::vector<std::string> names_in(const Id& group) {
 }
 
 bool is_dataset(const Id& parent, const std::string& path) {
-  // Each part of the path in turn: HDF5 asks of the last only, and a link may lead nowhere.
+  // Checks each part of the path: HDF5 checks only the last one, and a link may be dangling.
   for (std::size_t slash = 0; slash != std::string::npos;) {
     slash = path.find('/', slash + 1);
     const std::string part = path.substr(0, slash);
@@ -232,7 +232,7 @@ Id create_contiguous(const Id& parent, const std::string& name, const Id& type, 
   const Id create(H5Pcreate(H5P_DATASET_CREATE), H5Pclose, "H5Pcreate");
   check(H5Pset_layout(create.get(), H5D_CONTIGUOUS), "H5Pset_layout");
   check(H5Pset_alloc_time(create.get(), H5D_ALLOC_TIME_EARLY), "H5Pset_alloc_time");
-  // Strings cannot do without the fill (their references would be garbage); numbers are all written by us.
+  // Strings need the fill (their references would be garbage); all numbers are written by this program.
   const bool numbers = H5Tdetect_class(type.get(), H5T_STRING) == 0;
   if (numbers) check(H5Pset_fill_time(create.get(), H5D_FILL_TIME_NEVER), "H5Pset_fill_time");
   return {H5Dcreate2(parent.get(), name.c_str(), type.get(), space.get(), H5P_DEFAULT, create.get(), H5P_DEFAULT), H5Dclose,

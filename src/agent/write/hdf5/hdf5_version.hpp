@@ -3,7 +3,7 @@
 
 namespace mgpu::agent::write {
 
-/// "1.10.8": of the library in use.
+/// Version of the loaded library, for example "1.10.8".
 std::string hdf5_version();
 
 } // namespace mgpu::agent::write

@@ -7,7 +7,7 @@ namespace mgpu::agent::write {
 
 namespace {
 
-constexpr std::uint64_t chunk_items = 4096; // a page of status bytes: smaller writes cost the disk as much
+constexpr std::uint64_t chunk_items = 4096; // a page of status bytes: smaller writes cost as much
 
 std::uint64_t array_at(const h5::Id& dataset, const char* name) {
   const auto offset = h5::offset_of(dataset);
@@ -98,7 +98,7 @@ void ItemTable::write_range(RawFile& file, std::uint64_t first, std::uint64_t en
   write_array(file, seconds_at_, seconds_, first, end);
   write_array(file, crcs_at_, crcs_, first, end);
   write_array(file, flags_at_, flags_, first, end);
-  write_array(file, status_at_, status_, first, end); // last: it speaks of the others
+  write_array(file, status_at_, status_, first, end); // last: it makes the others valid
 }
 
 } // namespace mgpu::agent::write

@@ -1,5 +1,5 @@
 #pragma once
-// What is known of every item, kept in memory (16 bytes each) and written to /items at every commit.
+// The state of every item, kept in memory (16 bytes each) and written to /items at every commit.
 #include <cstdint>
 #include <vector>
 
@@ -15,16 +15,16 @@ class ItemTable {
 
   /// Creates /items/status, attempts, rank, seconds, flags and crc32c, all pending.
   void create(const h5::Id& items_group);
-  /// Finds what create() made.
+  /// Opens the datasets that create() made.
   void open(const h5::Id& items_group);
   /// Writes the whole table through `file`; before the first commit.
   void write_all(RawFile& file);
 
   void set(std::uint64_t item, Status status, std::uint8_t flags, std::uint32_t attempt, std::int32_t rank, float seconds,
            std::uint32_t crc);
-  /// Of an item that was just set.
+  /// For an item that was just set.
   void set_crc(std::uint64_t item, std::uint32_t crc) { crcs_[item] = crc; }
-  /// Writes what was set since the last time.
+  /// Writes the items that were set since the last call.
   void write_changes(RawFile& file);
 
   std::uint64_t size() const { return status_.size(); }

@@ -6,7 +6,7 @@ namespace mgpu::agent::write {
 
 namespace {
 
-/// A row as HDF5 sees it.
+/// A row in memory, for HDF5.
 struct TableRow {
   std::int32_t rank;
   char *host, *device, *uuid;
@@ -46,7 +46,7 @@ h5::Id table_type() {
 
 char* pointer_to(const std::string& text) {
   return const_cast<char*>(text.c_str());
-} // HDF5 only reads what it writes
+} // HDF5 does not modify the text that it writes
 
 } // namespace
 

@@ -8,7 +8,7 @@ namespace mgpu::agent::write {
 
 /// Writes the table /ranks.
 void write_ranks(const h5::Id& file, std::span<const RankRow> rows);
-/// Reads it; empty where there is none.
+/// Reads it; empty if the file has none.
 std::vector<RankRow> read_ranks(const h5::Id& file);
 
 } // namespace mgpu::agent::write

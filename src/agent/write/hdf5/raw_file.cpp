@@ -34,7 +34,7 @@ Error file_error(const std::string& path, const char* call, int error_number, st
       full ? fmt::format("no room to write {} ({}): {} more are needed; make room, then continue with --resume",
                          manifest::shown(path), std::strerror(error_number), shown_bytes(needed_bytes))
            : fmt::format("{}: {} failed: {}", manifest::shown(path), call, std::strerror(error_number));
-  // A disk or a file server that fails is no fault of the job: once it is well, --resume continues.
+  // A failing disk or file server is not a failure of the job: when it works again, --resume continues.
   const bool broken = error_number == EIO || error_number == ESTALE || error_number == EREMOTEIO || error_number == ETIMEDOUT;
   Error error(broken ? text + "; what was on the disk before stays, and --resume continues" : text,
               full || broken ? ExitCode::stopped : ExitCode::failed);
@@ -54,7 +54,7 @@ void sync_folder_of(const std::string& path) {
   if (fd < 0) throw file_error(folder, "open", errno, 0);
   const int failure = ::fsync(fd) == 0 ? 0 : errno;
   ::close(fd);
-  // Some network file systems refuse to sync a folder; their renames are on the server already.
+  // Some network file systems refuse to sync a folder; renames are on their server already.
   if (failure != 0 && failure != EINVAL && failure != ENOTSUP) throw file_error(folder, "fsync", failure, 0);
 }
 
@@ -93,7 +93,7 @@ void RawFile::write_at(std::uint64_t offset, std::vector<wire::View> pieces) {
   for (std::size_t at = 0; at < pieces.size();) {
     const std::size_t count = std::min(most_pieces, pieces.size() - at);
     for (std::size_t i = 0; i < count; ++i)
-      vectors[i] = {const_cast<std::byte*>(pieces[at + i].data()), pieces[at + i].size()}; // iovec serves reading too
+      vectors[i] = {const_cast<std::byte*>(pieces[at + i].data()), pieces[at + i].size()}; // iovec is also used for reading
     const ssize_t written = ::pwritev(fd_, vectors.data(), static_cast<int>(count), static_cast<off_t>(offset));
     if (written < 0 && errno == EINTR) continue;
     if (written <= 0) {
@@ -103,7 +103,7 @@ void RawFile::write_at(std::uint64_t offset, std::vector<wire::View> pieces) {
       fail_write("pwritev", failure, left);
     }
     offset += static_cast<std::uint64_t>(written);
-    for (auto left = static_cast<std::size_t>(written); left > 0;) { // a short write ends within some piece
+    for (auto left = static_cast<std::size_t>(written); left > 0;) { // a short write may end within a piece
       const std::size_t taken = std::min(left, pieces[at].size());
       pieces[at] = pieces[at].subspan(taken);
       left -= taken;
@@ -172,7 +172,7 @@ bool RawFile::lock() {
 void RowStage::write_at(std::uint64_t offset, wire::View bytes, const std::shared_ptr<void>& owner) {
   if (bytes.empty()) return;
   if (bytes.size() >= direct_bytes) {
-    flush(); // what is written first must not end up on top
+    flush(); // earlier writes must not overwrite this one
     file_.write_at(offset, bytes);
     return;
   }
@@ -187,7 +187,7 @@ void RowStage::write_at(std::uint64_t offset, wire::View bytes, const std::share
   }
   Piece* last = pieces_.empty() ? nullptr : &pieces_.back();
   if (last != nullptr && last->end() == offset && last->bytes.data() + last->bytes.size() == bytes.data())
-    last->bytes = {last->bytes.data(), last->bytes.size() + bytes.size()}; // its neighbour in the file and in memory
+    last->bytes = {last->bytes.data(), last->bytes.size() + bytes.size()}; // adjacent in the file and in memory
   else
     pieces_.push_back({offset, bytes});
 }
@@ -203,7 +203,7 @@ bool RowStage::sort_pieces() {
 }
 
 void RowStage::flush() {
-  // Pieces that overlap are written in the order in which they came, so that the last one stays.
+  // Overlapping pieces are written in the order of their arrival, so that the last one counts.
   const bool sorted = sort_pieces();
   for (std::size_t i = 0; i < pieces_.size();) {
     std::vector<wire::View> run{pieces_[i].bytes};

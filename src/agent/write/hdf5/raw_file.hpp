@@ -1,5 +1,5 @@
 #pragma once
-// Plain bytes into a file: every return checked, full disks told apart, small neighbours merged.
+// Byte access to a file: every return code is checked, full disks are recognised, small adjacent writes are merged.
 #include <cstdint>
 #include <memory>
 #include <string>
@@ -9,17 +9,17 @@
 
 namespace mgpu::agent::write {
 
-/// The error for a failed call on `path`. A full disk, quota or file size limit gives ExitCode::stopped and says how much room
-/// is needed; a disk or file server that fails (EIO, ESTALE) gives ExitCode::stopped, too.
+/// The error for a failed call on `path`. A full disk, quota or file size limit gives ExitCode::stopped and names the needed
+/// space; a failing disk or file server (EIO, ESTALE) gives ExitCode::stopped, too.
 Error file_error(const std::string& path, const char* call, int error_number, std::uint64_t needed_bytes);
 
 /// "1.5 GB".
 std::string shown_bytes(std::uint64_t bytes);
 
-/// Anything is at `path`, a dangling link too.
+/// True if anything is at `path`, a dangling link, too.
 bool is_there(const std::string& path);
 
-/// fsync of the folder that holds `path`, so that a new or renamed name is on the disk.
+/// fsync of the folder of `path`, so that a new or renamed name is on the disk.
 void sync_folder_of(const std::string& path);
 
 /// One open file; symbolic links are never followed.
@@ -40,21 +40,21 @@ class RawFile {
   void write_at(std::uint64_t offset, std::vector<wire::View> pieces);
   /// Reads exactly `size` bytes; throws Error when there are fewer.
   void read_at(std::uint64_t offset, std::byte* out, std::size_t size) const;
-  /// Data on the disk (fdatasync), if anything was written since the last time.
+  /// Brings data to the disk (fdatasync), if anything was written since the last call.
   void sync_data();
-  /// Everything on the disk (fsync).
+  /// Brings everything to the disk (fsync).
   void sync_all();
   void resize(std::uint64_t size);
   std::uint64_t size() const;
-  /// First place at or after `offset` that is not in a hole, and that is; the end where there is none.
+  /// First offset at or after `offset` that is not in a hole, and first that is; the end of the file if there is none.
   std::uint64_t next_data(std::uint64_t offset) const;
   std::uint64_t next_hole(std::uint64_t offset) const;
-  /// Whether the file at `path` is this one, not one that took its name.
+  /// Whether the file at `path` is this one, and not another that has taken its name.
   bool is_at(const std::string& path) const;
-  /// Takes the file for this process; false if another has it. Ends with the object. Where the file system has no such locks it is true:
-  /// who may write an output says its OutputLock.
+  /// Locks the file for this process; false if another process has it. Held as long as the object. True on a file system without
+  /// such locks: there OutputLock protects the output.
   bool lock();
-  /// What a full disk's message says is still to be written.
+  /// Bytes still to be written, for the message about a full disk.
   void set_needed_bytes(std::uint64_t bytes) { needed_bytes_ = bytes; }
   std::uint64_t needed_bytes() const { return needed_bytes_; }
   const std::string& path() const { return path_; }
@@ -68,17 +68,16 @@ class RawFile {
   std::uint64_t needed_bytes_ = 0;
 };
 
-/// Collects small writes, in any order, and hands them to the file sorted and merged. What is written twice ends as it was
-/// written last.
+/// Collects small writes, in any order, and writes them sorted and merged. Of overlapping writes the last one counts.
 class RowStage {
  public:
-  static constexpr std::size_t stage_bytes = 1u << 20;    ///< copied bytes held at most: they stay in a core's cache
-  static constexpr std::size_t direct_bytes = 256u << 10; ///< writes from this size on are not held
-  static constexpr std::size_t most_pieces = 4096;        ///< held at most
-  static constexpr std::size_t owned_bytes = 8u << 20;    ///< bytes of others held at most
+  static constexpr std::size_t stage_bytes = 1u << 20;    ///< maximum of copied bytes: they stay in a core's cache
+  static constexpr std::size_t direct_bytes = 256u << 10; ///< writes of at least this size are not held
+  static constexpr std::size_t most_pieces = 4096;        ///< maximum of held pieces
+  static constexpr std::size_t owned_bytes = 8u << 20;    ///< maximum of bytes held by owners
 
   explicit RowStage(RawFile& file) : file_(file) {}
-  /// With an `owner`, who keeps `bytes` alive, they are not copied; else they are only read during the call.
+  /// With an `owner`, which keeps `bytes` valid, they are not copied; else they are only read during the call.
   void write_at(std::uint64_t offset, wire::View bytes, const std::shared_ptr<void>& owner = nullptr);
   void flush();
 
@@ -91,7 +90,7 @@ class RowStage {
   bool sort_pieces();
 
   RawFile& file_;
-  wire::Buffer arena_; ///< never grows beyond what was reserved: pieces point into it
+  wire::Buffer arena_; ///< never reallocated: pieces point into it
   std::vector<Piece> pieces_;
   std::vector<std::shared_ptr<void>> owners_;
   std::size_t owned_ = 0;

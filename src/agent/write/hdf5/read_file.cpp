@@ -112,7 +112,7 @@ ReadFile::ReadFile(const std::string& path) : path_(path), file_(open_result(pat
 }
 
 void ReadFile::read_columns() {
-  // A user may have added something: only what has a row an item is a column.
+  // Users may have added objects: only datasets with one row per item are columns.
   const auto rows_in = [&](const std::string& name) -> std::uint64_t {
     if (!h5::is_dataset(*results_, name)) return 0;
     const h5::Shape shape = h5::shape_of(h5::open_dataset(*results_, name));
@@ -136,7 +136,7 @@ void ReadFile::read_columns() {
     } else if (const auto known = h5::dtype_of(type)) {
       column.type = *known;
     } else {
-      continue; // something a user has added
+      continue; // added by a user
     }
     columns_.push_back(column);
   }

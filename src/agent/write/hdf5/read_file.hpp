@@ -1,5 +1,5 @@
 #pragma once
-// A result file opened for reading: for Job::finish, inspect and export.
+// A result file opened for reading, for Job::finish, inspect and export.
 #include <memory>
 #include <optional>
 #include <string>
@@ -14,7 +14,7 @@
 
 namespace mgpu::agent::write {
 
-/// Strings of rows, in a block.
+/// Reads blocks of rows of a string dataset.
 class TextReader {
  public:
   explicit TextReader(h5::Id dataset) : dataset_(std::move(dataset)), type_(h5::utf8_string()) {}
@@ -26,7 +26,7 @@ class TextReader {
 
 class ReadFile final : public Results {
  public:
-  /// Throws usage_error when `path` is missing or no result file (schema mgpu/1).
+  /// Throws usage_error when `path` is missing or not a result file (schema mgpu/1).
   explicit ReadFile(const std::string& path);
 
   std::uint64_t size() const override { return size_; }
@@ -43,17 +43,17 @@ class ReadFile final : public Results {
 
   /// Columns under /results, by name.
   const std::vector<ColumnSpec>& columns() const { return columns_; }
-  /// The same in the order in which the job gave them; empty where the file does not say.
+  /// The same in the job's order; empty if the file does not record it.
   std::vector<ColumnSpec> columns_in_order() const;
   /// Whether there is an /items/NAME.
   bool has_item_dataset(const std::string& name) const { return h5::exists(items_, name); }
-  /// Columns of the manifest beside path, as the manifest named them.
+  /// Columns of the manifest besides path, with their names in the manifest.
   std::vector<std::string> manifest_columns() const;
-  /// Reader of /items/path, error or of a manifest column; nullopt where there is none (error: a run that was not finished).
+  /// Reader of /items/path, /items/error or a manifest column; nullopt if there is none.
   std::optional<TextReader> item_text(const std::string& dataset) const;
   std::optional<TextReader> manifest_text(std::string_view column) const;
 
-  /// /items/NAME of a number type T as HDF5 names its memory type.
+  /// /items/NAME as numbers of type T; `memory_type` is HDF5's type for T.
   template <typename T>
   std::vector<T> item_numbers(const char* name, hid_t memory_type, std::uint64_t first, std::uint64_t count) const {
     std::vector<T> out(count);
@@ -61,7 +61,7 @@ class ReadFile final : public Results {
     return out;
   }
 
-  /// Rows [first, first + count) of a fixed column, row-major, as they lie in the file.
+  /// Rows [first, first + count) of a fixed column, row-major, in the file's format.
   wire::Buffer fixed_rows(const ColumnSpec& column, std::uint64_t first, std::uint64_t count) const;
   /// count + 1 offsets of a ragged column, from row `first` on.
   std::vector<std::uint64_t> ragged_offsets(const ColumnSpec& column, std::uint64_t first, std::uint64_t count) const;

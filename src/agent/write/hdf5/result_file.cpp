@@ -17,18 +17,18 @@ namespace mgpu::agent::write {
 
 namespace {
 
-/// A file size limit shall be an error of the write that meets it, not the end of the process.
+/// A file size limit must cause an error of the write, not end the process.
 void ignore_size_signal() {
   std::signal(SIGXFSZ, SIG_IGN);
 }
 
 enum class Left : std::uint8_t { nothing_done, results, unknown };
 
-/// What an earlier run left, as far as its journal tells.
+/// What an earlier run left, according to its journal.
 Left look_at(const Places& places) {
   struct stat facts {};
   if (::lstat(places.journal.c_str(), &facts) != 0) return is_there(places.partial) ? Left::unknown : Left::nothing_done;
-  if (!S_ISREG(facts.st_mode)) return Left::nothing_done; // a link, which is no run's
+  if (!S_ISREG(facts.st_mode)) return Left::nothing_done; // a link does not belong to a run
   Journal journal(places.journal, RawFile::Mode::read);
   Frame frame;
   bool begun = false;
@@ -41,16 +41,16 @@ void move_file(const std::string& from, const std::string& to) {
   if (::rename(from.c_str(), to.c_str()) != 0 && errno != ENOENT) throw file_error(from, "rename", errno, 0);
 }
 
-/// Makes way for a new run. One that has results, or may have, keeps them under another name until the new one is complete: that may fail
-/// as soon as its model is opened. Returns that name.
+/// Moves or removes old files for a new run. A run that has or may have results keeps them under another name until the new run
+/// is complete, because the new one may fail when its model is opened. Returns that name.
 std::string set_aside(const Places& places, bool resumable) {
   const Left left = look_at(places);
-  // A run that was stopped in good order has its rows in the output itself, which stays until the new one is complete.
+  // A run that was stopped in an orderly way has its rows in the output itself, which is kept until the new one is complete.
   const bool rows = is_there(places.partial) || (left == Left::results && is_there(places.output));
   const bool worth = rows && (left == Left::results || (left == Left::unknown && resumable));
   if (worth && (left == Left::results || !is_there(places.old_partial()))) {
     remove_old(places.old_partial());
-    // The rows first: a journal without them is refused, rows without their journal are, too.
+    // The rows first: a journal without rows is refused, and so are rows without a journal.
     move_file(places.partial, places.old_partial());
     remove_old(places.old_journal());
     move_file(places.journal, places.old_journal());
@@ -89,7 +89,7 @@ Identity identity_in(const std::string& path, const std::string& kept) {
 ResultFile::Lock take_lock(const std::string& path, std::chrono::seconds limit) {
   const std::string shown = fmt::format("output {}", manifest::shown(path));
   const ResultFile::Lock lock = OutputLock::take(OutputLock::path_of(path), shown, limit);
-  // Versions without OUTPUT.lock hold the journal itself.
+  // Versions without OUTPUT.lock lock the journal itself.
   struct stat facts {};
   const std::string journal = Journal::path_of(path);
   if (::lstat(journal.c_str(), &facts) == 0 && S_ISREG(facts.st_mode) && !RawFile(journal, RawFile::Mode::modify).lock())
@@ -107,7 +107,7 @@ void ResultFile::require_same_run_exactly(const std::string& path, const std::st
 
 void ResultFile::require_same_run(const std::string& path, const std::string& kept, Identity now) {
   const Identity then = identity_in(path, kept);
-  // Where and by which build a complete file was made changes nothing about what is asked for now.
+  // The device and version of a complete file do not matter for this request.
   now.device_kind = then.device_kind;
   now.version = then.version;
   if (now.batch_size == 0) now.batch_size = then.batch_size; // auto
@@ -127,7 +127,7 @@ ResultFile::Lock ResultFile::check(const std::string& path, Existing existing) {
         fmt::format("output {}: the folder {} is not writable: {}", name, manifest::shown(folder), std::strerror(errno)));
   if (::lstat(path.c_str(), &facts) == 0 && S_ISDIR(facts.st_mode))
     throw usage_error(fmt::format("output {}: is a folder; give a file name like out.h5 in it", name));
-  // A rank 0 whose mpirun was killed needs some seconds to notice.
+  // A rank 0 whose mpirun was killed takes some seconds to end.
   const auto lock = [&] { return take_lock(path, std::chrono::seconds(existing == Existing::resume ? 30 : 0)); };
   if (existing != Existing::refuse) return lock();
   const auto refuse_existing = [&] {
@@ -137,7 +137,7 @@ ResultFile::Lock ResultFile::check(const std::string& path, Existing existing) {
         throw usage_error(fmt::format("output {}: an unfinished run left {}; --resume continues it, --overwrite starts over",
                                       name, manifest::shown(left)));
   };
-  // A run that is alive is named as such; without one, no lock file is left for a refusal.
+  // A running run is reported as such. Without one, a refusal must not leave a lock file.
   if (!is_there(OutputLock::path_of(path))) refuse_existing();
   Lock taken = lock();
   refuse_existing();
@@ -184,7 +184,7 @@ std::unique_ptr<ResultFile> ResultFile::resume(const std::string& path, const He
           manifest::shown(places.partial), manifest::shown(places.journal), manifest::shown(places.old_partial())));
     return nullptr;
   }
-  if (!file->has_batches()) return nullptr; // nothing is lost by beginning anew
+  if (!file->has_batches()) return nullptr; // a new start loses nothing
   refuse_other_run(path, file->identity(), *header.identity);
   file->go_on(header);
   return file;

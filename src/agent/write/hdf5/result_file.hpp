@@ -1,5 +1,5 @@
 #pragma once
-// The one result file (schema mgpu/1, docs/output_file.md), written while the run goes on.
+// The result file (schema mgpu/1, docs/output_file.md), written during the run.
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -20,9 +20,9 @@ namespace mgpu::agent::write {
 struct Header {
   std::string job, command, config_json, version, model, model_sha256, started;
   std::int32_t world_size = 1;
-  /// What run it is. The file keeps it.
+  /// The identity of the run, stored in the file.
   std::optional<Identity> identity = std::nullopt;
-  bool by_items = true; ///< --resume can go on with it, item by item; a training has checkpoints of its own
+  bool by_items = true; ///< --resume can continue item by item; a training resumes from checkpoints instead
 };
 
 /// One row of /ranks.
@@ -37,75 +37,79 @@ struct RankRow {
 
 struct Footer {
   std::string finished;     ///< ISO 8601 UTC
-  std::string model_sha256; ///< hashed while the run went on
+  std::string model_sha256; ///< hashed during the run
   bool complete = true;
   std::vector<RankRow> ranks;
   std::vector<Series> training; ///< empty: the file gets no /training
 };
 
-/// What earlier runs left behind.
+/// The results of earlier runs.
 struct Earlier {
-  std::vector<bool> batches;                       ///< by batch: all its items are done
+  std::vector<bool> batches;                       ///< by batch: all items are done
   std::uint64_t done = 0, failed = 0, flagged = 0; ///< items
-  std::uint64_t mistrusted = 0;                    ///< items whose rows are not those the journal speaks of: they are done again
+  std::uint64_t mistrusted = 0;                    ///< items whose rows do not match the journal: they are processed again
   std::uint64_t damaged_bytes = 0;                 ///< of the journal
-  std::string set_aside;    ///< what was found instead, and is kept under this name until the run is complete
-  std::int32_t resumes = 0; ///< how often the run was gone on with, this time counted
+  std::string set_aside;                           ///< name under which files of another run are kept until this run is complete
+  std::int32_t resumes = 0;                        ///< number of resumes, including this one
 };
 
-/// Which files may be in the way of a new run.
+/// What to do with existing files.
 enum class Existing : std::uint8_t {
   refuse,
-  overwrite, ///< they are replaced
-  resume,    ///< they are gone on with; an earlier run that is just ending is waited for
+  overwrite, ///< replace them
+  resume,    ///< continue them; waits for an earlier run that is just ending
 };
 
-/// Not thread-safe; the Writer thread owns it while a run goes on.
+/// Not thread-safe; the Writer's thread owns it during a run.
 ///
-/// PATH.journal is the truth: of every batch it holds all but the rows of fixed columns, and their CRC. Those rows go straight to their
-/// place in PATH.partial, where every fixed dataset is allocated contiguously at once and the metadata is written once, so a killed run
-/// leaves a readable file with complete = 0. Ragged and text columns and the reasons of failures are put in manifest order by finish().
+/// PATH.journal is authoritative: it has all of every batch except the rows of fixed columns, and their CRC. Those rows are
+/// written to their place in PATH.partial, where every fixed dataset is allocated contiguously at once and the metadata is
+/// written once, so a killed run leaves a readable file with complete = 0. finish() puts ragged and text columns and the reasons
+/// of failures into the manifest's order.
 class ResultFile {
  public:
   using Lock = std::shared_ptr<OutputLock>;
-  /// Throws usage_error if anything at `path` is in the way, its folder is missing or not writable, or another run is writing it. The lock
-  /// that it returns keeps other runs away from the output and all files beside it; create() and resume() take it themselves without one.
+  /// Throws usage_error if `path` exists and may not be replaced, its folder is missing or not writable, or another run is
+  /// writing it. The returned lock excludes other runs from the output and all files beside it; create() and resume() take the
+  /// lock themselves without one.
   static Lock check(const std::string& path, Existing existing);
-  /// Compares a complete file's run, as its attribute `identity` has it, with the one that --resume asks for, whose batch size may be 0
-  /// for any. Throws usage_error, one line a difference, or where `kept` is no identity.
+  /// Compares the run of a complete file, from its attribute `identity`, with the run that --resume requests, whose batch size
+  /// may be 0 for any. Throws usage_error, one line per difference, or if `kept` is not an identity.
   static void require_same_run(const std::string& path, const std::string& kept, Identity now);
-  /// As require_same_run, but where it was made and by which version count, too: rows of both shall stand in one file.
+  /// As require_same_run, but device and version must be equal, too: one file gets rows of both runs.
   static void require_same_run_exactly(const std::string& path, const std::string& kept, const Identity& now);
   static std::unique_ptr<ResultFile> create(const std::string& path, const manifest::Manifest& manifest, const Header& header,
                                             Lock lock = nullptr);
-  /// Goes on with what earlier runs left; nullptr if they left nothing. `verify`: the rows of all batches are compared with the journal,
-  /// not only those of the last moments. Throws usage_error, one line a difference, where it was another run.
+  /// Continues earlier runs; nullptr if they left nothing. `verify`: compares the rows of all batches with the journal, not only
+  /// those that may not have reached the disk. Throws usage_error, one line per difference, if it was another run.
   static std::unique_ptr<ResultFile> resume(const std::string& path, const Header& header, bool verify = false,
                                             const OnReading& on_reading = {}, Lock lock = nullptr);
-  /// As resume(), but batches with a failed row are to be done again, also those of a complete file, which stays as it is until the new one
-  /// takes its place; there rows that are not what their worker sent are to be done again, too. nullptr: nothing was done before.
+  /// As resume(), but batches with a failed row are processed again, also those of a complete file, which is kept until the new
+  /// one replaces it; in a complete file this also applies to rows that differ from what their worker sent. nullptr: nothing was
+  /// done before.
   static std::unique_ptr<ResultFile> retry(const std::string& path, const manifest::Manifest& manifest, const Header& header,
                                            bool verify = false, const OnReading& on_reading = {}, Lock lock = nullptr);
-  /// Removes what a run wrote that ended before it had any result, and gives the run that it replaced its names back.
+  /// Removes the files of a run that ended before any result, and restores the names of the run that it replaced.
   static void discard(const std::string& path) noexcept;
-  /// Removes what a run, or a `recover`, that was killed between its very last steps left beside a complete file.
+  /// Removes files that a run or a `recover`, killed in its last steps, left beside a complete file.
   static void tidy(const std::string& path) noexcept;
   virtual ~ResultFile() = default;
 
-  /// What was there before this run; of a new file nothing.
+  /// The results of earlier runs; empty for a new file.
   virtual Earlier earlier() const { return {}; }
   /// The output columns; once, before the first put with columns.
   virtual void set_columns(const std::vector<ColumnSpec>& columns) = 0;
   /// The model's hash, as soon as it is known.
   virtual void set_model_sha256(const std::string& /*sha256*/) {}
-  /// Stores one batch, or a part of one, that `rank` did; of an item's results the latest stays. With an `owner`, who keeps the result's
-  /// bytes alive, small rows are not copied but held until they are written together, at the next commit() at the latest.
+  /// Stores the rows of one batch, or of a part of it, from `rank`; the latest result of an item counts. With an `owner`, which
+  /// keeps the bytes valid, small rows are not copied but held until they are written together, at the latest at the next
+  /// commit().
   virtual void put(const wire::BatchResult& result, std::int32_t rank, const std::shared_ptr<void>& owner = nullptr) = 0;
-  /// Group commit: rows are on the disk (fdatasync) before the journal speaks of them, and then that is, too. Throws Error when the
-  /// disk is full.
+  /// Group commit: brings rows to the disk (fdatasync) before the journal frames that refer to them, then the journal. Throws
+  /// Error when the disk is full.
   virtual void commit() = 0;
-  /// Fills rows not ok, writes ragged columns, errors, /ranks and attributes; fsync, rename to PATH, fsync of the folder. A file that is
-  /// not complete keeps its journal, so that resume() can go on with it.
+  /// Fills rows that are not ok, writes ragged columns, errors, /ranks and attributes; fsync, rename to PATH, fsync of the
+  /// folder. A file that is not complete keeps its journal, so that resume() can continue it.
   virtual void finish(const Footer& footer) = 0;
 };
 

@@ -1,4 +1,4 @@
-// --retry-failed: the failed rows of an earlier run, with all rows of their batches, are done once more.
+// --retry-failed: processes the failed rows of an earlier run again, with all rows of their batches.
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -23,7 +23,7 @@ bool all_ok_as_sent(const RowBlock& block, std::size_t begin, std::size_t end) {
 
 } // namespace
 
-/// Rows [begin, end) of `block`, which were done by one rank or by several.
+/// Stores rows [begin, end) of `block`, which may come from several ranks.
 void RunningFile::put_rows(const RowBlock& block, std::size_t begin, std::size_t end) {
   while (begin < end) {
     std::size_t same = begin + 1;
@@ -43,7 +43,7 @@ void RunningFile::take_good_batches(const ReadFile& old, const OnReading& on_rea
         fmt::format("--retry-failed: {} does not say in which order its columns came; another version of mgpu_run "
                     "wrote it, or columns were added or removed",
                     manifest::shown(places_.output)));
-  if (!columns.empty()) set_columns(columns); // else no row had a result
+  if (!columns.empty()) set_columns(columns); // without columns no row had a result
   earlier_ = true;
   resumes_ = static_cast<std::int32_t>(old.number("resumes")) + 1;
   const std::uint64_t batch_size = identity_.batch_size;
@@ -60,7 +60,7 @@ void RunningFile::take_good_batches(const ReadFile& old, const OnReading& on_rea
   commit();
 }
 
-/// Those of items [first, first + count), whole batches, that are good; returns their bytes. What cannot be read is done again.
+/// Takes the good batches of items [first, first + count), whole batches; returns their bytes. Unreadable ones are run again.
 std::uint64_t RunningFile::take_batches(const ReadFile& old, const std::vector<ColumnSpec>& columns, std::uint64_t first,
                                         std::uint64_t count) {
   const std::uint64_t batch_size = identity_.batch_size;
@@ -95,7 +95,7 @@ void RunningFile::forget_failed() {
 
 std::unique_ptr<ResultFile> ResultFile::retry(const std::string& path, const manifest::Manifest& manifest, const Header& header,
                                               bool verify, const OnReading& on_reading, Lock lock) {
-  std::signal(SIGXFSZ, SIG_IGN); // a file size limit shall be an error of the write that meets it
+  std::signal(SIGXFSZ, SIG_IGN); // a file size limit must cause an error of the write
   const Places places(path);
   const bool from_complete =
       is_there(places.output) && ReadFile(places.output).complete() && (!is_there(places.partial) || nothing_begun(places));
@@ -107,7 +107,7 @@ std::unique_ptr<ResultFile> ResultFile::retry(const std::string& path, const man
   if (!lock) lock = take_lock(path, std::chrono::seconds(0));
   const ReadFile old(places.output);
   require_same_run_exactly(path, old.text("identity"), *header.identity);
-  // Of the finished run, or of a retry that had not begun.
+  // Left by the finished run, or by a retry that had not begun.
   remove_old(places.partial);
   remove_old(places.journal);
   auto file = std::make_unique<RunningFile>(places, manifest, header, std::move(lock));

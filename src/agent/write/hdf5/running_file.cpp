@@ -65,11 +65,11 @@ RunningFile::RunningFile(Places places, const manifest::Manifest& manifest, cons
   journal_->before_writing([this] { stage_->flush(); });
   items_.write_all(*file_);
   if (!can_resume_) return;
-  // A journal that begins speaks of a result file that is there: so that comes first, on the disk too.
+  // A journal needs its result file, so the file is brought to the disk first.
   file_->sync_all();
   const std::string head = identity_.json();
   journal_->append_twice(FrameKind::head, std::as_bytes(std::span(head)));
-  journal_->commit(); // an empty journal is one that was lost, or of a run that was killed until here
+  journal_->commit(); // an empty journal was lost, or is of a run that was killed before this line
 }
 
 std::string RunningFile::run_name() const {
@@ -99,7 +99,7 @@ void RunningFile::begin_file(const manifest::Manifest& manifest, const Header& h
   StringDataset paths(items, "path", manifest.size());
   for (std::uint64_t i = 0; i < manifest.size(); ++i) paths.push(manifest.path(i));
   paths.close();
-  StringDataset errors(items, "error", manifest.size()); // most stay "": written now, while models open, not at the end
+  StringDataset errors(items, "error", manifest.size()); // most stay "": written now, while the models open
   for (std::uint64_t i = 0; i < manifest.size(); ++i) errors.push({});
   errors.close();
   const std::vector<std::string> names = item_dataset_names(manifest.column_names());
@@ -130,7 +130,7 @@ void RunningFile::set_columns(const std::vector<ColumnSpec>& columns) {
     throw Error("ranks disagree on the output columns; are all of them the same build with the same model?");
   }
   check_names(columns);
-  if (can_resume_ && has_batches_) save_undo(); // without a result, a run that dies here is simply started over
+  if (can_resume_ && has_batches_) save_undo(); // without a result, a run that dies here is started over
   use_columns(columns);
   constexpr std::uint64_t metadata_bytes = 1u << 20;
   require_room(*file_, fixed_bytes_ + metadata_bytes);
@@ -152,7 +152,7 @@ void RunningFile::set_columns(const std::vector<ColumnSpec>& columns) {
   opened.columns = columns;
   wire::Buffer bytes;
   wire::encode(opened, bytes);
-  if (can_resume_) file_->sync_all(); // the journal will speak of rows in these columns
+  if (can_resume_) file_->sync_all(); // the journal will refer to rows in these columns
   journal_->append_twice(FrameKind::columns, bytes);
 }
 
@@ -205,7 +205,7 @@ void RunningFile::put(const wire::BatchResult& result, std::int32_t rank, const 
   }
   wire::BatchResult rest = result;
   std::erase_if(rest.columns, [&](const wire::ColumnData& column) { return columns_[column.column].layout == Layout::fixed; });
-  // A run that cannot be gone on with needs only what the end puts in order.
+  // A run that cannot be resumed needs only the parts that finish() puts in order.
   const bool spooled = !rest.columns.empty() || !rest.errors.empty();
   note(rest, rank, can_resume_ || spooled ? journal_->append(rest, rank) : 0);
   changed_ = true;
@@ -222,7 +222,7 @@ void RunningFile::note(const wire::BatchResult& rest, std::int32_t rank, std::ui
       std::copy(data->counts.begin(), data->counts.end(), begin);
   }
   if (rest.columns.empty() && rest.errors.empty())
-    index_.clear(rest.first, rest.rows()); // nothing to put in order: the usual case, kept cheap
+    index_.clear(rest.first, rest.rows()); // nothing to put in order: the usual case, cheap
   else
     index_.set(rest.first, rest.rows(), offset);
   for (const wire::ColumnData& column : rest.columns) spooled_bytes_ += column.data.size();
@@ -245,16 +245,16 @@ void RunningFile::commit() {
   lock_->require();
   estimate_needs();
   stage_->flush();
-  journal_->flush(); // a kill loses nothing from here on; a power cut may, and then the rows' CRCs tell
+  journal_->flush(); // a kill loses nothing from now on; a power cut may, which the CRCs of the rows reveal
   try {
     file_->sync_data();
   } catch (const Error&) {
-    journal_->drop_uncommitted(); // its rows are done again
+    journal_->drop_uncommitted(); // their rows are processed again
     throw;
   }
   journal_->mark_durable();
   journal_->commit();
-  // For those who look at the file while the run goes on; after a kill the journal says what is true.
+  // For readers during the run; after a kill the journal is authoritative.
   items_.write_changes(*file_);
   if (!name_synced_) sync_folder_of(places_.output);
   name_synced_ = true;

@@ -1,5 +1,5 @@
 #pragma once
-// The ResultFile of a run: begun, filled and finished here; gone on with by what its journal says.
+// The ResultFile of a run: created, filled and finished here; resumed from its journal.
 #include <chrono>
 #include <memory>
 #include <optional>
@@ -17,38 +17,38 @@ namespace mgpu::agent::write {
 class ReadFile;
 class RowBlock;
 
-/// Where a run keeps what it writes.
+/// The paths of a run's files.
 struct Places {
   explicit Places(const std::string& path)
       : output(path), partial(path + ".partial"), journal(Journal::path_of(path)), recovering(path + ".recovering") {}
   std::string output, partial, journal;
-  std::string old_partial() const { return partial + ".old"; } ///< of the run before, which --overwrite put aside
+  std::string old_partial() const { return partial + ".old"; } ///< of the previous run, kept by --overwrite
   std::string old_journal() const { return journal + ".old"; }
-  std::string recovering; ///< what `recover` makes, before it takes the output's name
+  std::string recovering; ///< the file that `recover` makes, before it is renamed to the output
 };
 
 class RunningFile final : public ResultFile {
  public:
-  /// A new one.
+  /// Creates a new file.
   RunningFile(Places places, const manifest::Manifest& manifest, const Header& header, Lock lock);
   void say_set_aside(std::string name) { set_aside_ = std::move(name); }
-  /// Reads what the journal of a run with this identity says, in memory only; go_on() or recover() must follow. Of the batches whose
-  /// rows must be compared it remembers the last moments' only, or all. `on_reading` may be empty.
+  /// Reads the journal of the run with this identity, into memory only; go_on() or recover() must follow. It remembers which
+  /// batches must be compared with their rows: those that may not have reached the disk, or all. `on_reading` may be empty.
   RunningFile(Places places, std::unique_ptr<Journal> journal, Identity identity, bool verify_all, OnReading on_reading,
               Lock lock);
 
-  /// The run that the journal belongs to, with the model's hash where it was known.
+  /// The run of the journal, with the model's hash if it is known.
   const Identity& identity() const { return identity_; }
-  /// Anything was done.
+  /// The journal has results.
   bool has_batches() const { return has_batches_; }
-  /// Brings the result file back to where the journal is, and forgets items whose batch is not whole. Throws usage_error when the result
-  /// file is gone or not this run's.
+  /// Restores the result file to the state of the journal, and drops items of incomplete batches. Throws usage_error when the
+  /// result file is missing or belongs to another run.
   void go_on(const Header& header);
-  /// Takes the batches of a complete file of the same run whose rows are all ok and as they were sent; the others are to be done.
+  /// Takes over the batches of a complete file of the same run whose rows are all ok and as sent; the others are to be processed.
   void take_good_batches(const ReadFile& old, const OnReading& on_reading);
-  /// Batches with a failed row are to be done again; the journal says so from now on.
+  /// Marks batches with a failed row as pending, also in the journal.
   void forget_failed();
-  /// Makes a readable file of what there is; changes neither the journal nor the result file it belongs to. Returns what was found.
+  /// Makes a readable file of the existing results; does not change the journal or its result file. Returns what was found.
   Earlier recover(const Footer& footer);
 
   Earlier earlier() const override;
@@ -75,12 +75,12 @@ class RunningFile final : public ResultFile {
   // finish.cpp
   void fill_rows_not_ok();
   void fill_run(const Fixed& column, std::uint64_t first, std::uint64_t end);
-  /// Throws Error where another run may have the lock, or has put its files at the names of this run's.
+  /// Throws Error when another run may have the lock, or has replaced this run's files.
   void require_ours() const;
   void assemble_all(const Footer& footer);
   void write_all(const Footer& footer);
   std::vector<std::pair<std::uint64_t, std::uint64_t>> beside_fixed_rows() const;
-  /// Notes in the journal, on the disk, all that HDF5 may change in the result file.
+  /// Saves in the journal, on the disk, everything in the result file that HDF5 may change.
   void save_undo();
   void settle();
 
@@ -97,7 +97,7 @@ class RunningFile final : public ResultFile {
   void undo_change(RawFile& file) const;
   void take_back_output();
   void open_partial();
-  /// Forgets the batches whose rows are not what the journal says; `for_good`: the journal says so from now on.
+  /// Drops batches whose rows do not match the journal; `for_good`: in the journal, too.
   void verify(bool for_good);
   bool rows_are_good(const wire::BatchResult& rest) const;
   void forget(std::uint64_t first, std::uint64_t rows);
@@ -124,21 +124,21 @@ class RunningFile final : public ResultFile {
   std::int32_t world_size_ = 1, resumes_ = 0;
   bool has_columns_ = false, has_batches_ = false, name_synced_ = false, changed_ = true;
 
-  // What the journal of earlier runs said.
+  // Read from the journal of earlier runs.
   bool earlier_ = false, verify_all_ = false;
   OnReading on_reading_;
   std::uint64_t journal_end_ = 0, mistrusted_ = 0;
   std::vector<std::uint64_t> unverified_;    ///< frames of batches whose rows must be compared
-  std::vector<std::uint64_t> undo_;          ///< frames of the change of the result file that may be under way
-  std::optional<std::uint64_t> size_before_; ///< of the result file; nothing: no change is under way
+  std::vector<std::uint64_t> undo_;          ///< undo frames of a change of the result file that may be incomplete
+  std::optional<std::uint64_t> size_before_; ///< of the result file; nullopt: no change is incomplete
 };
 
-/// The lock on an output. Throws usage_error where another run has it; one that is just ending is waited for, at most `limit`.
+/// Takes the lock of an output. Throws usage_error when another run has it; waits up to `limit` for one that is just ending.
 ResultFile::Lock take_lock(const std::string& path, std::chrono::seconds limit);
-/// Whether what lies beside the output is of a run that had no result yet.
+/// Whether the files beside the output are those of a run without results.
 bool nothing_begun(const Places& places);
 
-/// Runs `work`; a full disk that HDF5 met is told with the room needed.
+/// Runs `work`; adds the needed space to HDF5's error about a full disk.
 template <typename Work>
 void with_needs(const std::string& path, std::uint64_t needed_bytes, Work work) {
   try {
@@ -149,10 +149,10 @@ void with_needs(const std::string& path, std::uint64_t needed_bytes, Work work) 
   }
 }
 
-/// Throws, before anything is allocated, when `more` bytes cannot fit.
+/// Throws Error before anything is allocated when `more` bytes do not fit.
 void require_room(const RawFile& file, std::uint64_t more);
 
-/// Unlinks what is at `path`, a link too; it need not be there. Throws usage_error.
+/// Unlinks `path`, also a link; it may be missing. Throws usage_error.
 void remove_old(const std::string& path);
 
 } // namespace mgpu::agent::write

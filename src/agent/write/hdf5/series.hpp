@@ -1,5 +1,5 @@
 #pragma once
-// What a training leaves behind beside its items: `/training/NAME`, one 1-D dataset each.
+// The curves of a training: `/training/NAME`, one 1-D dataset each.
 #include <cstdint>
 #include <span>
 #include <string>

@@ -26,7 +26,7 @@ void StringDataset::push(std::string_view text) {
 
 void StringDataset::flush() {
   if (begins_.empty()) return;
-  const bool all_empty = text_.size() == begins_.size(); // only their NULs
+  const bool all_empty = text_.size() == begins_.size(); // the text has only NULs
   if (!(blank_ && all_empty)) {
     std::vector<const char*> pointers;
     pointers.reserve(begins_.size());

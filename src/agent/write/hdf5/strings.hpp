@@ -16,11 +16,11 @@ class StringDataset {
 
   /// Creates the dataset NAME [rows].
   StringDataset(const h5::Id& group, const std::string& name, std::uint64_t rows);
-  /// Opens one whose rows are all "": blocks that stay so are not written again.
+  /// Opens a dataset whose rows are all "": blocks that stay empty are not written again.
   static StringDataset open_blank(const h5::Id& group, const std::string& name);
   /// Adds the next row. HDF5 strings end at a NUL, so one within the text becomes U+FFFD.
   void push(std::string_view text);
-  /// Writes what is left. Throws Error unless all rows were pushed.
+  /// Writes the last block. Throws Error unless all rows were pushed.
   void close();
   const h5::Id& dataset() const { return dataset_; }
 
@@ -35,12 +35,12 @@ class StringDataset {
   std::vector<std::size_t> begins_;
 };
 
-/// What the schema itself keeps under /items.
+/// The schema's own datasets under /items.
 inline constexpr std::array<std::string_view, 8> own_item_datasets{"path", "status",  "error", "attempts",
                                                                    "rank", "seconds", "flags", "crc32c"};
 
-/// Names under /items for the columns of a manifest, in the same order: as they are, but "manifest_NAME" where the schema has
-/// that name itself, and without characters that HDF5 cannot have in names.
+/// Names under /items for the columns of a manifest, in the same order: unchanged, except "manifest_NAME" if the schema uses
+/// the name, and without characters that HDF5 does not allow.
 std::vector<std::string> item_dataset_names(const std::vector<std::string>& columns);
 
 } // namespace mgpu::agent::write

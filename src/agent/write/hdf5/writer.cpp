@@ -8,14 +8,14 @@ namespace mgpu::agent::write {
 namespace {
 using Clock = std::chrono::steady_clock;
 
-/// Small blocks wait for each other, up to the next commit: waking the thread for each would cost more than writing it.
+/// Small blocks are collected up to the next commit: waking the thread for each would cost more than writing it.
 constexpr std::size_t wake_bytes = 256u << 10;
-/// Memory that a block takes beside its bytes: its owner, the queue.
+/// Memory of a block besides its bytes: its owner, the queue.
 constexpr std::size_t block_cost_bytes = 256;
-/// While many bytes are being written, commits are looked at in between.
+/// Bytes between two checks whether a commit is due.
 constexpr std::size_t commit_check_bytes = 8u << 20;
 
-/// What the thread is to do next: a block, the columns that the blocks behind it have, or the model's hash.
+/// The next task of the thread: a block, the columns of the following blocks, or the model's hash.
 struct Task {
   Block block = {};
   std::optional<std::vector<ColumnSpec>> columns = std::nullopt;
@@ -44,7 +44,7 @@ struct Writer::Impl {
   std::condition_variable changed;
   std::deque<Task> queue; ///< guarded by mutex, as are the next four
   bool stopping = false;
-  /// So that a put wakes nobody who is awake, or who wakes for the next commit soon enough.
+  /// A put does not wake a thread that is awake, or that wakes for the next commit soon enough.
   enum class Sleep : std::uint8_t { awake, until_commit, until_block } sleep = Sleep::awake;
   std::exception_ptr failure;
   bool finished = false;
@@ -53,7 +53,7 @@ struct Writer::Impl {
   std::atomic<bool> failed{false};
   std::atomic<std::int64_t> busy_ns{0};
 
-  bool uncommitted = false; ///< the thread's own, as is the next
+  bool uncommitted = false; ///< used by the thread only, as is the next
   Clock::time_point oldest_uncommitted{};
   std::thread thread; ///< last: it uses all of the above
 };
@@ -62,7 +62,7 @@ void Writer::Impl::push(Task task) {
   bool wake = false;
   {
     const std::lock_guard lock(mutex);
-    if (failed) return; // check() has the reason; the block's memory is given back at once
+    if (failed) return; // check() throws the reason; the block's memory is released at once
     queued_bytes += task.block.bytes.size() + block_cost_bytes;
     queue.push_back(std::move(task));
     wake = sleep == Sleep::until_block || (sleep == Sleep::until_commit && (queue.back().columns || queued_bytes >= wake_bytes));
@@ -83,7 +83,7 @@ void Writer::Impl::run() {
   try {
     work();
   } catch (...) {
-    std::deque<Task> dropped; // outside the lock: owners give memory back to others
+    std::deque<Task> dropped; // destroyed outside the lock: owners release memory of others
     const std::lock_guard lock(mutex);
     failure = std::current_exception();
     failed = true;
@@ -113,7 +113,7 @@ bool Writer::Impl::wait_for_tasks(std::deque<Task>& tasks) {
     sleep = Sleep::until_block;
     changed.wait(lock, [this] {
       return stopping || !queue.empty();
-    }); // ends with the next block, or with stop(), which the destructor calls
+    }); // ends with the next block, or with stop(), called by the destructor
   }
   sleep = Sleep::awake;
   tasks.swap(queue);

@@ -1,5 +1,5 @@
 #pragma once
-// The thread on rank 0 that owns the ResultFile, so that disk waits never stop the event loop.
+// The thread on rank 0 that owns the ResultFile, so that disk waits never block the event loop.
 #include <chrono>
 #include <condition_variable>
 #include <cstdint>
@@ -13,8 +13,8 @@
 
 namespace mgpu::agent::write {
 
-/// A block of one batch's results and whoever keeps its memory alive (a receive buffer, or a range of the worker's ring that is
-/// released when `owner` goes).
+/// The encoded results of one batch, and the owner of the memory (a receive buffer, or a range of the worker's ring that is
+/// released with `owner`).
 struct Block {
   std::int32_t rank = 0;
   wire::View bytes; ///< an encoded wire::BatchResult
@@ -23,20 +23,20 @@ struct Block {
 
 class Writer {
  public:
-  /// `commit_every`: at most this much finished work, and what comes in while the disk takes it, is lost with the process.
-  /// `queue_bytes`: full() beyond this, so that rank 0 stops handing out work; blocks count with what it costs to hold them.
+  /// `commit_every`: a killed process loses at most the results of this time and of the running commit. `queue_bytes`: full()
+  /// beyond this, so that rank 0 grants no more work; blocks count with the memory that they hold.
   Writer(std::unique_ptr<ResultFile> file, std::chrono::milliseconds commit_every = std::chrono::milliseconds(75),
          std::size_t queue_bytes = 64u << 20);
   ~Writer();
 
   void set_columns(const std::vector<ColumnSpec>& columns);
   void set_model_sha256(const std::string& sha256);
-  /// Queues a block. Never waits: the caller looks at full() before it hands out more work.
+  /// Queues a block. Never waits: check full() before granting more work.
   void put(Block block);
   bool full() const;
-  /// Fraction of the time since the start in which the thread was busy, for the bottleneck sentence.
+  /// Fraction of time since the start in which the thread was busy, for the bottleneck.
   double busy_fraction() const;
-  /// Throws what the thread met, if it has failed (disk full, …). Cheap.
+  /// Throws the error of the thread, if it has failed (disk full, …). Cheap.
   void check() const;
   /// Writes everything queued, finishes the file. Throws Error.
   void finish(const Footer& footer);

@@ -16,18 +16,18 @@ namespace mgpu::agent::write {
 namespace {
 enum class Kind : std::uint32_t {
   step = 1,
-  validation, ///< begins one; its values follow
-  value,      ///< one of a validation
+  validation, ///< start of a validation; its values follow
+  value,      ///< a value of a validation
 };
 constexpr std::size_t name_bytes = 32;
 } // namespace
 
 struct History::Record {
-  std::uint32_t crc = 0; ///< of all that follows
+  std::uint32_t crc = 0; ///< of all members below
   Kind kind = Kind::step;
   std::uint64_t step = 0;
   std::uint32_t epoch = 0, samples = 0, skipped = 0, micro_batch = 0, accumulation = 0;
-  std::uint32_t flag = 0;                                              ///< the step updated, the validation was the best so far
+  std::uint32_t flag = 0; ///< the step changed the parameters; the validation was the best so far
   double loss = 0, lr = 0, grad_norm = 0, loss_scale = 0, seconds = 0; ///< loss: or the value of a validation
   char name[name_bytes] = {};
 
@@ -50,7 +50,7 @@ History History::resume(const std::string& path, std::uint64_t step, std::uint64
       if (record.kind == Kind::step ? record.step <= step : seen <= validations) kept.push_back(record);
     }
   }
-  // Written beside and renamed: a kill between the two leaves one or the other.
+  // Written to a new file, then renamed: a kill leaves either the old or the new file.
   const std::string aside = path + ".new";
   History history = create(aside);
   for (const Record& record : kept) history.append(record);
@@ -64,7 +64,7 @@ std::vector<History::Record> History::read(const RawFile& file) {
   std::vector<Record> records(file.size() / sizeof(Record));
   static_assert(std::is_trivially_copyable_v<Record> && sizeof(Record) % 8 == 0);
   if (!records.empty()) file.read_at(0, reinterpret_cast<std::byte*>(records.data()), records.size() * sizeof(Record));
-  // Behind a torn record nothing is sure; all that a checkpoint speaks of was synced before it.
+  // Records after a torn one are not reliable; all records up to a checkpoint were synced before it.
   const auto torn = std::find_if(records.begin(), records.end(), [](const Record& each) { return each.crc != each.right_crc(); });
   records.erase(torn, records.end());
   return records;
@@ -158,7 +158,7 @@ std::vector<Series> History::series() const {
       auto found = std::find_if(values.begin(), values.end(), [&](const Series& each) { return each.name == name; });
       if (found == values.end()) found = values.insert(found, {name, Reals()});
       auto& reals = std::get<Reals>(found->values);
-      reals.resize(at_step.size(), std::numeric_limits<double>::quiet_NaN()); // validations that had no such value
+      reals.resize(at_step.size(), std::numeric_limits<double>::quiet_NaN()); // NaN for validations without this value
       reals.back() = record.loss;
     }
   }

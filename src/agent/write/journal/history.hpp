@@ -1,6 +1,6 @@
 #pragma once
-// OUTPUT.training: the curves of a training while it goes on. Records of one size, appended, each with a CRC, so that a run that was
-// killed has its curves up to its last checkpoint and goes on from there.
+// OUTPUT.training: the curves of a training during the run. Records of a fixed size, appended, each with a CRC, so that a killed
+// run still has its curves up to its last checkpoint and can continue them.
 #include <cstdint>
 #include <string>
 #include <vector>
@@ -14,24 +14,25 @@ namespace mgpu::agent::write {
 class History {
  public:
   static std::string path_of(const std::string& output) { return output + ".training"; }
-  /// Begins anew; whatever is at `path` is replaced.
+  /// Creates the file; replaces an existing one.
   static History create(const std::string& path);
-  /// Continues the file at `path` (none: makes one), keeping steps up to `step` and the first `validations` validations.
+  /// Continues the file at `path` (or creates it), keeping steps up to `step` and the first `validations` validations.
   static History resume(const std::string& path, std::uint64_t step, std::uint64_t validations);
 
   void add(const wire::Step& step);
   void add(const wire::Metrics& metrics);
-  /// Everything added is on the disk.
+  /// Brings everything added to the disk.
   void sync();
 
   std::uint64_t steps() const { return steps_; }
-  /// Validations done up to and with `step`.
+  /// Number of validations up to and including `step`.
   std::uint64_t validations(std::uint64_t step) const;
   /// The last step; 0 before the first.
   std::uint64_t last_step() const { return last_step_; }
 
-  /// What /training holds: step, epoch, loss, lr, samples_per_s, samples, skipped, grad_norm, loss_scale, updated; of each validation
-  /// validation_step, validation_epoch, validation_best and validation_NAME. Read from the file.
+  /// The content of /training: step, epoch, loss, lr, samples_per_s, samples, skipped, micro_batch, accumulation, grad_norm,
+  /// loss_scale, updated; per validation validation_step, validation_epoch, validation_best and validation_NAME. Read from the
+  /// file.
   std::vector<Series> series() const;
 
  private:

@@ -23,7 +23,7 @@ void compare(std::vector<std::string>& lines, std::string_view what, const json&
   if (then != now) lines.push_back(fmt::format("{}: {} then, {} now", what, shown(then), shown(now)));
 }
 
-/// The hash decides where both are known; until then, what the file system says of the file.
+/// The hashes decide if both are known; else the state of the file in the file system.
 void compare_models(std::vector<std::string>& lines, const Identity& then, const Identity& now) {
   const bool hashed = !then.model_sha256.empty() && !now.model_sha256.empty();
   if (hashed ? then.model_sha256 == now.model_sha256 : then.model_state == now.model_state) return;
@@ -76,7 +76,7 @@ Identity Identity::parse(std::string_view text) {
 
 std::string sha256_of(const manifest::Manifest& manifest) {
   const std::vector<std::string>& names = manifest.column_names();
-  std::vector<std::size_t> by_name(names.size()); // a result file does not keep their order
+  std::vector<std::size_t> by_name(names.size()); // a result file does not store their order
   std::iota(by_name.begin(), by_name.end(), std::size_t{0});
   std::stable_sort(by_name.begin(), by_name.end(), [&](std::size_t a, std::size_t b) { return names[a] < names[b]; });
   Sha256 all;

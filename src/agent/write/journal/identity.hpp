@@ -1,5 +1,5 @@
 #pragma once
-// What run a journal belongs to. Rows of two runs may stand in one file only where all of this is the same.
+// The identity of a run. Rows of two runs may be in one file only if all of it is equal.
 #include <cstdint>
 #include <nlohmann/json.hpp>
 #include <string>
@@ -12,12 +12,12 @@ namespace mgpu::agent::write {
 
 struct Identity {
   std::string job, version;
-  std::string device_kind; ///< "cpu" or "cuda": they round differently
+  std::string device_kind; ///< "cpu" or "cuda": their rounding differs
   std::uint32_t batch_size = 1;
-  nlohmann::json options = nlohmann::json::object(); ///< those that change results
+  nlohmann::json options = nlohmann::json::object(); ///< options that change results
   std::string model;                                 ///< as given
-  std::string model_state;                           ///< state_of(model), for as long as its hash is not known
-  std::string model_sha256;                          ///< "": not known (yet)
+  std::string model_state;                           ///< state_of(model), until its hash is known
+  std::string model_sha256;                          ///< "": unknown
   std::uint64_t items = 0;
   std::string manifest_sha256; ///< of the paths and columns of all items
 
@@ -25,10 +25,10 @@ struct Identity {
   static Identity parse(std::string_view json);
 };
 
-/// SHA-256 over everything that a manifest says of its items; its columns in the order of their names.
+/// SHA-256 of all paths and columns of a manifest, its columns in the order of their names.
 std::string sha256_of(const manifest::Manifest& manifest);
 
-/// One line for each thing in which two runs differ: "--mean: 0.5 then, 0.4 now". Empty: rows of both may stand in one file.
+/// One line per difference between two runs: "--mean: 0.5 then, 0.4 now". Empty: rows of both may be in one file.
 std::vector<std::string> differences(const Identity& then, const Identity& now);
 
 } // namespace mgpu::agent::write

@@ -118,7 +118,7 @@ void Journal::drop_uncommitted() noexcept {
   end_ = committed_;
   try {
     file_.resize(committed_);
-  } catch (const Error&) { // nothing more can be done on such a disk; the frames' checksums are what is left
+  } catch (const Error&) { // nothing more can be done; the frames' checksums remain
   }
 }
 
@@ -144,7 +144,7 @@ void Journal::read(std::uint64_t offset, Frame& frame) const {
     throw Error(fmt::format("{}: damaged bytes in the frame at byte {}", manifest::shown(file_.path()), offset));
 }
 
-/// Where the next frame may begin; end_ if nowhere.
+/// Offset of the next possible frame; end_ if there is none.
 std::uint64_t Journal::next_magic(std::uint64_t at) const {
   wire::Buffer block(search_bytes);
   for (at = padded(at); at < end_; at += block.size()) {
@@ -182,7 +182,7 @@ bool Journal::find(std::uint64_t& at, Frame& frame) {
 
 void Journal::cut(std::uint64_t end) {
   end_ = padded(end);
-  committed_ = std::min(committed_, end_); // what is behind it a killed run may not have brought to the disk
+  committed_ = std::min(committed_, end_); // a killed run may not have brought the rest to the disk
   file_.resize(end_);
   buffer_.clear();
 }

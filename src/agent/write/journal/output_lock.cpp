@@ -26,7 +26,7 @@ using Clock = std::chrono::steady_clock;
 constexpr std::string_view mark = "mgpu_run-lock-1";
 constexpr auto poll_every = std::chrono::milliseconds(100);
 
-/// The one line in the file.
+/// The content of the file, one line.
 struct Holder {
   std::string way = "flock", host, token;
   std::int64_t pid = 0;
@@ -55,7 +55,7 @@ std::string read_text(int fd) {
   return got > 0 ? std::string(bytes.data(), static_cast<std::size_t>(got)) : std::string();
 }
 
-/// Opened anew, so that a network file system shows what other hosts have written.
+/// Opens the file again, so that a network file system shows what other hosts have written.
 std::string read_text(const std::string& path) {
   const int fd = ::open(path.c_str(), O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
   if (fd < 0) return {};
@@ -108,7 +108,7 @@ std::string who(const std::string& text) {
   return holder && !holder->released ? fmt::format(" (process {} on {})", holder->pid, manifest::shown(holder->host)) : "";
 }
 
-/// Whether the holder that the file names still beats; watched for `silence`.
+/// Whether the recorded holder still beats; observes the file for `silence`.
 bool is_alive(const std::string& path, const Holder& holder, std::chrono::milliseconds silence) {
   const auto end = Clock::now() + silence;
   while (Clock::now() < end) {
@@ -122,15 +122,15 @@ bool is_alive(const std::string& path, const Holder& holder, std::chrono::millis
 
 } // namespace
 
-/// Shared with the thread that beats, which a stalled file system may hold for longer than the lock lives.
+/// Shared with the beating thread, which a stalled file system may delay beyond the lifetime of the lock.
 struct OutputLock::Beating {
   std::mutex mutex;
   std::condition_variable changed;
-  bool stop = false, ended = false, lost = false; ///< guarded, as is the next
-  Clock::time_point confirmed = Clock::now();     ///< when the file last was seen to be ours
+  bool stop = false, ended = false, lost = false; ///< guarded by mutex, as is the next
+  Clock::time_point confirmed = Clock::now();     ///< when this process was last seen to be the holder
   Holder self;
   std::string path;
-  int fd = -1; ///< its own, closed by the thread
+  int fd = -1; ///< owned and closed by the thread
   Options options;
 
   void run();
@@ -193,7 +193,7 @@ std::shared_ptr<OutputLock> OutputLock::take(const std::string& path, const std:
     if (::fstat(fd, &lock->facts_) != 0 || !S_ISREG(lock->facts_.st_mode) || lock->facts_.st_nlink > 1)
       refuse(fmt::format("{} is not a lock file; move it away", manifest::shown(path)));
     const std::string text = read_text(fd);
-    // What has been cut by a full disk or a power cut begins as ours or is zeros.
+    // A file truncated by a full disk or a power cut is a prefix of ours or has zeros.
     const bool ours = text.empty() || text.front() == 0 || text.starts_with(mark.substr(0, std::min(mark.size(), text.size())));
     if (!ours) refuse(fmt::format("{} is not a lock file of mgpu_run; move it away", manifest::shown(path)));
     if (lock->acquire(options)) return lock;
@@ -220,15 +220,15 @@ bool OutputLock::acquire(const Options& options) {
           fmt::format("{}: process {} on {} has it, by a lock that this host cannot see; remove that file if the run is gone",
                       manifest::shown(path_), holder->pid, manifest::shown(holder->host)));
   }
-  // A host without locks may share the file with one that has them.
+  // A host without locks may share the file with a host that has them.
   if (holder && !holder->released && holder->way == "beat" && is_alive(path_, *holder, options.silence)) return false;
   if (way_ == Way::beat) return claim_by_beat(options);
   mine_ = true;
-  write_line(fd_, myself(way_ == Way::flock ? "flock" : "fcntl")); // for people; the lock holds without it
+  write_line(fd_, myself(way_ == Way::flock ? "flock" : "fcntl")); // only informs users; the lock does not need it
   return true;
 }
 
-/// Who writes last within a beat has it; the other sees that, now or at its next beat.
+/// The last writer within a beat is the holder; the other notices it now or at its next beat.
 bool OutputLock::claim_by_beat(const Options& options) {
   const Holder self = myself("beat");
   if (const int failure = write_line(fd_, self); failure != 0) throw file_error(path_, "write", failure, 1024);

@@ -1,6 +1,6 @@
 #pragma once
-// OUTPUT.lock: who may write an output, the files beside it and its checkpoints. It stays when a run ends: a name that is never removed
-// cannot be locked by two processes under two inodes.
+// OUTPUT.lock: the right to write an output, the files beside it and its checkpoints. The file stays when a run ends: if it were
+// removed, two processes could lock the same name with different inodes.
 #include <sys/stat.h>
 
 #include <chrono>
@@ -15,20 +15,20 @@ class OutputLock {
   enum class Way : std::uint8_t {
     flock,
     fcntl, ///< the file system refuses flock: a lock of the open file description (F_OFD_SETLK)
-    beat,  ///< it refuses both: host, process and a number in the file that grows while the run goes on
+    beat,  ///< it refuses both: host, process and a number in the file that increases during the run
   };
-  /// What may be used, and how fast. Tests take ways away; a run uses all that the file system has.
+  /// Permitted ways and times. Tests restrict the ways; a run tries all of them.
   struct Options {
     bool flock = true, fcntl = true;
-    std::chrono::milliseconds beat{5000}; ///< a beat is written so often
+    std::chrono::milliseconds beat{5000}; ///< interval of beats
     std::chrono::milliseconds silence{
-        20000}; ///< who has not beaten for so long is dead; the holder stops itself after half of that
+        20000}; ///< a holder without a beat for this time is dead; a holder stops itself after half of it
   };
 
   static std::string path_of(const std::string& output) { return output + ".lock"; }
 
-  /// Takes the lock file at `path`, which is made if it is not there. Another holder is waited for, at most `limit`, and `shown` names
-  /// what it holds in messages. Throws usage_error: somebody else has it, the file cannot be made or written, or is no lock of ours.
+  /// Takes the lock file at `path`, made if missing. Waits for another holder, at most `limit`. `shown`: the name of the locked
+  /// output in messages. Throws usage_error: held by another process, the file cannot be made or written, or is not a lock file.
   static std::shared_ptr<OutputLock> take(const std::string& path, const std::string& shown, std::chrono::milliseconds limit = {},
                                           Options options = all_ways());
   ~OutputLock();
@@ -37,7 +37,7 @@ class OutputLock {
 
   Way way() const { return way_; }
   const std::string& path() const { return path_; }
-  /// Throws Error unless this process still has it: its file is where it was, and nobody else has written into it.
+  /// Throws Error unless this process still holds it: the file is still at its path, and no other process has written to it.
   void require() const;
 
  private:

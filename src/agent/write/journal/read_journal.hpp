@@ -5,7 +5,8 @@
 
 namespace mgpu::agent::write {
 
-/// Takes the journal of an earlier run for this process and reads it; nullptr when there is none, or nothing in it. Throws usage_error when another run has it, or when its beginning is damaged.
+/// Locks and reads the journal of an earlier run; nullptr when there is none or it is empty. Throws usage_error when another run
+/// has it, or when its beginning is damaged.
 std::unique_ptr<RunningFile> read_journal(const Places& places, RawFile::Mode mode, bool verify_all, const OnReading& on_reading,
                                           ResultFile::Lock lock);
 

@@ -1,4 +1,4 @@
-// Going on with an earlier run: what its journal says, and the result file brought back to where the journal is.
+// Resuming an earlier run: reads its journal and restores the result file to the state of the journal.
 #include <fmt/format.h>
 #include <unistd.h>
 
@@ -46,7 +46,7 @@ void RunningFile::replay() {
   Frame frame;
   while (journal_->find(journal_end_, frame)) {
     if (on_reading_) on_reading_(places_.journal, journal_end_, journal_->end());
-    // What was on the disk before this frame was written need not be looked at.
+    // Rows that were on the disk before this frame was written need no check.
     if (!verify_all_)
       unverified_.erase(unverified_.begin(), std::find_if(unverified_.begin(), unverified_.end(), [&](std::uint64_t offset) {
                           return offset >= frame.header().durable;
@@ -84,7 +84,7 @@ void RunningFile::replay() {
 }
 
 void RunningFile::replay_columns(const Frame& frame) {
-  undo_.clear(); // they are in the result file, which is whole
+  undo_.clear(); // the columns are in the result file, which is complete
   size_before_.reset();
   if (!has_columns_) use_columns(wire::decode<wire::Opened>(frame.payload()).columns);
 }
@@ -110,7 +110,7 @@ void RunningFile::replay_forgotten(const Frame& frame) {
   forget(first, rows);
 }
 
-/// Rows a batch of the run before; a journal that was tampered with may say anything.
+/// Rows per batch of the earlier run; a manipulated journal may contain any value.
 std::uint64_t RunningFile::batch_rows() const {
   if (identity_.batch_size == 0) throw lost(places_.journal, "speaks of batches of 0 items");
   return identity_.batch_size;
@@ -135,7 +135,7 @@ Earlier RunningFile::earlier() const {
   return earlier;
 }
 
-/// A run that was stopped in good order left a finished file with complete = 0 and no partial one.
+/// A run that was stopped in an orderly way left an output with complete = 0 and no .partial: renames it back.
 void RunningFile::take_back_output() {
   if (is_there(places_.partial)) return;
   if (!size_before_ || !is_there(places_.output) || run_of(places_.output) != run_name()) throw lost(places_.partial, "is gone");
@@ -177,7 +177,7 @@ void RunningFile::forget(std::uint64_t first, std::uint64_t rows) {
   index_.clear(first, rows);
 }
 
-/// Frames to come say that all before them is on the disk; a later run would believe them of these rows, too.
+/// Later frames mark all earlier rows as durable, so the journal must record that these are invalid.
 void RunningFile::forget_for_good(std::uint64_t first, std::uint64_t rows) {
   forget(first, rows);
   wire::Buffer range;
@@ -187,7 +187,7 @@ void RunningFile::forget_for_good(std::uint64_t first, std::uint64_t rows) {
   journal_->append(FrameKind::forgotten, wire::View(range));
 }
 
-/// Whether the file has the rows of fixed columns that a batch of the journal speaks of.
+/// Whether the rows of fixed columns in the file match a batch of the journal.
 bool RunningFile::rows_are_good(const wire::BatchResult& rest) const {
   wire::BatchResult whole = rest;
   std::vector<wire::Buffer> rows(fixed_.size());
@@ -201,7 +201,7 @@ bool RunningFile::rows_are_good(const wire::BatchResult& rest) const {
   return std::equal(crcs.begin(), crcs.end(), rest.crcs.begin());
 }
 
-/// After a power cut the journal may speak of rows that never reached the disk; kills alone do not do that.
+/// After a power cut the journal may refer to rows that never reached the disk; kills alone do not cause that.
 void RunningFile::verify(bool for_good) {
   Frame frame;
   const std::uint64_t batch_bytes = items_.size() == 0 ? 0 : fixed_bytes_ / items_.size() * identity_.batch_size;
@@ -210,7 +210,7 @@ void RunningFile::verify(bool for_good) {
     if (on_reading_) on_reading_(places_.partial, batch_bytes * ++done, batch_bytes * unverified_.size());
     journal_->read(offset, frame);
     const wire::BatchResult rest = wire::decode_batch_result(frame.payload());
-    if (items_.status(rest.first) == Status::pending) continue; // forgotten already
+    if (items_.status(rest.first) == Status::pending) continue; // already dropped
     if (rows_are_good(rest)) continue;
     mistrusted_ += rest.rows();
     if (for_good)
@@ -221,7 +221,7 @@ void RunningFile::verify(bool for_good) {
   unverified_ = {};
 }
 
-/// Batches are done whole, so that results do not depend on where a run was cut.
+/// Drops incomplete batches: batches are processed as a whole, so that results do not depend on where a run was cut.
 void RunningFile::forget_torn_batches() {
   const std::uint64_t batch_size = batch_rows();
   for (std::uint64_t first = 0; first < items_.size(); first += batch_size) {

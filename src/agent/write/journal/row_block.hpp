@@ -1,5 +1,5 @@
 #pragma once
-// Rows of a finished file in the form in which workers send them.
+// Rows of a finished file in the form that workers send.
 #include <cstdint>
 #include <vector>
 
@@ -8,17 +8,17 @@
 
 namespace mgpu::agent::write {
 
-/// Rows [first, first + count) and what the views of `result` point into. The result's columns are numbered as in `columns`.
+/// Rows [first, first + count) with the memory of the views in `result`. The result's columns are numbered as in `columns`.
 class RowBlock {
  public:
-  /// Throws Error where something cannot be read, and for a file without /items/crc32c.
+  /// Throws Error for unreadable data and for a file without /items/crc32c.
   RowBlock(const ReadFile& file, const std::vector<ColumnSpec>& columns, std::uint64_t first, std::uint64_t count);
   RowBlock(const RowBlock&) = delete;
 
   const wire::BatchResult& result() const { return result_; }
   std::int32_t rank(std::size_t row) const { return ranks_[row]; }
   std::uint16_t attempts(std::size_t row) const { return attempts_[row]; }
-  /// Whether a row that is ok is what its worker sent.
+  /// Whether an ok row is equal to what its worker sent.
   bool as_sent(std::size_t row) const { return made_[row] == crcs_[row]; }
 
  private:
@@ -34,7 +34,7 @@ class RowBlock {
   wire::BatchResult result_;
 };
 
-/// Rows of which a block takes some megabytes.
+/// Number of rows in a block of some megabytes.
 std::uint64_t rows_a_block(const std::vector<ColumnSpec>& columns);
 
 } // namespace mgpu::agent::write

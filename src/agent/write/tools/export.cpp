@@ -18,7 +18,7 @@ namespace {
 constexpr std::uint64_t most_block_rows = 1024;
 constexpr std::uint64_t block_bytes = 8u << 20;
 
-/// A field of one row: text, or something that is JSON already (numbers, arrays).
+/// A field of one row: text, or JSON (numbers, arrays).
 struct Field {
   std::string text;
   bool is_json = false;
@@ -44,7 +44,7 @@ std::string json_string(std::string_view text) {
   return out + '"';
 }
 
-/// Spreadsheets compute a cell that begins so: a path or a reason could be a formula. OWASP's remedy is an apostrophe before it.
+/// Spreadsheets evaluate a cell that starts like this; a path or reason could be a formula. OWASP: put an apostrophe before it.
 std::string without_formula(std::string_view text) {
   return (!text.empty() && std::string_view("=+-@\t\r").find(text.front()) != std::string_view::npos ? "'" : "") +
          std::string(text);
@@ -60,7 +60,7 @@ std::string csv_field(std::string_view text) {
   return out + '"';
 }
 
-/// Shortest text that reads back as the same value. Numbers that JSON lacks are written as Python's json writes them.
+/// Shortest text that reads back as the same value. Numbers that JSON lacks are written as Python's json does.
 template <typename T>
 std::string real_text(T value) {
   if (std::isnan(value)) return "NaN";
@@ -129,7 +129,7 @@ Block result_block(const ReadFile& file, const ColumnSpec& column, std::uint64_t
     return block;
   }
   const std::vector<std::uint64_t> offsets = file.ragged_offsets(column, first, count);
-  for (std::uint64_t row = 0; row < count; ++row) { // row by row: one may be as large as memory allows, not all of a block
+  for (std::uint64_t row = 0; row < count; ++row) { // row by row: a single row may be as large as memory allows
     std::vector<std::uint64_t> shape{offsets[row + 1] - offsets[row]};
     shape.insert(shape.end(), column.row_shape.begin(), column.row_shape.end());
     block.push_back(array_field(file.ragged_values(column, offsets[row], offsets[row + 1]), column.type, shape));
@@ -144,7 +144,7 @@ Block number_block(const ReadFile& file, const char* name, hid_t type, std::uint
   return block;
 }
 
-/// One column of the export: its name and how its blocks are made.
+/// One column of the export: its name and the function that reads its blocks.
 struct Source {
   std::string name;
   std::function<Block(std::uint64_t first, std::uint64_t count)> read;

@@ -59,9 +59,9 @@ void print_run(const ReadFile& file, const Counts& counts, std::ostream& out) {
   if (counts.not_finite > 0) line("flags", fmt::format("{} items with NaN or infinite results", counts.not_finite));
   const auto began = parse_time(file.text("started")), ended = parse_time(file.text("finished"));
   if (began && ended) {
-    // Both are whole seconds; the ranks know better.
+    // Both are whole seconds; the ranks' times are more precise.
     double seconds = 0;
-    std::uint64_t items = 0; // of the last run, where one was resumed
+    std::uint64_t items = 0; // of the last run, if it was resumed
     for (const RankRow& rank : read_ranks(file.file())) {
       seconds = std::max(seconds, rank.wall_s);
       items += static_cast<std::uint64_t>(rank.items);
@@ -84,7 +84,7 @@ bool print_training(const ReadFile& file, std::ostream& out) {
     const h5::Id dataset = h5::open_dataset(group, name);
     if (H5Tis_variable_str(h5::type_in(dataset).get()) > 0) continue; // names of classes
     const h5::Shape shape = h5::shape_of(dataset);
-    if (shape.size() != 1) continue; // something a user has added
+    if (shape.size() != 1) continue; // added by a user
     std::vector<double> values(shape[0]);
     if (values.empty()) continue;
     h5::read_rows(dataset, number, 0, values.size(), values.data());

@@ -1,4 +1,4 @@
-// A readable file from what a dead run left, while that stays as it is.
+// Makes a readable file from the files of a dead run, without changing them.
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <unistd.h>
@@ -40,7 +40,7 @@ void copy_sparse(const std::string& from_path, const std::string& to_path) {
   }
 }
 
-/// What was found, for people.
+/// The recovered counts as a sentence.
 std::string counts(std::uint64_t items, const Earlier& found) {
   std::string text = fmt::format("{} of {} items are done", found.done, items);
   if (found.failed > 0) text += fmt::format(", {} of them failed", found.failed);
@@ -61,7 +61,7 @@ Earlier RunningFile::recover(const Footer& footer) {
     items_.write_all(*file_);
     write_all(footer);
   } catch (...) {
-    ::unlink(places_.partial.c_str()); // a full disk has no room for what nobody can use
+    ::unlink(places_.partial.c_str()); // an unusable file must not fill the disk
     throw;
   }
   return earlier();
@@ -69,8 +69,8 @@ Earlier RunningFile::recover(const Footer& footer) {
 
 namespace {
 
-/// A run that was killed between its very last steps, or a recover before its end, leaves what is of no use any more. Nothing that
-/// belongs to another run, or to one that is alive, is touched. Returns whether anything was there.
+/// Removes useless files of a run that was killed in its last steps, or of an interrupted recover. Files of another or a running
+/// run are not touched. Returns whether there were any.
 bool clear_left(const Places& places, const ReadFile& file) {
   bool any = false;
   if (is_there(places.journal)) {
@@ -89,7 +89,7 @@ bool clear_left(const Places& places, const ReadFile& file) {
   return any;
 }
 
-/// `path` is there, and no .partial is.
+/// Reports on `path`, which exists without a .partial.
 void tell_readable(const Places& places, const ReadFile& file, std::ostream& out) {
   std::string_view state = "complete";
   if (!file.complete())

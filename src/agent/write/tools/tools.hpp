@@ -1,26 +1,28 @@
 #pragma once
-// What users do with a result file without HDF5 tools. inspect and export_rows throw usage_error when `path` is
-// missing or no result file.
+// Tools for result files, for users without HDF5 tools. inspect and export_rows throw usage_error when `path` is
+// missing or not a result file.
 #include <iosfwd>
 #include <string>
 #include <string_view>
 
 namespace mgpu::agent::write {
 
-/// Prints what a file holds, for people: run, model, counts, columns, ranks, the first failures and what to do about them.
+/// Prints a summary of a file: run, model, counts, columns, ranks, the first failures and how to repeat them.
 void inspect(const std::string& path, std::ostream& out);
 
-/// Writes one row an item: path, manifest columns, status, error, attempts, rank, seconds and every result. `format`: "csv"
+/// Writes one row per item: path, manifest columns, status, error, attempts, rank, seconds and every result. `format`: "csv"
 /// (RFC 4180, bytes of paths as they are; arrays as JSON in one field) or "jsonl" (bytes that are not UTF-8 as \udcXX, which
 /// Python's json.loads and os.fsencode turn back). `safe_csv`: texts that a spreadsheet would take for a formula get an apostrophe. Fields are named as in the file, results as results.NAME where a name is taken.
 void export_rows(const std::string& path, std::string_view format, bool safe_csv, std::ostream& out);
 
-/// Compares every row with what its worker sent (/items/crc32c), rows without results with what they must hold, and the list of items
-/// with the run's; prints the counts and what is wrong. Returns whether all is right. Throws usage_error where the file has no checksums.
+/// Compares every row with what its worker sent (/items/crc32c), rows without results with their fill values, and the list of
+/// items with the identity of the run; prints counts and differences. Returns whether all is correct. Throws usage_error for a
+/// file without checksums.
 bool verify(const std::string& path, std::ostream& out);
 
-/// Makes a readable file with complete = 0 at `path` from what a dead run left beside it, and says what it holds. That stays as it is, so
-/// that --resume can still go on. Throws usage_error when there is nothing, or when a run is writing it.
+/// Makes a readable file with complete = 0 at `path` from the files that a dead run left beside it, and prints what it contains.
+/// Those files are not changed, so that --resume can still continue. Throws usage_error when there is nothing, or when a run is
+/// writing it.
 void recover(const std::string& path, std::ostream& out);
 
 } // namespace mgpu::agent::write

@@ -1,4 +1,4 @@
-// Whether a result file still holds what the workers sent.
+// Checks that a result file still contains what the workers sent.
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -49,12 +49,12 @@ class Check {
     std::string path = "?";
     try {
       path = manifest::shown(file_.item_text("path").value().read(row, 1).at(0));
-    } catch (const std::exception&) { // it is damaged, too
+    } catch (const std::exception&) { // the path is damaged, too
     }
     out_ << fmt::format("  wrong: row {} ({}): {}\n", row, path, why);
   }
 
-  /// What cannot be read as a whole is looked for row by row.
+  /// Blocks that cannot be read are divided to find the bad rows.
   void check(std::uint64_t first, std::uint64_t count) {
     std::optional<RowBlock> rows;
     try {
@@ -83,7 +83,7 @@ class Check {
     }
   }
 
-  /// A row that failed, or that nobody did, holds NaN, 0 or nothing; a failed one its reason.
+  /// A failed or pending row has NaN, 0 or nothing; a failed one also its reason.
   void check_blank(const wire::BatchResult& result, std::size_t row) {
     const std::uint64_t item = result.first + row;
     for (std::size_t c = 0; c < columns_.size(); ++c) {
@@ -93,7 +93,7 @@ class Check {
         const wire::View found = result.columns[c].data.subspan(row * column.row_bytes(), column.row_bytes());
         const wire::Buffer expected = filled_rows(column, 1);
         blank = std::equal(found.begin(), found.end(), expected.begin());
-        // Of a run that is not finished, rows to come are holes.
+        // In an unfinished file, pending rows are holes.
         const bool hole = std::all_of(found.begin(), found.end(), [](std::byte byte) { return byte == std::byte{0}; });
         blank |= hole && result.status[row] == static_cast<std::uint8_t>(Status::pending) && !file_.complete();
       } else {
@@ -107,7 +107,7 @@ class Check {
       wrong_row(item, "the reason of its failure is not what it was");
   }
 
-  /// Paths and columns of the manifest, against the hash that the run's identity keeps.
+  /// Compares paths and columns of the manifest with the hash in the run's identity.
   void check_list() {
     Identity identity;
     try {

@@ -27,7 +27,7 @@ std::string text_of(int error) {
   return text;
 }
 
-/// The item's bytes as FFmpeg's input: it never opens a path itself, so that no name can be taken for a protocol or a device.
+/// The item's bytes as FFmpeg's input. FFmpeg opens no path itself, so that no name is taken for a protocol or a device.
 class Source {
  public:
   explicit Source(const Item& item) : content_(item.content) {
@@ -56,7 +56,7 @@ class Source {
   Source& operator=(const Source&) = delete;
 
   AVIOContext* context() const { return context_; }
-  /// FFmpeg takes a read that failed for a damaged recording, or for its end.
+  /// Throws if a read has failed, which FFmpeg reports as a damaged recording or its end.
   void require_read() const {
     if (errno_ != 0) throw io_error(std::string("cannot be read: ") + std::strerror(errno_));
   }
@@ -92,7 +92,7 @@ class Source {
 
   const std::string& content_;
   int fd_ = -1;
-  int errno_ = 0; ///< of a read that failed
+  int errno_ = 0; ///< of a failed read
   std::int64_t at_ = 0, size_ = 0;
   AVIOContext* context_ = nullptr;
 };
@@ -110,7 +110,7 @@ void interleave(const AVFrame& frame, double scale, double offset, std::vector<f
   }
 }
 
-/// The frame's samples as floats; integers are divided by their range, so that 16-bit values are exact.
+/// Converts the frame's samples to floats; integers are divided by their range, so that 16-bit values are exact.
 void to_floats(const AVFrame& frame, std::vector<float>& to) {
   to.resize(static_cast<std::size_t>(frame.nb_samples) * static_cast<std::size_t>(frame.ch_layout.nb_channels));
   switch (frame.format) {
@@ -144,7 +144,7 @@ struct Free {
   void operator()(AVFrame* p) const { av_frame_free(&p); }
 };
 
-/// The item's first bytes, for a reason.
+/// The item's first bytes, for the reason of a failure.
 std::string start_of(const Item& item) {
   if (item.shipped) return quoted_start({reinterpret_cast<const std::uint8_t*>(item.content.data()), item.content.size()});
   std::uint8_t bytes[16];
@@ -166,7 +166,7 @@ struct AudioFile::Impl {
     format->flags |= AVFMT_FLAG_CUSTOM_IO;
     AVDictionary* options = nullptr;
     av_dict_set(&options, "protocol_whitelist", "none", 0); // playlists must not open other files
-    AVFormatContext* raw = format.release();                // freed by FFmpeg where opening fails
+    AVFormatContext* raw = format.release();                // freed by FFmpeg if opening fails
     const int opened = avformat_open_input(&raw, "", nullptr, &options);
     av_dict_free(&options);
     if (opened < 0) source.require_read();
@@ -189,13 +189,13 @@ struct AudioFile::Impl {
     decoder.reset(avcodec_alloc_context3(codec));
     if (decoder == nullptr) throw Error("no memory for an audio decoder");
     avcodec_parameters_to_context(decoder.get(), from.codecpar);
-    decoder->thread_count = 1; // loaders are the threads
+    decoder->thread_count = 1; // loaders are parallel already
     decoder->pkt_timebase = from.time_base;
     if (const int opened = avcodec_open2(decoder.get(), codec, nullptr); opened < 0)
       throw Error("corrupt recording: " + text_of(opened));
     header.sample_rate = decoder->sample_rate;
     header.channels = decoder->ch_layout.nb_channels;
-    // A duration guessed from the bit rate may be wrong by any factor and decides nothing.
+    // A duration estimated from the bit rate may be very wrong and is not used.
     if (format->duration > 0 && format->duration_estimation_method != AVFMT_DURATION_FROM_BITRATE)
       header.seconds = static_cast<double>(format->duration) / AV_TIME_BASE;
     if (from.duration > 0)
@@ -212,7 +212,7 @@ struct AudioFile::Impl {
 
 AudioFile::AudioFile(const Item& item, const LoadLimits& limits) {
   require_readable(item, limits.file_bytes);
-  static const bool quiet = (av_log_set_level(AV_LOG_QUIET), true); // reasons are ours to give
+  static const bool quiet = (av_log_set_level(AV_LOG_QUIET), true); // the errors below give the reasons
   (void)quiet;
   impl_ = std::make_unique<Impl>(item);
   impl_->open(item);
@@ -231,7 +231,7 @@ void AudioFile::decode(const std::function<bool(const float*, std::int64_t)>& ta
   if (packet == nullptr || frame == nullptr) throw Error("no memory for an audio decoder");
   std::vector<float> samples;
   std::int64_t decoded = 0;
-  int failures = 0, failure = 0; // packets that could not be decoded since the last that could
+  int failures = 0, failure = 0; // undecodable packets since the last good one
 
   const auto fail = [&](int error) {
     file.source.require_read();
@@ -247,7 +247,7 @@ void AudioFile::decode(const std::function<bool(const float*, std::int64_t)>& ta
         ++failures, failure = got;
         return true;
       }
-      // Junk before the first frame (tags) and one cut-off packet at the very end are usual; a hole is not.
+      // Other data before the first frame (tags) and one truncated packet at the end are common; a gap is an error.
       if (failures > 0 && decoded > 0) fail(failure);
       failures = 0;
       if (decoded == 0) file.header.sample_rate = frame->sample_rate, file.header.channels = frame->ch_layout.nb_channels;

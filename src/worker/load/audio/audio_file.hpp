@@ -7,10 +7,10 @@
 
 namespace mgpu::worker::load {
 
-/// What a recording's header says.
+/// The header of a recording.
 struct AudioHeader {
   int sample_rate = 0, channels = 0;
-  double seconds = 0; ///< 0: the header does not say
+  double seconds = 0; ///< 0: unknown
 };
 
 /// One recording, read from its path or from shipped bytes with FFmpeg's demuxers and decoders.

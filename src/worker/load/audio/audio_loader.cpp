@@ -17,7 +17,7 @@ using namespace worker;
 namespace worker::load {
 namespace {
 
-// Beyond these a header is damaged, and the resampler's table would be of any size.
+// Beyond these the header is damaged, and the resampler's table would be too large.
 constexpr int lowest_rate = 100, highest_rate = 1'000'000;
 
 /// One channel of the model's input from the interleaved channels of the file.
@@ -35,7 +35,7 @@ void mix(const float* interleaved, std::int64_t count, int channels, int wanted,
   }
 }
 
-/// The recording as [channels][T], resampled; at most `most` samples a channel.
+/// The recording as [channels][T], resampled; stops after `most` samples per channel.
 std::vector<std::vector<float>> decode(AudioFile& file, const AudioSpec& spec, const LoadLimits& limits, std::int64_t most) {
   std::vector<std::vector<float>> channels(static_cast<std::size_t>(spec.channels));
   std::vector<std::unique_ptr<SincResampler>> resamplers;

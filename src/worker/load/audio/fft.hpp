@@ -13,8 +13,8 @@ struct alignas(64) ComplexLanes {
   Lanes re, im;
 };
 
-/// Discrete Fourier transforms of one length, eight at a time, one in each lane: Stockham's self-sorting form with radices 4, 2, 3, 5
-/// and any other prime. Source of the form: Van Loan, Computational Frameworks for the Fast Fourier Transform, §1.7.
+/// Discrete Fourier transforms of one length, eight at a time, one per lane: Stockham's self-sorting form with radices 4, 2, 3, 5
+/// and any other prime. Source: Van Loan, Computational Frameworks for the Fast Fourier Transform, §1.7.
 class Fft {
  public:
   explicit Fft(int size) : size_(size) {

@@ -58,7 +58,7 @@ std::vector<Filter> mel_filters(const AudioSpec& spec) {
   return filters;
 }
 
-/// Everything that depends on the settings only, and the memory of eight frames.
+/// The tables for given settings, and the memory for eight frames.
 struct Plan {
   explicit Plan(const AudioSpec& spec)
       : n_fft(spec.n_fft),
@@ -78,7 +78,7 @@ struct Plan {
   }
 
   int n_fft, bins;
-  bool half; ///< even n_fft: the real transform is made from a complex one of half the length
+  bool half; ///< even n_fft: the real transform uses a complex one of half the length
   Fft fft;
   std::vector<Filter> filters;
   std::vector<float> window;
@@ -89,7 +89,7 @@ struct Plan {
     Lanes value;
   };
   std::vector<Power> power;
-  Power peak; ///< largest log10 so far, lane by lane
+  Power peak; ///< largest log10 so far, per lane
 };
 
 Plan& plan_of(const AudioSpec& spec) {
@@ -103,7 +103,7 @@ Plan& plan_of(const AudioSpec& spec) {
   return *kept;
 }
 
-/// Windowed samples of eight frames, one a lane, as the transform's input. Frames are `hop` apart; reads up to 8 samples past n_fft.
+/// Windowed samples of eight frames, one per lane, as input of the transform. Frame distance: `hop`; reads up to 8 past n_fft.
 MGPU_INLINE void gather(Plan& plan, const float* const (&frames)[lane_count]) {
   for (int i = 0; i < plan.n_fft; i += lane_count) {
     Lanes rows[lane_count], window;
@@ -133,7 +133,7 @@ MGPU_INLINE void spectrum_power(Plan& plan, const ComplexLanes* z) {
   plan.power[0].value = sum * sum;
   plan.power[static_cast<std::size_t>(size)].value = difference * difference;
   for (int k = 1; k <= size / 2; ++k) {
-    // X[k] = even + w·odd and X[size − k] = conj(even − w·odd), even and odd halves taken apart by symmetry.
+    // X[k] = even + w·odd and X[size − k] = conj(even − w·odd); symmetry separates the even and odd halves.
     const ComplexLanes &a = z[k], &b = z[size - k];
     const Lanes even_re = (a.re + b.re) * 0.5f, even_im = (a.im - b.im) * 0.5f;
     const Lanes odd_re = (a.im + b.im) * 0.5f, odd_im = (b.re - a.re) * 0.5f;
@@ -146,7 +146,7 @@ MGPU_INLINE void spectrum_power(Plan& plan, const ComplexLanes* z) {
   }
 }
 
-/// log10 of the mel energies of eight frames: out[mel × stride + frame] for the first `valid` of them; the others must repeat one.
+/// log10 of the mel energies of eight frames: out[mel × stride + frame] for the first `valid` frames; the others repeat one.
 MGPU_INLINE void eight_frames(Plan& plan, const float* const (&frames)[lane_count], int valid, float* out, std::int64_t stride) {
   gather(plan, frames);
   spectrum_power(plan, plan.fft.transform(plan.data.data(), plan.other.data()));
@@ -202,9 +202,9 @@ std::vector<float> log_mel(const float* samples, std::int64_t count, const Audio
   if (frames == 0) return out;
   static const EightFrames run = best_eight_frames();
   Plan& plan = plan_of(spec);
-  const std::int64_t pad = spec.n_fft / 2, reach = spec.n_fft + lane_count; // what one frame may read
-  plan.peak.value = Lanes{} - 10.0f;                                        // what the clamp leaves at least
-  std::vector<float> edge;                                                  // frames that reach over an end
+  const std::int64_t pad = spec.n_fft / 2, reach = spec.n_fft + lane_count; // samples that one frame may read
+  plan.peak.value = Lanes{} - 10.0f;                                        // lowest value after the clamp
+  std::vector<float> edge;                                                  // samples of frames that extend beyond an end
   for (std::int64_t first = 0; first < frames; first += lane_count) {
     const int valid = static_cast<int>(std::min<std::int64_t>(lane_count, frames - first));
     const std::int64_t begin = first * spec.hop - pad, end = (first + valid - 1) * spec.hop - pad + reach;

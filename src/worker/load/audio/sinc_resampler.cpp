@@ -11,7 +11,7 @@ namespace {
 constexpr double zero_crossings = 6, rolloff = 0.99;
 constexpr int unrolled = 8;
 
-/// Dot product whose eight partial sums are always the same ones.
+/// Dot product with eight partial sums in a fixed order.
 float dot(const float* a, const float* b, int count) {
   float sums[unrolled] = {};
   for (int i = 0; i < count; i += unrolled)
@@ -58,7 +58,7 @@ void SincResampler::push(const float* samples, std::int64_t count, std::vector<f
     return;
   }
   pending_.insert(pending_.end(), samples, samples + count);
-  // Whole periods whose last tap has come.
+  // Complete periods whose last tap has arrived.
   const std::int64_t periods = received_ < reach_ ? 0 : (received_ - reach_) / from_ + 1;
   produce(periods * to_, out);
 }

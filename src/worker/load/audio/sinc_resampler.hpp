@@ -4,16 +4,16 @@
 
 namespace mgpu::worker::load {
 
-/// Changes the sampling rate of one channel as it streams in: windowed sinc with the very kernel of torchaudio.functional.resample's
-/// defaults (Hann window, lowpass_filter_width 6, rolloff 0.99), so that models hear what they heard in training. Sums run in a
-/// fixed order: the result depends neither on how the input is cut into pieces nor on the processor.
+/// Resamples one channel as a stream: windowed sinc with the kernel of torchaudio.functional.resample's defaults (Hann window,
+/// lowpass_filter_width 6, rolloff 0.99), so that models get the same input as in training. Sums have a fixed order: the result
+/// depends neither on how the input is cut into pieces nor on the processor.
 class SincResampler {
  public:
   SincResampler(int from_hertz, int to_hertz);
 
-  /// Appends to `out` what can be said after these samples.
+  /// Appends to `out` the output samples that are known after these samples.
   void push(const float* samples, std::int64_t count, std::vector<float>& out);
-  /// Appends the tail; in all ceil(input · to / from) samples have then been appended.
+  /// Appends the last samples; the total is ceil(input · to / from).
   void finish(std::vector<float>& out);
 
  private:

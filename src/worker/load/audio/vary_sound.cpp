@@ -11,10 +11,10 @@ namespace {
 constexpr int masks = 2;
 constexpr double decibels_a_unit = 40; // of Whisper's features: log10 of power, divided by 4
 
-// Every kind draws from its own sequence, so that switching one on or off leaves the others as they were.
+// Every kind has its own random sequence, so that switching one on or off does not change the others.
 enum Kind : std::uint64_t { kind_time = 4, kind_frequency = 5, kind_gain = 6 };
 
-/// Calls change(begin, end) for each of the masks of something `length` long.
+/// Calls change(begin, end) for each mask over `length` positions.
 template <typename Change>
 void draw_masks(std::uint64_t seed, double share, std::int64_t length, const Change& change) {
   Random random(seed);

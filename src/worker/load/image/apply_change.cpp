@@ -12,7 +12,7 @@ namespace mgpu::worker::load {
 
 namespace {
 
-/// Memory of one thread, kept from picture to picture.
+/// Buffers of one thread, reused between pictures.
 struct Scratch {
   std::vector<std::uint8_t> source_row; ///< one row of the crop as RGBX
   std::vector<std::uint8_t> ring;       ///< rows after the horizontal pass
@@ -83,7 +83,7 @@ void resize_crop(const PictureChange& change, const std::uint8_t* pixels, int wi
   }
 }
 
-/// Planes of floats in [0, 1], changed in place as torchvision's adjust_… functions do.
+/// Planes of floats in [0, 1], changed in place as by torchvision's adjust_… functions.
 class Colours {
  public:
   Colours(float* planes, std::size_t plane, int channels) : planes_(planes), plane_(plane), channels_(channels) {}

@@ -72,7 +72,7 @@ class BmpDecoder final : public PictureDecoder {
       masks_ = {0xff0000, 0xff00, 0xff};
     if (!masked) return;
     const std::array<std::uint32_t, 3> given{number(54, 4), number(58, 4), number(62, 4)};
-    (void)header; // masks follow the 40 bytes all headers share, whether they count as header or not
+    (void)header; // the masks follow the first 40 bytes of every header
     if (given[0] != 0 || given[1] != 0 || given[2] != 0) masks_ = given;
     for (const auto mask : masks_)
       if (mask == 0) throw Error("corrupt BMP: a colour without bits");
@@ -87,7 +87,7 @@ class BmpDecoder final : public PictureDecoder {
                 static_cast<std::uint8_t>(number(at + i * entry + 1, 1)), static_cast<std::uint8_t>(number(at + i * entry, 1)));
   }
 
-  /// A masked component stretched to 0..255.
+  /// A masked component scaled to 0..255.
   static std::uint8_t component(std::uint32_t value, std::uint32_t mask) {
     const std::uint32_t most = mask >> std::countr_zero(mask), part = (value & mask) >> std::countr_zero(mask);
     return static_cast<std::uint8_t>(std::uint64_t{part} * 255 / most);

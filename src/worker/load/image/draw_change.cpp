@@ -9,9 +9,9 @@ namespace mgpu::worker::load {
 namespace {
 
 constexpr double narrowest = 3.0 / 4.0, widest = 4.0 / 3.0; // width : height
-constexpr double least_area = 0.01;                         // whatever the strength
+constexpr double least_area = 0.01;                         // for any strength
 
-// Every kind draws from its own sequence, so that switching one on or off leaves the others as they were.
+// Every kind has its own random sequence, so that switching one on or off does not change the others.
 enum Kind : std::uint64_t { kind_crop = 1, kind_flip = 2, kind_colour = 3 };
 
 void draw_crop(Random random, double least, PictureChange& change, int height, int width) {
@@ -28,7 +28,7 @@ void draw_crop(Random random, double least, PictureChange& change, int height, i
     change.width = w;
     return;
   }
-  // No shape fitted: the largest centred part whose sides are in proportion.
+  // No shape fits: the largest centred part with a permitted ratio.
   const double ratio = static_cast<double>(width) / height;
   change.height = ratio < narrowest ? std::max(1, static_cast<int>(std::lround(width / narrowest))) : height;
   change.width = ratio > widest ? std::max(1, static_cast<int>(std::lround(height * widest))) : width;

@@ -12,10 +12,10 @@ namespace {
 
 constexpr int letterbox_grey = 114;
 
-/// Offset of a centred crop; negative where the picture is smaller and is padded with zeros on both sides.
+/// Offset of a centred crop; negative if the picture is smaller and is padded with zeros on both sides.
 int centred(int have, int want) {
   if (have < want) return -((want - have) / 2);
-  return static_cast<int>(std::nearbyint((have - want) / 2.0)); // halves to even, as Python rounds
+  return static_cast<int>(std::nearbyint((have - want) / 2.0)); // half to even, like Python
 }
 
 Placement letterbox(const ImageSpec& spec, int width, int height) {

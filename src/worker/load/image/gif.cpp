@@ -11,7 +11,7 @@
 namespace mgpu::worker::load {
 namespace {
 
-/// First frame of a GIF. A transparent pixel has its palette's colour, as Pillow's convert("RGB") gives it.
+/// First frame of a GIF. A transparent pixel gets its palette's colour, as in Pillow's convert("RGB").
 class GifDecoder final : public PictureDecoder {
  public:
   GifDecoder(std::span<const std::uint8_t> bytes, const LoadLimits& limits) : rest_(bytes) {
@@ -23,7 +23,7 @@ class GifDecoder final : public PictureDecoder {
     find_frame();
     width_ = gif_->SWidth;
     height_ = gif_->SHeight;
-    // A frame that hangs over the screen enlarges the picture.
+    // A frame that extends beyond the screen enlarges the picture.
     width_ = std::max(width_, gif_->Image.Left + gif_->Image.Width);
     height_ = std::max(height_, gif_->Image.Top + gif_->Image.Height);
     check_size(static_cast<std::uint64_t>(width_), static_cast<std::uint64_t>(height_), limits, 4);
@@ -83,7 +83,7 @@ class GifDecoder final : public PictureDecoder {
       int code = 0;
       GifByteType* extension = nullptr;
       if (DGifGetExtension(gif_.get(), &code, &extension) == GIF_ERROR) throw Error(reason(gif_->Error));
-      // Outside the frame Pillow shows the transparent colour where there is one.
+      // Outside the frame Pillow shows the transparent colour if there is one.
       if (code == GRAPHICS_EXT_FUNC_CODE && extension != nullptr && extension[0] >= 4 && (extension[1] & 1) != 0)
         background_ = extension[4];
       while (extension != nullptr)
@@ -91,7 +91,7 @@ class GifDecoder final : public PictureDecoder {
     }
   }
 
-  /// Colours by index; a grey ramp where the file has none or fewer.
+  /// Colours by index; a grey ramp for missing entries.
   static std::array<std::array<std::uint8_t, 4>, 256> palette_of(const ColorMapObject* map) {
     std::array<std::array<std::uint8_t, 4>, 256> palette;
     for (int i = 0; i < 256; ++i) {

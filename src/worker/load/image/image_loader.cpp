@@ -24,14 +24,14 @@ using namespace worker;
 namespace worker::load {
 namespace {
 
-/// A decoder may deliver a smaller picture only while its sides stay this many times the resized ones.
+/// A decoder may deliver a smaller picture only if its sides are at least this many times the resized ones.
 constexpr int reduction_margin = 2;
 
-/// Memory of one thread, kept from picture to picture.
+/// Buffers of one thread, reused between pictures.
 struct Scratch {
   std::vector<std::uint8_t> file;
   std::vector<std::uint8_t> ring;     ///< rows after the horizontal pass
-  std::vector<std::uint8_t> grey_row; ///< one row turned grey, before the horizontal pass
+  std::vector<std::uint8_t> grey_row; ///< one row converted to grey, before the horizontal pass
   std::vector<std::uint8_t> out_row;  ///< one row after the vertical pass
   std::vector<const std::uint8_t*> taps;
   Axis horizontal, vertical;
@@ -42,7 +42,7 @@ Scratch& scratch() {
   return kept;
 }
 
-/// Takes source rows as they are decoded and writes output rows as soon as their last source row is there.
+/// Receives source rows as they are decoded and writes each output row as soon as its last source row has arrived.
 class Pipeline final : public RowSink {
  public:
   Pipeline(const ImageSpec& spec, PixelForm form, const Normalisation& normalisation, const Placement& placement,
@@ -139,21 +139,21 @@ class Pipeline final : public RowSink {
   Scratch& scratch_;
   const Kernels& kernels_;
   std::uint8_t* out_;
-  int x_, y_; ///< where the picture's first visible pixel lands in the output
+  int x_, y_; ///< position of the picture's first visible pixel in the output
   int columns_ = 0, ring_rows_ = 0, source_row_ = 0, output_ = 0;
   std::size_t stride_ = 0;
 };
 
-/// How much smaller the decoder may deliver the picture.
+/// Largest reduction that the decoder may apply.
 int allowed_reduction(const ImageSpec& spec, const Placement& placement, int width, int height) {
-  if (!spec.antialias || spec.interpolation == Interpolation::nearest) return 1; // these must see the original pixels
+  if (!spec.antialias || spec.interpolation == Interpolation::nearest) return 1; // these need the original pixels
   const int across = width / (placement.resized_width * reduction_margin),
             down = height / (placement.resized_height * reduction_margin);
   return std::max(1, std::min(across, down));
 }
 
-/// Resize of one axis. A reduced picture is a fraction of a pixel longer than size / reduction, at its stored end: the range that
-/// is stretched leaves that out.
+/// Resize of one axis. A reduced picture is a fraction of a pixel longer than size / reduction, at its stored end: the stretched
+/// range excludes that.
 AxisRequest stretched(int reduced, int size, int reduction, bool flipped, int resized, const ImageSpec& spec) {
   const double length = static_cast<double>(size) / reduction, begin = flipped ? reduced - length : 0;
   return {reduced, begin, begin + length, resized, 0, 0, spec.interpolation, spec.antialias};

@@ -1,7 +1,7 @@
 #include <csetjmp>
 #include <cstddef>
 #include <cstdio>
-// jpeglib.h needs size_t and FILE from above.
+// jpeglib.h needs size_t and FILE from the headers above.
 #include <fmt/format.h>
 #include <jerror.h>
 #include <jpeglib.h>
@@ -21,16 +21,16 @@ namespace {
 
 using namespace std::string_view_literals;
 
-// Pixels decoded around the wanted ones: libjpeg's chroma interpolation treats the edge of what is decoded as the edge of the
-// picture, so these are decoded and dropped.
+// Additional pixels decoded around the window and dropped: libjpeg's chroma interpolation treats the edge of the decoded part as
+// the edge of the picture.
 constexpr int margin = 2;
 constexpr int rows_at_once = 8;
-/// A progressive JPEG has about ten scans; each costs a pass over all pixels, and a small file can hold very many (libjpeg-turbo's own
-/// advice: "Two issues with the JPEG standard", 2015).
+/// A progressive JPEG has about ten scans. Each scan is a pass over all pixels, and a small file can have very many
+/// (libjpeg-turbo's advice: "Two issues with the JPEG standard", 2015).
 constexpr int most_scans = 500;
 
-/// libjpeg's state of one thread, kept between pictures. Its errors end in longjmp to the last `guarded`, never across C++ frames
-/// that own something.
+/// libjpeg's state of one thread, reused between pictures. Its errors end in longjmp to the last `guarded`, never across C++
+/// frames that own something.
 class Session {
  public:
   Session() {
@@ -40,7 +40,7 @@ class Session {
       common->err->format_message(common, errors->message);
       std::longjmp(errors->jump, 1);
     };
-    errors_.base.output_message = [](j_common_ptr) {}; // warnings are not for the terminal
+    errors_.base.output_message = [](j_common_ptr) {}; // warnings are not printed
     jpeg_create_decompress(&info);
     source_.init_source = [](j_decompress_ptr) {};
     source_.term_source = [](j_decompress_ptr) {};
@@ -72,7 +72,7 @@ class Session {
     source_.bytes_in_buffer = bytes.size();
   }
 
-  /// Runs libjpeg calls; a libjpeg error becomes an Error. `calls` must keep no object with a destructor alive across them.
+  /// Runs libjpeg calls; a libjpeg error becomes an Error. No object with a destructor may be alive across the calls.
   template <typename Calls>
   void guarded(Calls calls) {
     if (setjmp(errors_.jump) != 0) {
@@ -106,8 +106,8 @@ Session& session() {
   return kept;
 }
 
-/// Row memory of a thread, kept between pictures. Off a 32-byte boundary on purpose: on one, libjpeg-turbo writes past the caches,
-/// and the rows are read back at once.
+/// Row memory of a thread, reused between pictures. Deliberately not aligned to 32 bytes: on aligned rows libjpeg-turbo writes
+/// past the caches, and the rows are read at once.
 std::uint8_t* row_memory(std::size_t size_bytes) {
   thread_local std::vector<std::uint8_t> kept;
   if (kept.size() < size_bytes + 64) kept.resize(size_bytes + 64);
@@ -120,7 +120,7 @@ class JpegDecoder final : public PictureDecoder {
   JpegDecoder(std::span<const std::uint8_t> bytes, const LoadLimits& limits) : bytes_(bytes), session_(session()) {
     session_.set_source(bytes);
     session_.guarded([&] { jpeg_read_header(&session_.info, TRUE); });
-    // libjpeg keeps the coefficients of all components, 2 bytes each, between the scans of a progressive picture.
+    // For a progressive picture libjpeg keeps the coefficients of all components, 2 bytes each.
     const auto components = static_cast<std::uint64_t>(session_.info.num_components);
     check_size(session_.info.image_width, session_.info.image_height, limits,
                session_.info.progressive_mode != 0 ? 2 * components : 0);
@@ -176,14 +176,14 @@ class JpegDecoder final : public PictureDecoder {
           sink.row(rows[i] + offset);
         }
       }
-      // Without an end marker only decoding tells whether rows are missing; they would be an error even outside the window.
+      // Without an end marker only decoding reveals missing rows, which are an error even outside the window.
       while (to_the_end && info.output_scanline < info.output_height) jpeg_read_scanlines(&info, rows, rows_at_once);
     });
     jpeg_abort_decompress(&session_.info);
   }
 
  private:
-  /// Restricts decoding to the window's columns and margins; returns the column that rows then start with.
+  /// Restricts decoding to the window's columns and margins; returns the first column of the rows.
   int crop_columns(const Window& window) {
     auto left = static_cast<JDIMENSION>(std::max(0, window.x0 - margin));
     JDIMENSION columns = static_cast<JDIMENSION>(std::min(width_, window.x1 + margin)) - left;
@@ -191,12 +191,12 @@ class JpegDecoder final : public PictureDecoder {
     return static_cast<int>(left);
   }
 
-  /// Adobe stores inverted inks and nobody else writes CMYK JPEGs: Pillow's rule.
+  /// CMYK JPEGs are assumed to have Adobe's inverted inks, as in Pillow.
   static void convert_inks(std::uint8_t* pixel, int count) {
     for (int x = 0; x < count; ++x, pixel += 4) put_cmyk(pixel, 255 - pixel[0], 255 - pixel[1], 255 - pixel[2], 255 - pixel[3]);
   }
 
-  /// Whether an end-of-image marker follows the header. Inside coded data FF D9 cannot occur, so a file cut off there has none.
+  /// Whether an end-of-image marker follows the header. FF D9 cannot occur within coded data, so a truncated file has none.
   bool ends_properly() const {
     const std::string_view coded(reinterpret_cast<const char*>(session_.info.src->next_input_byte),
                                  session_.info.src->bytes_in_buffer);

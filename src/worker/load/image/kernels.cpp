@@ -49,7 +49,7 @@ void vertical_portable(const std::uint8_t* const* rows, const std::int32_t* coef
   }
 }
 
-// The product is rounded before the subtraction: on processors with fused multiply-add the compiler must not contract the two.
+// The product must be rounded before the subtraction: the compiler must not contract the two to a fused multiply-add.
 #pragma GCC push_options
 #pragma GCC optimize("fp-contract=off")
 void normalise_portable(const std::uint8_t* rgbx, int count, int channels, const float* factor, const float* offset,
@@ -72,8 +72,8 @@ constexpr Kernels portable{horizontal_portable, vertical_portable, normalise_por
 #if defined(__x86_64__)
 #define MGPU_AVX2 __attribute__((target("avx2")))
 
-// AVX-512 was tried and gave nothing: the loops wait for rows that libjpeg has just written, not for arithmetic.
-// pmaddwd multiplies 16-bit numbers, coefficients have 24: each is split into c = high · 2^15 + low, and so is the sum.
+// AVX-512 was tried and is not faster: the loops wait for rows that libjpeg has just written, not for arithmetic.
+// pmaddwd multiplies 16-bit numbers, coefficients have 24 bits: each is split into c = high · 2^15 + low, and so is the sum.
 MGPU_AVX2 inline __m256i joined(__m256i low, __m256i high) {
   const __m256i sum = _mm256_add_epi32(_mm256_add_epi32(low, _mm256_set1_epi32(half)), _mm256_slli_epi32(high, 15));
   return _mm256_srai_epi32(sum, coefficient_bits);
@@ -115,12 +115,12 @@ MGPU_AVX2 inline __attribute__((always_inline)) void horizontal_groups(const std
 }
 
 MGPU_AVX2 void horizontal_avx2(const std::uint8_t* row, const Axis& axis, std::uint8_t* out) {
-  // 4 taps are the common case: pictures up to twice the wanted size.
+  // 4 taps are the common case: pictures of up to twice the target size.
   if (axis.packed_groups() == 1) return horizontal_groups(row, axis, 1, out);
   horizontal_groups(row, axis, axis.packed_groups(), out);
 }
 
-/// Coefficients k and k + 1 of a column, halves side by side as pmaddwd takes them; past the last one stands 0.
+/// Coefficients k and k + 1 of a column, their halves in pmaddwd's order; 0 after the last one.
 struct CoefficientPair {
   CoefficientPair(const std::int32_t* coefficients, int k, int taps) : second(k + 1 < taps ? k + 1 : k) {
     const std::int32_t c0 = coefficients[k], c1 = second > k ? coefficients[second] : 0;
@@ -176,7 +176,7 @@ MGPU_AVX2 void normalise_avx2(const std::uint8_t* rgbx, int count, int channels,
 MGPU_AVX2 void pack_rgb_avx2(const std::uint8_t* rgbx, int count, std::uint8_t* out) {
   const __m128i order = _mm_setr_epi8(0, 1, 2, 4, 5, 6, 8, 9, 10, 12, 13, 14, -1, -1, -1, -1);
   int i = 0;
-  for (; i + 8 <= count; i += 4) { // 16 bytes are stored for 12: never beyond the row
+  for (; i + 8 <= count; i += 4) { // stores 16 bytes for 12: never beyond the row
     const __m128i pixels = _mm_loadu_si128(reinterpret_cast<const __m128i*>(rgbx + i * 4));
     _mm_storeu_si128(reinterpret_cast<__m128i*>(out + i * 3), _mm_shuffle_epi8(pixels, order));
   }

@@ -6,7 +6,7 @@
 
 namespace mgpu::worker::load {
 
-/// The inner loops. All implementations give the same bits: resampling is integer arithmetic, normalising one multiplication and
+/// The inner loops. All implementations give the same bits: resampling uses integers; normalisation is one multiplication and
 /// one subtraction, each rounded, without fused multiply-add.
 struct Kernels {
   /// One row: `axis.count()` RGBX pixels (rounded up to a multiple of 4 in `out`) from the RGBX pixels at `row`, whose first is
@@ -22,9 +22,9 @@ struct Kernels {
   void (*pack_rgb)(const std::uint8_t* rgbx, int count, std::uint8_t* out);
 };
 
-/// The best this processor has.
+/// The fastest kernels for this processor.
 const Kernels& kernels();
-/// Every implementation this processor can run: plain C++ first, the best last.
+/// Every implementation that this processor can run: plain C++ first, the fastest last.
 std::vector<const Kernels*> all_kernels();
 
 } // namespace mgpu::worker::load

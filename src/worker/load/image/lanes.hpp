@@ -4,8 +4,8 @@
 
 namespace mgpu::worker::load {
 
-/// Eight numbers side by side: what happens to one frame happens to eight. The compiler makes of it one AVX or two SSE registers;
-/// there is no fused multiply-add, so that both give the same bits.
+/// Eight floats, one for each of eight frames. The compiler uses one AVX or two SSE registers; without fused multiply-add, so
+/// that both give the same bits.
 using Lanes = float __attribute__((vector_size(32), aligned(32)));
 using IntLanes = std::int32_t __attribute__((vector_size(32), aligned(32)));
 inline constexpr int lane_count = 8;
@@ -16,7 +16,7 @@ MGPU_INLINE void read_lanes(const float* from, Lanes& lanes) {
   std::memcpy(&lanes, from, sizeof lanes);
 }
 
-/// Rows become columns.
+/// Transposes an 8 × 8 matrix.
 MGPU_INLINE void transpose(Lanes (&r)[8]) {
   Lanes a[8], b[8];
 #pragma GCC unroll 4
@@ -42,7 +42,7 @@ MGPU_INLINE void transpose(Lanes (&r)[8]) {
 MGPU_INLINE void log10_lanes(Lanes& x) {
   IntLanes bits;
   std::memcpy(&bits, &x, sizeof x);
-  // Mantissa in [√½, √2): what is left of the exponent is then small on both sides of 1.
+  // Mantissa in [√½, √2): log of it is then small on both sides of 1.
   const IntLanes shifted = bits - 0x3f3504f3;
   const IntLanes exponent = shifted >> 23;
   const IntLanes mantissa_bits = (shifted & 0x007fffff) + 0x3f3504f3;

@@ -3,7 +3,7 @@
 
 namespace mgpu::worker::load {
 
-/// value · factor − offset of each channel: ImageSpec's scale, mean and std as the kernels take them.
+/// value · factor − offset per channel: ImageSpec's scale, mean and std in the kernels' form.
 struct Normalisation {
   Normalisation() = default;
   explicit Normalisation(const ImageSpec& spec) {

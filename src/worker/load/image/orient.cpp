@@ -6,7 +6,7 @@
 namespace mgpu::worker::load {
 namespace {
 
-/// The stored pixels of a window, to be read in another order.
+/// The stored pixels of a window, for reading in another order.
 class Collected final : public RowSink {
  public:
   Collected(std::vector<std::uint8_t>& bytes, int width, int height)

@@ -3,7 +3,7 @@
 
 namespace mgpu::worker::load {
 
-/// EXIF orientation as steps that take the stored picture to the seen one: first transpose, then mirror.
+/// EXIF orientation as steps from the stored picture to the oriented one: first transpose, then mirror.
 struct OrientationSteps {
   bool transpose, flip_x, flip_y;
 };
@@ -11,8 +11,8 @@ struct OrientationSteps {
 /// Steps of orientation 1..8.
 OrientationSteps steps_of(int orientation);
 
-/// Decodes a window given in oriented pixels (the picture as it is meant to be seen) and hands its rows to the sink. A picture that is to
-/// be turned is kept whole: throws Error where that takes more memory than the limit.
+/// Decodes a window in oriented pixels and passes its rows to the sink. A picture that must be turned is kept in memory as a
+/// whole: throws Error if that exceeds the limit.
 void decode_oriented(PictureDecoder& decoder, const Window& window, RowSink& sink, const LoadLimits& limits);
 
 /// Pillow's RGB → L.

@@ -17,14 +17,14 @@ struct Window {
   int height() const { return y1 - y0; }
 };
 
-/// Bytes that must be readable after the last pixel of a row, so that vector code may load past it.
+/// Bytes that must be readable after the last pixel of a row, because vector code loads past it.
 inline constexpr int row_slack = 64;
 
 /// Receives decoded rows from top to bottom.
 class RowSink {
  public:
   virtual ~RowSink() = default;
-  /// One row of the window: 4 bytes a pixel (red, green, blue, anything), `row_slack` readable bytes after the last. Must not throw.
+  /// One row of the window: 4 bytes per pixel (red, green, blue, undefined), then `row_slack` readable bytes. Must not throw.
   virtual void row(const std::uint8_t* rgbx) = 0;
 };
 
@@ -36,18 +36,18 @@ class PictureDecoder {
   int height() const { return height_; }
   int orientation() const { return orientation_; } ///< EXIF 1..8
 
-  /// How 16-bit grey becomes 8 bits; before decode().
+  /// Sets the conversion of 16-bit grey to 8 bits; before decode().
   void set_grey16(Grey16 how) { grey16_ = how; }
   /// Whether values above 255 were clipped.
   bool clipped() const { return clipped_; }
 
-  /// Lets the decoder deliver 1/denominator of the size for the largest denominator ≤ `most` it has; returns it. Width and height
-  /// become ceil(size / denominator). 1 where the format has no such thing.
+  /// Makes the decoder deliver 1/denominator of the size, for its largest denominator ≤ `most`; returns it. Width and height
+  /// become ceil(size / denominator). Returns 1 if the format does not support it.
   virtual int reduce(int most) {
     (void)most;
     return 1;
   }
-  /// Decodes the window, row by row, as Pillow's convert("RGB") would give it. Call once. Throws Error with the reason.
+  /// Decodes the window, row by row, with the result of Pillow's convert("RGB"). Call once. Throws Error with the reason.
   virtual void decode(const Window& window, RowSink& sink) = 0;
 
  protected:
@@ -63,15 +63,15 @@ class PictureDecoder {
   bool clipped_ = false;
 };
 
-/// Reads the header of a picture whose kind is found from its first bytes. `bytes` must outlive the decoder; one decoder at a
-/// time per thread (libjpeg's state is kept between pictures). Throws Error: not a picture, unusable header, more pixels than the limit.
+/// Reads the header of a picture; the first bytes determine the format. `bytes` must outlive the decoder; one decoder at a time
+/// per thread (libjpeg's state is reused). Throws Error: not a picture, unusable header, more pixels than the limit.
 std::unique_ptr<PictureDecoder> open_picture(std::span<const std::uint8_t> bytes, const LoadLimits& limits);
 
 /// Whether the first bytes are a JPEG's.
 bool is_jpeg(std::span<const std::uint8_t> bytes);
 
-/// Throws Error "WxH pixels, limit N" (also for empty pictures), or where decoding takes so many bytes a pixel that it is more memory than
-/// the limit.
+/// Throws Error "WxH pixels, limit N" (also for empty pictures), or if decoding with `bytes_a_pixel` bytes per pixel needs more
+/// memory than the limit.
 void check_size(std::uint64_t width, std::uint64_t height, const LoadLimits& limits, std::uint64_t bytes_a_pixel = 0);
 /// Throws Error "WHAT takes N bytes of memory, limit M".
 void check_memory(std::string_view what, std::uint64_t bytes, const LoadLimits& limits);
@@ -83,7 +83,7 @@ std::unique_ptr<PictureDecoder> open_tiff(std::span<const std::uint8_t> bytes, c
 std::unique_ptr<PictureDecoder> open_bmp(std::span<const std::uint8_t> bytes, const LoadLimits& limits);
 std::unique_ptr<PictureDecoder> open_gif(std::span<const std::uint8_t> bytes, const LoadLimits& limits);
 
-/// Zeros that take no memory until something is written: a file that claims a large picture and ends at once costs nothing.
+/// Zeroed memory that is allocated when it is written: a file that claims a large picture and ends at once uses hardly any.
 struct FreeBytes {
   void operator()(std::uint8_t* bytes) const { std::free(bytes); }
 };
@@ -96,7 +96,7 @@ class PixelBuffer {
  public:
   PixelBuffer(int width, int height);
   std::uint8_t* row(int y) { return bytes_.get() + static_cast<std::size_t>(y) * stride_; }
-  /// Hands the window's rows to the sink.
+  /// Passes the window's rows to the sink.
   void emit(const Window& window, RowSink& sink);
 
  private:

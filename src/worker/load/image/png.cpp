@@ -19,7 +19,7 @@ std::uint32_t big_endian(const std::uint8_t* at) {
   return std::uint32_t{at[0]} << 24 | std::uint32_t{at[1]} << 16 | std::uint32_t{at[2]} << 8 | at[3];
 }
 
-/// libpng's two structures, freed also where the header is refused.
+/// libpng's two structures, freed also if the header is refused.
 struct Handle {
   Handle() = default;
   ~Handle() { png_destroy_read_struct(&png, &info, nullptr); }
@@ -40,14 +40,14 @@ struct Handle {
 class PngDecoder final : public PictureDecoder {
  public:
   PngDecoder(std::span<const std::uint8_t> bytes, const LoadLimits& limits) : bytes_(bytes), rest_(bytes) {
-    // libpng reads everything up to the pixels before it says the size; the size stands at a fixed place.
+    // libpng reads everything before the pixels first; the size is at a fixed place.
     if (bytes.size() < 33) throw Error("truncated PNG: the file ends within its header");
     constexpr std::uint8_t interlaced = 1;
     check_size(big_endian(bytes.data() + 16), big_endian(bytes.data() + 20), limits, bytes[28] == interlaced ? 4 : 0);
     png_ = handle_.open(this, on_error);
     info_ = handle_.info;
-    png_set_user_limits(png_, 0x7fffffff, 0x7fffffff); // ours are checked above
-    // Texts, profiles and what else stands beside the pixels: libpng would unpack it, and megabytes of it can be gigabytes.
+    png_set_user_limits(png_, 0x7fffffff, 0x7fffffff); // the limits were checked above
+    // Texts, profiles and other chunks without pixels are skipped: libpng would decompress them, megabytes to gigabytes.
     png_set_keep_unknown_chunks(png_, PNG_HANDLE_CHUNK_NEVER, nullptr, -1);
     png_set_read_fn(png_, this, on_read);
     guarded([this] { png_read_info(png_, info_); });
@@ -60,7 +60,7 @@ class PngDecoder final : public PictureDecoder {
     guarded([this] { ask_for_rgbx(); });
     if (png_get_interlace_type(png_, info_) != PNG_INTERLACE_NONE) return decode_interlaced(window, sink);
     row_.resize(std::max(png_get_rowbytes(png_, info_), static_cast<std::size_t>(width_) * 4) + row_slack);
-    // Rows below the window are read too: a damaged picture must not depend on the crop.
+    // Also reads rows below the window: whether a picture counts as damaged must not depend on the crop.
     guarded([&] {
       for (int y = 0; y < height_; ++y) {
         png_read_row(png_, row_.data(), nullptr);
@@ -107,7 +107,7 @@ class PngDecoder final : public PictureDecoder {
     png_read_update_info(png_, info_);
   }
 
-  /// Clipped at 255 it is what Pillow's convert does with mode I;16. Works backwards, so in place.
+  /// With clipping at 255 as in Pillow's convert of mode I;16. Works backwards, so it can be in place.
   void narrow_grey(const std::uint8_t* deep, std::uint8_t* rgbx) {
     for (int x = width_ - 1; x >= 0; --x) {
       const std::uint8_t value = narrowed(static_cast<std::uint16_t>(deep[x * 2] << 8 | deep[x * 2 + 1]));
@@ -126,7 +126,7 @@ class PngDecoder final : public PictureDecoder {
     buffer.emit(window, sink);
   }
 
-  /// Walks the chunks: EXIF and XMP may stand behind the pixels, where a reader that stops there never sees them.
+  /// Reads all chunks: EXIF and XMP may follow the pixels.
   void find_orientation() {
     std::span<const std::uint8_t> exif, xmp;
     for (std::size_t at = 8; bytes_.size() - at >= 12;) {

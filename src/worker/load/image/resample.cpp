@@ -14,7 +14,7 @@ double bilinear(double x) {
   return x < 1.0 ? 1.0 - x : 0.0;
 }
 
-/// Keys' cubic with a = −0.5, in the order of operations Pillow has (the last bit matters).
+/// Keys' cubic with a = −0.5, in Pillow's order of operations (the last bit matters).
 double bicubic(double x) {
   constexpr double a = -0.5;
   x = std::fabs(x);
@@ -44,7 +44,7 @@ void Axis::prepare(const AxisRequest& request) {
 }
 
 void Axis::compute_nearest() {
-  // Positions are summed, not multiplied, because Pillow does so and rounding decides which pixel is nearest.
+  // Positions are summed, not multiplied, as in Pillow: rounding decides which pixel is nearest.
   const double step = (request_.end - request_.begin) / request_.out_size;
   double position = request_.begin + step * 0.5;
   for (int i = 0; i < request_.first_out + request_.count; ++i, position += step) {
@@ -89,7 +89,7 @@ void Axis::compute_filtered() {
 }
 
 void Axis::shift_into_source() {
-  // Every output reads `taps_` pixels; near the end the zeros among its coefficients move to the front, so that none lies outside.
+  // Every output reads `taps_` pixels; near the end the zero coefficients are moved to the front, so that no read is outside.
   source_begin_ = request_.in_size;
   source_end_ = 0;
   for (int i = 0; i < request_.count; ++i) {

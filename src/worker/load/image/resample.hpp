@@ -6,9 +6,9 @@
 
 namespace mgpu::worker::load {
 
-/// What to compute along one axis: `count` outputs from `first_out` of a resize from the source range [begin, end) to `out_size`.
+/// The resize along one axis: `count` outputs from `first_out` of a resize from the source range [begin, end) to `out_size`.
 struct AxisRequest {
-  int in_size = 0;           ///< pixels there are
+  int in_size = 0;           ///< number of pixels
   double begin = 0, end = 0; ///< source range that is stretched to out_size
   int out_size = 0;
   int first_out = 0, count = 0;
@@ -18,14 +18,14 @@ struct AxisRequest {
   bool operator==(const AxisRequest&) const = default;
 };
 
-/// Fixed-point bits of a coefficient: 32 − 8 (pixel) − 2 (sign and head-room), as Pillow has them.
+/// Fixed-point bits of a coefficient: 32 − 8 (pixel) − 2 (sign and head-room), as in Pillow.
 inline constexpr int coefficient_bits = 32 - 8 - 2;
 
-/// Resampling coefficients of one axis: output i = Σ_k coefficient(i, k) · source[start[i] + k], with exactly the numbers of
+/// Resampling coefficients of one axis: output i = Σ_k coefficient(i, k) · source[start[i] + k], with the exact numbers of
 /// Pillow's resize (Resample.c: window in double, normalised, rounded to 22 bits), so that results are equal bit for bit.
 class Axis {
  public:
-  /// Computes the coefficients; does nothing when the request is the last one's.
+  /// Computes the coefficients; does nothing if the request is equal to the last one.
   void prepare(const AxisRequest& request);
 
   int count() const { return request_.count; }
@@ -37,7 +37,7 @@ class Axis {
   /// Source range that the outputs read, end exclusive.
   int source_begin() const { return source_begin_; }
   int source_end() const { return source_end_; }
-  /// Coefficients as 16-bit halves in the order of the vector kernel (kernels.cpp); empty unless asked for by `pack`.
+  /// Coefficients as 16-bit halves in the order of the vector kernel (kernels.cpp); empty without `pack`.
   const std::vector<std::int16_t>& packed() const { return packed_; }
   /// Byte offsets in a row of RGBX pixels that begins with source_begin, count() rounded up to a multiple of 4; set by `pack`.
   const std::vector<std::int32_t>& offsets() const { return offsets_; }

@@ -15,7 +15,7 @@
 namespace mgpu::worker::load {
 namespace {
 
-/// The file as libtiff's client functions see it.
+/// The file for libtiff's client functions.
 struct Memory {
   std::span<const std::uint8_t> bytes;
   std::uint64_t at = 0;
@@ -47,7 +47,7 @@ struct Memory {
   static int on_warning(TIFF*, void*, const char*, const char*, va_list) { return 1; }
 };
 
-/// First page of a TIFF: 1, 2, 4, 8, 16 bits; grey, palette, RGB, CMYK, YCbCr; strips or tiles, any compression libtiff has.
+/// First page of a TIFF: 1, 2, 4, 8, 16 bits; grey, palette, RGB, CMYK, YCbCr; strips or tiles, any compression of libtiff.
 class TiffDecoder final : public PictureDecoder {
  public:
   TiffDecoder(std::span<const std::uint8_t> bytes, const LoadLimits& limits) : memory_{bytes, 0, {}}, limits_(limits) {
@@ -56,7 +56,7 @@ class TiffDecoder final : public PictureDecoder {
     TIFFOpenOptionsSetWarningHandlerExtR(options.get(), Memory::on_warning, &memory_);
     TIFFOpenOptionsSetMaxSingleMemAlloc(options.get(),
                                         static_cast<tmsize_t>(std::min<std::uint64_t>(limits.memory_bytes, INT64_MAX)));
-    // 'm': no memory mapping; the bytes are there already.
+    // 'm': no memory mapping; the bytes are in memory already.
     tiff_.reset(TIFFClientOpenExt("picture", "rm", &memory_, Memory::read, Memory::write, Memory::seek, Memory::close,
                                   Memory::size, nullptr, nullptr, options.get()));
     if (tiff_ == nullptr) throw corrupt();
@@ -107,7 +107,7 @@ class TiffDecoder final : public PictureDecoder {
     return Error("corrupt TIFF: " + (memory_.reason.empty() ? "its pixels cannot be decoded" : memory_.reason));
   }
 
-  /// Samples that make the colour; the others (alpha) are dropped.
+  /// Number of colour samples; the others (alpha) are dropped.
   int used_samples() const {
     if (photometric_ == PHOTOMETRIC_RGB) return 3;
     return photometric_ == PHOTOMETRIC_SEPARATED ? 4 : 1;
@@ -138,7 +138,7 @@ class TiffDecoder final : public PictureDecoder {
     const auto across = field<std::uint32_t>(TIFFTAG_TILEWIDTH, 0), down = field<std::uint32_t>(TIFFTAG_TILELENGTH, 0);
     const tmsize_t size = TIFFTileSize(tiff_.get()), line = TIFFTileRowSize(tiff_.get());
     if (across == 0 || down == 0 || size <= 0 || line <= 0 || size > (tmsize_t{1} << 31)) throw corrupt();
-    // A tile that is much larger than the picture is of no use to anybody: its memory would be taken for nothing.
+    // Refuses tiles that are much larger than the picture, which would waste memory.
     constexpr tmsize_t small_tile = 16 << 20;
     const auto whole = static_cast<tmsize_t>(width_) * height_ * samples_ * ((bits_ + 7) / 8);
     if (size > std::max(small_tile, 4 * whole))
@@ -162,8 +162,8 @@ class TiffDecoder final : public PictureDecoder {
     if (have < (static_cast<std::size_t>(columns) * samples * static_cast<std::size_t>(bits_) + 7) / 8) throw corrupt();
   }
 
-  /// Copies the samples of a line into bytes 0..3 of the pixels, not yet colours. 16-bit samples keep their high byte (Pillow's
-  /// rule), grey of 16 bits is narrowed().
+  /// Copies the samples of a line to bytes 0..3 of the pixels, before the conversion to colours. 16-bit samples keep their high
+  /// byte (as in Pillow), 16-bit grey is narrowed().
   void take(const std::uint8_t* line, int plane, int columns, std::uint8_t* pixels) {
     const int step = separate_ ? 1 : samples_, used = separate_ ? 1 : used_samples();
     const bool grey = used_samples() == 1;
@@ -175,7 +175,7 @@ class TiffDecoder final : public PictureDecoder {
           value = line[at];
         } else if (bits_ == 16) {
           std::uint16_t deep = 0;
-          std::memcpy(&deep, line + at * 2, 2); // libtiff gives the machine's byte order
+          std::memcpy(&deep, line + at * 2, 2); // libtiff returns the machine's byte order
           value = grey ? narrowed(deep) : static_cast<std::uint8_t>(deep >> 8);
         } else {
           const std::size_t bit = at * static_cast<std::size_t>(bits_);
@@ -185,7 +185,7 @@ class TiffDecoder final : public PictureDecoder {
       }
   }
 
-  /// Turns samples into colours in place.
+  /// Converts samples to colours in place.
   void colour(PixelBuffer& buffer) const {
     if (photometric_ == PHOTOMETRIC_RGB) return;
     const auto palette = one_sample_colours();
@@ -220,7 +220,7 @@ class TiffDecoder final : public PictureDecoder {
     return colours;
   }
 
-  /// YCbCr that is not JPEG: libtiff's own conversion.
+  /// Uses libtiff's conversion for YCbCr that is not JPEG.
   void decode_by_libtiff(PixelBuffer& buffer) {
     std::vector<std::uint32_t> raster(static_cast<std::size_t>(width_) * static_cast<std::size_t>(height_));
     const int done = TIFFReadRGBAImageOriented(tiff_.get(), static_cast<std::uint32_t>(width_),

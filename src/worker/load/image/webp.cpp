@@ -12,7 +12,7 @@
 namespace mgpu::worker::load {
 namespace {
 
-/// WebP, still or the first frame of an animation. Transparency is dropped, as Pillow's convert("RGB") does.
+/// WebP, still or the first frame of an animation. Transparency is dropped, as in Pillow's convert("RGB").
 class WebpDecoder final : public PictureDecoder {
  public:
   WebpDecoder(std::span<const std::uint8_t> bytes, const LoadLimits& limits) {
@@ -49,7 +49,7 @@ class WebpDecoder final : public PictureDecoder {
     WebPChunkIterator found;
     if (WebPDemuxGetChunk(demuxer_.get(), name, 1, &found) == 0) return {};
     const std::span<const std::uint8_t> bytes(found.chunk.bytes, found.chunk.size);
-    WebPDemuxReleaseChunkIterator(&found); // the bytes are the file's own
+    WebPDemuxReleaseChunkIterator(&found); // the bytes belong to the file
     return bytes;
   }
 

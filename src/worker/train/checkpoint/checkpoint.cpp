@@ -54,7 +54,7 @@ Restored restore(const std::string& folder, int rank, int world_size, std::size_
     }
     if (part.world_size != parts || part.arrays.size() != restored.arrays.size())
       throw usage_error(fmt::format("{} belongs to another checkpoint than its neighbours", path));
-    // Where state is not sharded every part has everything: the first that has an element gives it.
+    // If the state is not sharded every part has everything: the first part with an element is used.
     for (std::size_t array = 0; array < part.arrays.size(); ++array)
       if (copied[array] < own) copied[array] += copy_overlap(part, array, wanted, restored.arrays[array]);
 

@@ -1,5 +1,5 @@
 #pragma once
-// Checkpoints of a training: parts written aside the training thread, and read back on any number of ranks.
+// Checkpoints of a training: parts are written by a background thread, and read on any number of ranks.
 #include <functional>
 #include <string>
 #include <thread>
@@ -9,14 +9,14 @@
 
 namespace mgpu::worker::train {
 
-/// Writes one part at a time on a thread of its own. Used by one thread.
+/// Writes one part at a time on its own thread. Used by one thread.
 class CheckpointWriter {
  public:
-  /// `said` gets what became of each part, from the writing thread.
+  /// `said` receives the result of each part, from the writing thread.
   explicit CheckpointWriter(std::function<void(const wire::Saved&)> said) : said_(std::move(said)) {}
   ~CheckpointWriter() { wait(); }
 
-  /// Begins to write `part` into FOLDER/step-…/; waits for the one before. `meta_json`: for rank 0's Saved.
+  /// Starts to write `part` to FOLDER/step-…/; waits for the previous one. `meta_json`: for rank 0's Saved.
   void write(const std::string& folder, Part part, std::uint32_t epoch, std::string meta_json);
   void wait();
 
@@ -28,11 +28,11 @@ class CheckpointWriter {
 /// "step-00000123"
 std::string step_folder(std::uint64_t step);
 
-/// What a rank of this run begins from, put together from the parts of a checkpoint that may have had other ranks.
+/// A rank's state from the parts of a checkpoint, which may have another number of ranks.
 struct Restored {
   nlohmann::json state;
-  std::vector<std::vector<float>> arrays; ///< of `wanted`: parameters, then states
-  std::vector<NamedTensor> tensors;       ///< own buffers on as many ranks; else floating ones are the parts' mean
+  std::vector<std::vector<float>> arrays; ///< for `wanted`: parameters, then states
+  std::vector<NamedTensor> tensors; ///< with the same number of ranks its own; else floating-point ones are the mean of the parts
 };
 /// Throws usage_error in one line when a part is missing, damaged or of another network (`elements` differ).
 Restored restore(const std::string& folder, int rank, int world_size, std::size_t elements,

@@ -23,13 +23,13 @@ constexpr char magic[8] = {'m', 'g', 'p', 'u', 'p', 'a', 'r', 't'};
 struct Head {
   char magic_text[8];
   std::uint32_t version;
-  std::uint32_t crc; ///< CRC-32C of all that follows the head
+  std::uint32_t crc; ///< CRC-32C of everything after the head
   std::uint64_t json_bytes, data_bytes;
   std::uint64_t reserved[4];
 };
 static_assert(sizeof(Head) == 64);
 
-/// A file being written; what is not closed by close() is removed.
+/// A file being written; removed unless rename_to() was called.
 class OutputFile {
  public:
   explicit OutputFile(std::string path) : path_(std::move(path)) {
@@ -88,7 +88,7 @@ nlohmann::json describe(const Part& part) {
           {"state", part.state}};
 }
 
-/// Takes the next bytes of a part read from a file.
+/// Reads the bytes of a part in order.
 class Reader {
  public:
   explicit Reader(std::span<const std::byte> bytes) : bytes_(bytes) {}

@@ -1,5 +1,5 @@
 #pragma once
-// A rank's part of a checkpoint, from and to what the rank works with.
+// Conversion between a rank's objects and its part of a checkpoint.
 #include <cstddef>
 #include <string>
 #include <vector>
@@ -10,12 +10,12 @@
 
 namespace mgpu::worker::train {
 
-/// Copies this rank's shard (parameters and `states` optimizer states of `elements` in all) and the tensors outside it (buffers, parameters
-/// that are not trained now). Step and state are the caller's to fill in.
+/// Copies this rank's shard (parameters and `states` optimizer states; `elements`: size of the whole buffer) and the tensors
+/// outside it (buffers, untrained parameters). The caller sets step and state.
 Part collect_part(const RankContext& context, collective::Exchange& exchange, std::size_t elements, int states,
                   const std::vector<NamedTensor>& unsharded);
 
-/// The reverse: into the shard and into `unsharded`. Throws usage_error naming `folder` where the checkpoint does not fit.
+/// The reverse: writes the shard and `unsharded`. Throws usage_error naming `folder` if the checkpoint does not fit.
 void put_back(const Restored& restored, const std::string& folder, collective::Exchange& exchange, int states,
               const std::vector<NamedTensor>& unsharded);
 

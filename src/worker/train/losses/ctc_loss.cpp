@@ -18,7 +18,7 @@ class CtcLoss final : public Loss {
   CtcLoss(const Config& config, const Bundle& bundle) : targets_(TargetKind::symbols, config, bundle), spec_(*bundle.ctc) {}
 
   void check_item(const Item& item) const override { targets_.of(item); }
-  /// Symbols [B, longest], and how many of them are each row's own [B].
+  /// Symbols [B, longest], and their number per row [B].
   std::vector<torch::Tensor> targets(const Batch& rows) const override {
     std::vector<std::int64_t> lengths;
     torch::Tensor symbols = targets_.of(rows, &lengths);
@@ -30,8 +30,8 @@ class CtcLoss final : public Loss {
     if (outputs.empty() || !outputs[0].defined() || outputs[0].dim() != 3 || outputs[0].size(0) != rows ||
         outputs[0].size(2) != classes || !outputs[0].is_floating_point())
       does_not_fit(outputs, "ctc", fmt::format("[B, frames, {}]", classes));
-    // Logits would be trained towards nothing, and slowly; their rows do not sum to 1.
-    constexpr double tolerance = 0.05; // bfloat16 has it
+    // Logits instead of log-probabilities would train slowly and wrongly; their exponentials do not sum to 1.
+    constexpr double tolerance = 0.05; // the error of bfloat16
     const torch::Tensor sums = outputs[0].detach().to(torch::kFloat32).logsumexp(2).abs();
     if (sums.numel() > 0 && !(sums.max().item<double>() <= tolerance))
       throw usage_error("ctc needs log-probabilities: let the network end in log_softmax over its last dimension");
@@ -55,12 +55,12 @@ class CtcLoss final : public Loss {
     const torch::Tensor frames_first = outputs.at(0).to(torch::kFloat32).transpose(0, 1);
     const std::vector<std::int64_t> frames = ctc_frames(outputs, batch);
     const torch::Tensor& lengths = target_of(batch, 1);
-    // PyTorch wants the lengths there.
+    // PyTorch needs the lengths on the host.
     const torch::Tensor on_host = batch.host_targets.size() > 1 ? batch.host_targets[1] : lengths.to(torch::kCPU);
     const at::IntArrayRef symbols(on_host.const_data_ptr<std::int64_t>(), static_cast<std::size_t>(on_host.numel()));
     const torch::Tensor rows = torch::ctc_loss(frames_first, target_of(batch, 0), frames, symbols, spec_.blank,
                                                at::Reduction::None, /*zero_infinity=*/true);
-    // As PyTorch's "mean": by symbol, so that long sentences do not outweigh short ones.
+    // As PyTorch's "mean": per symbol, so that long sentences do not outweigh short ones.
     return rows / lengths.clamp_min(1).to(rows.scalar_type());
   }
 

@@ -76,7 +76,7 @@ class CrossEntropy final : public Loss {
     const torch::Tensor logits = outputs.at(0).to(torch::kFloat32).to(torch::kCPU);
     const torch::Tensor label = target_of(batch, 0).to(torch::kCPU).unsqueeze(1);
     const torch::Tensor own = logits.gather(1, label);
-    // How many classes come before the true one; equal scores go to the lower index, as in `infer`.
+    // Number of classes ranked before the true one; equal scores are ranked by index, as in `infer`.
     const torch::Tensor lower = torch::arange(logits.size(1)).unsqueeze(0) < label;
     const torch::Tensor before = (logits.gt(own) | (logits.eq(own) & lower)).sum(1);
     const torch::Tensor place = before.masked_fill(own.squeeze(1).isnan(), logits.size(1));
@@ -109,8 +109,8 @@ class CrossEntropy final : public Loss {
 
   Targets targets_;
   double smoothing_ = 0;
-  /// Classes of the network's output, 0: not seen yet. On a GPU a wrong index would end the whole context. The first batch is looked at
-  /// when its outputs are there, all others on the host, while they are loaded: a look at the device would wait for it.
+  /// Classes of the network's output, 0: unknown. On a GPU a wrong index would make the context unusable. The first batch is
+  /// checked when its outputs are there, all others on the host while they are loaded: a check on the device would wait for it.
   mutable std::int64_t seen_ = 0;
 };
 
@@ -179,10 +179,10 @@ class SquaredError final : public Loss {
   }
 
   Targets targets_;
-  std::int64_t numbers_ = 0; ///< of the network's output; 0: not known yet
+  std::int64_t numbers_ = 0; ///< per row of the network's output; 0: unknown
 };
 
-/// The network computes its loss itself.
+/// The network's own output is the loss.
 class OwnScalar final : public Loss {
  public:
   void check_item(const Item&) const override {}

@@ -1,12 +1,12 @@
 #pragma once
-// What error rates of texts are counted in.
+// The units of character and word error rates.
 #include <algorithm>
 #include <string_view>
 #include <vector>
 
 namespace mgpu::worker::train {
 
-/// The UTF-8 characters of a text, as pieces of it.
+/// The UTF-8 characters of a text.
 inline std::vector<std::string_view> characters_of(std::string_view text) {
   std::vector<std::string_view> characters;
   for (std::size_t begin = 0, end = 0; begin < text.size(); begin = end) {
@@ -17,7 +17,7 @@ inline std::vector<std::string_view> characters_of(std::string_view text) {
   return characters;
 }
 
-/// What white space parts.
+/// The words of a text, separated by white space.
 inline std::vector<std::string_view> words_of(std::string_view text) {
   constexpr std::string_view space = " \t\r\n";
   std::vector<std::string_view> words;
