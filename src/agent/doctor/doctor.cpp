@@ -9,6 +9,7 @@
 #include <optional>
 #include <utility>
 
+#include "agent/cli/job_list.hpp"
 #include "agent/cli/options.hpp"
 #include "agent/coordinator/rank_table.hpp"
 #include "agent/coordinator/report.hpp"

@@ -8,6 +8,7 @@
 #include <map>
 #include <set>
 
+#include "common/support/clock.hpp"
 #include "common/support/text.hpp"
 
 namespace mgpu::agent::doctor {

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <set>
 #include <utility>
 
 namespace mgpu::agent {
@@ -34,13 +35,24 @@ bool RankFailures::too_often(const RankFailure& failure) const {
   return !failure.item && blamed_[static_cast<std::size_t>(failure.rank)] >= control_.setup().max_restarts;
 }
 
-bool RankFailures::may_restart(const RankFailure& failure, int least) const {
+/// On CPUs the first rank of each node sums with the other nodes, and no other rank can take its place.
+bool RankFailures::nodes_can_sum() const {
+  const RankTable& rank_table = control_.rank_table();
+  std::set<std::string> nodes;
+  bool all_first = true;
+  for (int rank = 0; rank < rank_table.size(); ++rank)
+    if (nodes.insert(rank_table.at(rank).join->node).second) all_first &= rank_table.at(rank).lost.empty();
+  return all_first || nodes.size() == 1;
+}
+
+bool RankFailures::may_restart(const RankFailure& failure, int least, bool on_gpu) const {
   const RankTable& rank_table = control_.rank_table();
   const bool any_out = std::any_of(failures_.begin(), failures_.end(),
                                    [&](const RankFailure& each) { return !rank_table.at(each.rank).lost.empty(); });
   const int living = rank_table.living();
   if (control_.setup().max_restarts <= 0 || living == 0) return false;
   if (any_out && (least <= 0 || living < least)) return false;
+  if (!on_gpu && !nodes_can_sum()) return false;
   if (wire::is_reported(failure.cause) && failure.cause != wire::FailureCause::device &&
       failure.cause != wire::FailureCause::collective)
     return false;

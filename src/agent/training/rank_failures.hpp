@@ -34,7 +34,7 @@ class RankFailures {
   /// The rank has failed --max-restarts times since the last checkpoint.
   bool too_often(const RankFailure& failure) const;
   /// `least`: --min-ranks. A failure that a worker reports would occur again, unless the device or the network is the cause.
-  bool may_restart(const RankFailure& failure, int least) const;
+  bool may_restart(const RankFailure& failure, int least, bool on_gpu) const;
   /// Charges the failure to its item, else to its rank. Returns "", or why the item is given up: it ended --retries + 1 workers.
   std::string charge(const RankFailure& failure);
   /// For a restart of the training.
@@ -43,6 +43,8 @@ class RankFailures {
   void forgive() { blamed_.assign(blamed_.size(), 0); }
 
  private:
+  bool nodes_can_sum() const;
+
   RunControl& control_;
   std::vector<RankFailure> failures_; ///< in the order of arrival
   double first_s_ = 0;

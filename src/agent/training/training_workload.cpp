@@ -3,7 +3,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <set>
 #include <utility>
 
 #include "agent/coordinator/batches_in_flight.hpp"
@@ -276,21 +275,13 @@ void TrainingWorkload::take_failures(double now) {
   if (!failures_.all_heard(now)) return;
   const RankFailure failure = failures_.root_cause();
   const int least = config_.get<int>("min-ranks");
+  const bool on_gpu = bindings_[0].device >= 0;
   if (failures_.too_often(failure) && least > 0 && control_.rank_table().living() > least)
     control_.give_up(failure.rank, fmt::format("its worker died {} times: {}", setup_.max_restarts + 1, failure.reason));
-  if (stop_reason_.empty() && error_.empty() && failures_.may_restart(failure, least) && nodes_can_restart())
+  if (stop_reason_.empty() && error_.empty() && failures_.may_restart(failure, least, on_gpu))
     return restart(failure);
   fail(fmt::format("rank {} on {}: {}", failure.rank, control_.rank_table().at(failure.rank).join->host, failure.reason),
        failure.code);
-}
-
-/// On CPUs the first rank of each node sums for it with the other nodes, and no other can take its place.
-bool TrainingWorkload::nodes_can_restart() const {
-  std::set<std::string> nodes;
-  bool all_first = true;
-  for (int rank = 0; rank < control_.rank_table().size(); ++rank)
-    if (nodes.insert(control_.rank_table().at(rank).join->node).second) all_first &= control_.rank_table().at(rank).lost.empty();
-  return all_first || nodes.size() == 1 || bindings_[0].device >= 0;
 }
 
 void TrainingWorkload::restart(const RankFailure& failure) {

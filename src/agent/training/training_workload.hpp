@@ -53,7 +53,6 @@ class TrainingWorkload final : public Workload {
   void halt(bool now, const std::string& reason);
   void fail(const std::string& reason, ExitCode code);
   void take_failures(double now);
-  bool nodes_can_restart() const;
   void restart(const RankFailure& failure);
   void number_ranks();
   std::uint64_t last_step() const;
