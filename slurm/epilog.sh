@@ -2,7 +2,7 @@
 # Epilog= of slurm.conf: SLURM runs it as root on each node when a job has ended. It removes what killed ranks of the job's user left there:
 # shared memory, staged models, temporary folders. What another job of the user on this node has in use stays.
 set -u
-places=(/dev/shm /tmp ${MGPU_EPILOG_FOLDERS:-}) # the last one: where the site's TMPDIR points elsewhere
+folders=(/tmp "${MGPU_EPILOG_FOLDER:-/tmp}") # the second one: where the site's TMPDIR is another
 user=${SLURM_JOB_UID:-}
 [ -n "$user" ] || exit 0
 
@@ -25,7 +25,11 @@ remove_noted() {
   done
 }
 
-find "${places[@]}" -maxdepth 1 -user "$user" ! -type l \( -name 'mgpu-*' -o -name 'mgpu_worker.*' \) -print0 2>/dev/null |
+# Not mgpu-* of /tmp: the list of bad GPUs is there.
+{
+  find /dev/shm -maxdepth 1 -user "$user" ! -type l -name 'mgpu-*' -print0
+  find "${folders[@]}" -maxdepth 1 -user "$user" -type d -name 'mgpu_worker.*' -print0
+} 2>/dev/null |
   while IFS= read -r -d '' path; do
     in_use "$path" && continue
     remove_noted "$path"

@@ -71,16 +71,18 @@ resume_arguments() {
   esac
 }
 
-# Every half minute the last progress line of the job's own log becomes its comment (squeue -o '%i %k').
-tell_progress() {
-  local log line told=
+# The last progress line of the job's own log becomes its comment: squeue -o '%i %T %k'.
+comment() {
+  local log line
   log=$(readlink /proc/$$/fd/1)
-  while [ -f "$log" ]; do
-    sleep "${MGPU_COMMENT_S:-30}"
-    line=$(tail -c 4000 "$log" | grep ' · ' | tail -n 1)
-    [ "$line" = "$told" ] || scontrol update jobid="$(job_id)" comment="$line" || return 0
-    told=$line
-  done
+  [ -f "$log" ] || return 0
+  line=$(tail -c 4000 "$log" | grep ' · ' | tail -n 1)
+  [ -z "$line" ] || [ "$line" = "${told:-}" ] || scontrol update jobid="$(job_id)" comment="$line" 2>/dev/null
+  told=$line
+}
+
+keep_commenting() {
+  while sleep "${MGPU_COMMENT_S:-30}"; do comment; done
 }
 
 # The exit code that rank 0 of this start has written beside the output, or 75 if it began and left no last word. Fails if it has not begun:
@@ -97,7 +99,7 @@ code_of_status() {
 
 # run_ranks JOB ARGUMENTS…: one rank a task, in one step. Sets `code`.
 run_ranks() {
-  local job=$1 output teller; shift
+  local job=$1 output commenter; shift
   output=$(value_of --output "$@")
   check_gpus "$@"
   check_pmix
@@ -106,13 +108,14 @@ run_ranks() {
   export MGPU_LAUNCH_TOKEN="slurm-$SLURM_JOB_ID-${SLURM_RESTART_COUNT:-0}"
   # Since 22.05 srun does not inherit sbatch's --cpus-per-task: without this each rank would be given one core.
   [ -z "${SLURM_CPUS_PER_TASK:-}" ] || export SRUN_CPUS_PER_TASK=$SLURM_CPUS_PER_TASK
-  tell_progress &
-  teller=$!
+  keep_commenting &
+  commenter=$!
   # kill-on-bad-exit: rank 0 leaves with 3 when items failed. With 1, which a site may have made the default, SLURM would end its neighbours
   # and report them as killed.
   srun --mpi=pmix --kill-on-bad-exit=0 --job-name="$job:$(basename "$output")" "$mgpu_run" "$job" "${resumed[@]}"
   code=$?
-  kill "$teller" 2>/dev/null
+  kill "$commenter"
+  comment
   code=$(code_of_status "$output" || echo "$code")
 }
 
@@ -129,12 +132,12 @@ task_count() {
 
 # run_launch JOB ARGUMENTS…: the same under mpirun. Sets `code`.
 run_launch() {
-  local job=${1:-} launch teller signalled=1; shift
+  local job=${1:-} launch commenter signalled=1; shift
   case $job in infer | train) ;; *) fail "no job: type sbatch … launch.sbatch infer …, or train" ;; esac
   check_gpus "$@"
   resume_arguments "$@"
-  tell_progress &
-  teller=$!
+  keep_commenting &
+  commenter=$!
   # `exec` would pass signals on by itself, but leave nobody to requeue the job. A signal ends `wait`, hence the loop.
   "$mgpu_run" launch -np "$(task_count)" -- "$job" "${resumed[@]}" &
   launch=$!
@@ -144,7 +147,8 @@ run_launch() {
     wait "$launch"
     code=$?
   done
-  kill "$teller" 2>/dev/null
+  kill "$commenter"
+  comment
 }
 
 # Ends the script with the job's exit code; a job that stopped early is put into the queue again.
