@@ -74,12 +74,6 @@ def test_requeued_twice_gives_the_file_of_one_rank(cluster, slow_run, tmp_path):
     assert arrays(output) == alone
 
 
-def test_the_comment_shows_the_progress(cluster, tmp_path):
-    job = SlowJob(cluster, tmp_path, "--progress", "plain", items=4000, item_s=0.012)
-    comment = job.wait_for(lambda: cluster.comment(job.id).removeprefix("(null)"))
-    assert "/4000 items · " in comment
-
-
 def test_a_cancelled_job_ends_and_can_be_resumed(cluster, tmp_path):
     job = SlowJob(cluster, tmp_path).wait_for_work()
     cluster.run("scancel", job.id)
@@ -95,9 +89,10 @@ def test_a_cancelled_job_ends_and_can_be_resumed(cluster, tmp_path):
 
 
 def test_a_time_limit_requeues_the_job(cluster, tmp_path):
-    """The shortest limit there is; SLURM looks every 30 s who is near his limit."""
-    job = SlowJob(cluster, tmp_path, options=("-N2", "-n4", "--time=1", "--signal=USR2@20"), items=20000, item_s=0.008)
+    """The shortest limit there is; SLURM looks every 30 s which job is near its limit. Meanwhile the job's comment shows its progress."""
+    job = SlowJob(cluster, tmp_path, "--progress", "plain", options=("-N2", "-n4", "--time=1", "--signal=USR2@20"), items=20000, item_s=0.008)
     job.wait_for(lambda: int(cluster.show(job.id)["Restarts"]) == 1, 70)
+    assert "/20000 items · " in cluster.comment(job.id)
     assert "signal USR2 received" in job.text() and "requeue 1 of 10" in job.text(), job.text()
     assert job.wait_ended() == ("COMPLETED", 0), job.text()
     job.check_complete()
