@@ -109,7 +109,7 @@ def test_requeues_have_a_limit(cluster, tmp_path):
 
 
 def test_a_killed_rank_costs_the_step_and_the_job_is_requeued(cluster, tmp_path):
-    """SLURM's PMIx plugin ends a step that has lost a rank, with either --kill-on-bad-exit."""
+    """SLURM ends the step (test_bad_exit.py); rank 0 has left no last word then."""
     job = SlowJob(cluster, tmp_path).wait_for_work()
 
 
