@@ -117,6 +117,8 @@ run_ranks() {
   kill "$commenter"
   comment
   code=$(code_of_status "$output" || echo "$code")
+  # Without a token a run that could not begin leaves no status; with one it does.
+  [ "$code" != 2 ] || ! code_of_status "$output" >/dev/null || rm -f "$output.status.json"
 }
 
 # The tasks of the job: SLURM_NTASKS is not set by -N alone, SLURM_TASKS_PER_NODE is as in "2(x3),1".

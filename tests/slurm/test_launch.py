@@ -24,7 +24,7 @@ def test_a_lost_job_is_restarted_in_its_allocation(cluster, tmp_path):
     job = SlowJob(cluster, tmp_path, script="launch.sbatch", first=("infer",), options=("-N2", "--ntasks-per-node=2")).wait_for_work()
     os.kill(agents_of_job(job.output)[0], signal.SIGKILL)
     assert job.wait_ended() == ("COMPLETED", 0), job.text()
-    assert "starting it again with --resume (1 of 3 restarts)" in job.text() and cluster.show(job.id)["Restarts"] == "0", job.text()
+    assert "4 rank(s) on" in job.text() and "starting it again with --resume (1 of 3 restarts)" in job.text() and cluster.show(job.id)["Restarts"] == "0", job.text()
     job.check_complete()
 
 
