@@ -22,7 +22,7 @@ def submit(cluster, script, options, arguments, folder, **environment):
 class SlowJob:
     """ITEMS items with 4 to a batch, each of which takes its time. `cluster.cancel_all()` ends it."""
 
-    def __init__(self, cluster, folder, *more, script="infer.sbatch", options=("-N2", "-n4"), items=2000, item_s=0.005, first=(), **environment):
+    def __init__(self, cluster, folder, *more, script="infer.sbatch", options=("-N2", "-n4"), items=4000, item_s=0.005, first=(), **environment):
         self.cluster, self.folder, self.items, self.output = cluster, folder, items, folder / "out.h5"
         table, model = folder / "items.csv", folder / "net.pt"
         table.write_text("path\n" + "".join(f"item{index}.png\n" for index in range(items)))
