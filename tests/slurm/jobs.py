@@ -1,0 +1,78 @@
+"""Jobs of the shipped scripts, with the worker of tests/agent/fake_worker_main.cpp where time matters and not what is computed."""
+
+import os
+import pathlib
+
+import h5py
+import numpy as np
+from cluster import LIMIT_S, SCRIPTS
+
+from conftest import BIN, ENVIRONMENT
+
+
+def submit(cluster, script, options, arguments, folder, **environment):
+    """The id of a new job in `folder`."""
+    variables = {**{name: ENVIRONMENT[name] for name in ("OMPI_ALLOW_RUN_AS_ROOT", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM", "CUDA_VISIBLE_DEVICES")},
+                 "MGPU_RUN": str(BIN / "mgpu_run"), "MGPU_COMMENT_S": "1", **environment}
+    done = cluster.run("sbatch", "--parsable", "--chdir", folder, "--output", "job-%A_%a.log" if "--array" in " ".join(options) else "job-%j.log", *options, SCRIPTS / script, *arguments,
+                       **variables)
+    return done.stdout.strip()
+
+
+class SlowJob:
+    """ITEMS items with 4 to a batch, each of which takes its time. `cluster.cancel_all()` ends it."""
+
+    def __init__(self, cluster, folder, *more, script="infer.sbatch", options=("-N2", "-n4"), items=4000, item_s=0.005, first=(), **environment):
+        self.cluster, self.folder, self.items, self.output = cluster, folder, items, folder / "out.h5"
+        table, model = folder / "items.csv", folder / "net.pt"
+        table.write_text("path\n" + "".join(f"item{index}.png\n" for index in range(items)))
+        model.write_text("")  # the worker does not open it
+        self.arguments = [*first, "--model", model, "--image-size", "8", "--input", table, "--batch-size", "4", "--output", self.output, *more]
+        self.environment = {"MGPU_WORKER": os.environ["MGPU_FAKE_WORKER"], "FAKE_ITEM_S": str(item_s), **environment}
+        self.id = submit(cluster, script, options, self.arguments, folder, **self.environment)
+
+    def text(self):
+        return self.cluster.text(self.id)
+
+    def wait_for(self, condition, limit_s=LIMIT_S):
+        return self.cluster.wait_for(condition, limit_s, self.text)
+
+    def wait_for_work(self, start=0, output=None):
+        """Until start number `start` has stored results."""
+        output = pathlib.Path(output or self.output)
+        def at_work():
+            journal = output.with_name(output.name + ".journal")
+            facts = self.cluster.show(self.id)
+            return facts["JobState"] == "RUNNING" and int(facts["Restarts"]) == start and agents_of_job(output) and journal.exists() and journal.stat().st_size
+        before = self.wait_for(at_work)
+        journal = output.with_name(output.name + ".journal")
+        self.wait_for(lambda: journal.exists() and journal.stat().st_size > before)
+        return self
+
+    def wait_ended(self, limit_s=LIMIT_S):
+        return self.cluster.wait_ended(self.id, limit_s)
+
+    def signal(self, name="USR2"):
+        """To the ranks, as SLURM sends it before the time limit."""
+        self.cluster.run("scancel", f"--signal={name}", self.id)
+
+    def check_complete(self):
+        with h5py.File(self.output) as file:
+            assert file.attrs["complete"] == 1
+            assert (file["items/status"][:] == 1).all()
+            np.testing.assert_array_equal(file["results/double_index"][:], 2.0 * np.arange(self.items))
+
+
+def agents_of_job(output):
+    """Process ids of the agents that write `output`, by rank, under srun or mpirun."""
+    found = {}
+    for process in pathlib.Path("/proc").glob("[0-9]*"):
+        try:
+            if (process / "comm").read_text().strip() != "mgpu_run" or str(output).encode() not in (process / "cmdline").read_bytes():
+                continue
+            variables = dict(each.split(b"=", 1) for each in (process / "environ").read_bytes().split(b"\0") if b"=" in each)
+        except OSError:
+            continue
+        if b"PMIX_RANK" in variables:
+            found[int(variables[b"PMIX_RANK"])] = int(process.name)
+    return found

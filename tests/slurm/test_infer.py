@@ -1,0 +1,120 @@
+"""sbatch slurm/infer.sbatch over two nodes: the file of one rank without SLURM, also after ends in the middle."""
+
+import os
+import signal
+
+import pytest
+import torch
+from jobs import SlowJob, agents_of_job, submit
+
+from conftest import arrays, mgpu_run
+
+COMPUTE_ROWS = 300
+
+
+class Slow(torch.nn.Module):
+    """So much arithmetic that a run can be stopped in the middle."""
+
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(3)
+        self.weights = torch.nn.Parameter(torch.randn(3072, 768) * 0.02)
+        self.square = torch.nn.Parameter(torch.randn(768, 768) * 0.03)
+
+    def forward(self, x):
+        y = (x.flatten(1) @ self.weights).repeat(64, 1)
+        for _ in range(25):
+            y = torch.tanh(y @ self.square)
+        return y[: x.size(0), :10]
+
+
+@pytest.fixture(scope="session")
+def slow_run(tmp_path_factory, pictures):
+    """Arguments of a run of some 10 s, and the arrays of its file by one rank without SLURM. One of the items is no picture."""
+    folder = tmp_path_factory.mktemp("slow")
+    torch.jit.script(Slow().eval()).save(str(folder / "net.pt"))
+    files = sorted(path for path in pictures.rglob("*") if path.is_file())
+    (folder / "broken.png").write_text("not a picture")
+    rows = [str(files[index % len(files)]) for index in range(COMPUTE_ROWS - 1)] + [str(folder / "broken.png")]
+    (folder / "items.csv").write_text("path\n" + "\n".join(rows) + "\n")
+    arguments = ["--model", folder / "net.pt", "--image-size", "32", "--input", folder / "items.csv", "--batch-size", "2", "--threads", "1"]
+    alone = mgpu_run("infer", *arguments, "--output", folder / "alone.h5", ranks=0)
+    assert alone.code == 3, alone.err
+    return arguments, arrays(folder / "alone.h5")
+
+
+def test_two_nodes_give_the_file_of_one_rank(cluster, slow_run, tmp_path):
+    arguments, alone = slow_run
+    job = submit(cluster, "infer.sbatch", ("-N2", "-n4"), [*arguments, "--output", tmp_path / "out.h5"], tmp_path)
+    cluster.wait_for(lambda: f"{job}.0 infer:out.h5" in cluster.run("squeue", "-h", "-s", "-o", "%i %j").stdout, 30, lambda: cluster.text(job))
+    # 3: some items failed. Neighbours of rank 0 are not shown as killed though this cluster has KillOnBadExit=1.
+    assert cluster.wait_ended(job) == ("FAILED", 3), cluster.text(job)
+    text = cluster.text(job)
+    assert "4 rank(s) on 2 node(s)" in text and "Terminating" not in text and "Killed" not in text, text
+    assert arrays(tmp_path / "out.h5") == alone
+
+
+def test_requeued_twice_gives_the_file_of_one_rank(cluster, slow_run, tmp_path):
+    arguments, alone = slow_run
+    output = tmp_path / "out.h5"
+    job = submit(cluster, "infer.sbatch", ("-N2", "-n4"), [*arguments, "--output", output], tmp_path)
+    journal = tmp_path / "out.h5.journal"
+    sizes = [0]
+    for start, end in enumerate((("scancel", "--signal=USR2", job), ("scontrol", "requeue", job))):
+        def at_work(start=start):
+            return int(cluster.show(job)["Restarts"]) == start and agents_of_job(output) and journal.exists() and journal.stat().st_size > sizes[-1] + 2000
+        cluster.wait_for(at_work, 60, lambda: cluster.text(job))
+        cluster.run(*end)
+        cluster.wait_for(lambda start=start: int(cluster.show(job)["Restarts"]) == start + 1, 60, lambda: cluster.text(job))
+        sizes.append(journal.stat().st_size)
+    assert cluster.wait_ended(job) == ("FAILED", 3), cluster.text(job)
+    text = cluster.text(job)
+    assert f"job {job} stopped early: requeue 1 of 10" in text and text.count("are done and kept") >= 1, text
+    assert "more were done by earlier runs" in text, text
+    assert arrays(output) == alone
+
+
+def test_a_cancelled_job_ends_and_can_be_resumed(cluster, tmp_path):
+    job = SlowJob(cluster, tmp_path).wait_for_work()
+    cluster.run("scancel", job.id)
+    state, _ = job.wait_ended()
+    assert state == "CANCELLED", job.text()
+    cluster.wait_for(lambda: not agents_of_job(job.output), 30)
+    facts = cluster.show(job.id)
+    assert facts["Restarts"] == "0", "it requeued itself although it was cancelled"
+    again = SlowJob(cluster, tmp_path, item_s=0)
+    assert again.wait_ended() == ("COMPLETED", 0), again.text()
+    assert "more were done by earlier runs" in again.text()
+    again.check_complete()
+
+
+def test_a_time_limit_requeues_the_job(cluster, tmp_path):
+    """The shortest limit there is; SLURM looks every 30 s which job is near its limit. Meanwhile the job's comment shows its progress."""
+    job = SlowJob(cluster, tmp_path, "--progress", "plain", options=("-N2", "-n4", "--time=1", "--signal=USR2@20"), items=20000, item_s=0.008)
+    job.wait_for(lambda: int(cluster.show(job.id)["Restarts"]) == 1, 70)
+    assert "/20000 items · " in cluster.comment(job.id)
+    assert "signal USR2 received" in job.text() and "requeue 1 of 10" in job.text(), job.text()
+    assert job.wait_ended() == ("COMPLETED", 0), job.text()
+    job.check_complete()
+
+
+def test_requeues_have_a_limit(cluster, tmp_path):
+    job = SlowJob(cluster, tmp_path, items=8000, MAX_REQUEUES="1")
+    for start in range(2):
+        job.wait_for_work(start).signal()
+        job.wait_for(lambda start=start: job.text().count("Stopped early: signal USR2") == start + 1)
+    assert job.wait_ended() == ("FAILED", 75), job.text()
+    assert "was restarted 1 times (MAX_REQUEUES=1); the same sbatch line continues it" in job.text()
+    assert cluster.show(job.id)["Restarts"] == "1"
+
+
+def test_a_killed_rank_costs_the_step_and_the_job_is_requeued(cluster, tmp_path):
+    """SLURM ends the step (test_bad_exit.py); rank 0 has left no last word then."""
+    job = SlowJob(cluster, tmp_path).wait_for_work()
+
+
+    os.kill(agents_of_job(job.output)[3], signal.SIGKILL)
+    job.wait_for(lambda: int(cluster.show(job.id)["Restarts"]) == 1)
+    assert "requeue 1 of 10" in job.text()
+    assert job.wait_ended() == ("COMPLETED", 0), job.text()
+    job.check_complete()
