@@ -86,7 +86,6 @@ function(mgpu_use_torch target)
     return()
   endif()
   target_link_libraries(${target} PUBLIC mgpu_torch)
-  mgpu_use_precompiled(${target} mgpu_torch_pch)
 endfunction()
 
 # mgpu_test(FOLDER [TIMEOUT seconds] [LINK target…]): one program of every tests/FOLDER/*_test.cpp (agent/write: agent_write_test), one CTest

@@ -2,6 +2,7 @@
 
 import os
 import pathlib
+import resource
 import shutil
 import subprocess
 import sys
@@ -30,12 +31,13 @@ class Finished:
         return [line for line in self.err.splitlines() if line.startswith("mgpu_run")]
 
 
-def mgpu_run(*arguments, ranks=2, **extra_environment):
-    """Runs mgpu_run with `ranks` ranks (0: without mpirun); a hang ends after RUN_LIMIT_S."""
+def mgpu_run(*arguments, ranks=2, limits=None, **extra_environment):
+    """Runs mgpu_run with `ranks` ranks (0: without mpirun); a hang ends after RUN_LIMIT_S. `limits`: as for resource.setrlimit."""
     mpirun = shutil.which("mpirun")
     launcher = [mpirun, "--oversubscribe", "--timeout", str(RUN_LIMIT_S), "-np", str(ranks)] if ranks else []
     command = [*launcher, str(BIN / "mgpu_run"), *map(os.fsencode, map(str, arguments))]
-    done = subprocess.run(command, env={**ENVIRONMENT, **extra_environment}, capture_output=True, timeout=RUN_LIMIT_S + 30)
+    done = subprocess.run(command, env={**ENVIRONMENT, **extra_environment}, capture_output=True, timeout=RUN_LIMIT_S + 30,
+                          preexec_fn=lambda: [resource.setrlimit(*limit) for limit in (limits or {}).items()])
     done.stdout = done.stdout.decode(errors="replace")
     done.stderr = done.stderr.decode(errors="replace")
     return Finished(done)

@@ -1,7 +1,7 @@
 // The real CUDA streams and batch runner on a GPU of host threads, whose copies read their source late.
 #include <dlfcn.h>
 #include <gtest/gtest.h>
-#include <torch/torch.h>
+#include <torch/types.h>
 
 #include <deque>
 #include <string>

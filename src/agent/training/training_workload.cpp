@@ -278,8 +278,7 @@ void TrainingWorkload::take_failures(double now) {
   const bool on_gpu = bindings_[0].device >= 0;
   if (failures_.too_often(failure) && least > 0 && control_.rank_table().living() > least)
     control_.give_up(failure.rank, fmt::format("its worker died {} times: {}", setup_.max_restarts + 1, failure.reason));
-  if (stop_reason_.empty() && error_.empty() && failures_.may_restart(failure, least, on_gpu))
-    return restart(failure);
+  if (stop_reason_.empty() && error_.empty() && failures_.may_restart(failure, least, on_gpu)) return restart(failure);
   fail(fmt::format("rank {} on {}: {}", failure.rank, control_.rank_table().at(failure.rank).join->host, failure.reason),
        failure.code);
 }

@@ -1,7 +1,7 @@
 #include "worker/batch/collate.hpp"
 
 #include <fmt/format.h>
-#include <torch/torch.h>
+#include <torch/types.h>
 
 #include <algorithm>
 #include <cstring>

@@ -2,7 +2,8 @@
 
 #include <c10/util/ParallelGuard.h>
 #include <fmt/format.h>
-#include <torch/torch.h>
+#include <torch/types.h>
+#include <torch/utils.h>
 
 #include <algorithm>
 #include <cstring>

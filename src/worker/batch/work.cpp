@@ -1,7 +1,7 @@
 // The out-of-line part of mgpu/work.hpp.
 #include "mgpu/work.hpp"
 
-#include <torch/torch.h>
+#include <torch/types.h>
 
 namespace mgpu {
 

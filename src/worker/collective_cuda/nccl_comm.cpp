@@ -3,7 +3,7 @@
 
 #include <c10/cuda/CUDAFunctions.h>
 #include <fmt/format.h>
-#include <torch/torch.h>
+#include <torch/types.h>
 
 #include <chrono>
 #include <cstring>

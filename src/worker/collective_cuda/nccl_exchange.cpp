@@ -5,7 +5,7 @@
 #ifdef MGPU_HAS_NCCL
 #include <c10/cuda/CUDAGuard.h>
 #include <fmt/format.h>
-#include <torch/torch.h>
+#include <torch/types.h>
 
 #include <algorithm>
 #include <cmath>

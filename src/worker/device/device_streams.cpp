@@ -1,6 +1,6 @@
 #include "worker/device/device_streams.hpp"
 
-#include <torch/torch.h>
+#include <torch/types.h>
 
 #include "worker/device/stored_type.hpp"
 

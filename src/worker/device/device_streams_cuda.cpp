@@ -1,6 +1,6 @@
 #include "worker/device/device_streams.hpp"
 
-#include <torch/torch.h>
+#include <torch/types.h>
 #include <algorithm>
 
 #include "mgpu/error.hpp"

@@ -3,7 +3,7 @@
 #ifdef MGPU_HAS_CUDA
 #include <ATen/cuda/CUDAContext.h>
 #include <c10/cuda/CUDACachingAllocator.h>
-#include <torch/torch.h>
+#include <torch/types.h>
 #endif
 
 #include "mgpu/error.hpp"

@@ -1,6 +1,6 @@
 #include "worker/preprocess/fit_picture.hpp"
 
-#include <torch/torch.h>
+#include <torch/types.h>
 #include <algorithm>
 #include <utility>
 

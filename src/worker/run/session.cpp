@@ -3,7 +3,7 @@
 #include <ATen/Parallel.h>
 #include <fmt/format.h>
 #include <pthread.h>
-#include <torch/torch.h>
+#include <torch/types.h>
 
 #include <deque>
 

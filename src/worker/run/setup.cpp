@@ -4,7 +4,8 @@
 #include <ATen/Parallel.h>
 #include <fmt/format.h>
 #include <sched.h>
-#include <torch/torch.h>
+#include <torch/types.h>
+#include <torch/utils.h>
 
 #include <algorithm>
 

@@ -1,6 +1,7 @@
 #include "worker/train/buffers.hpp"
 
-#include <torch/torch.h>
+#include <torch/types.h>
+#include <torch/utils.h>
 #include <vector>
 
 namespace mgpu::worker::train {

@@ -1,7 +1,7 @@
 #include "worker/train/forward.hpp"
 
 #include <ATen/autocast_mode.h>
-#include <torch/torch.h>
+#include <torch/types.h>
 
 namespace mgpu::worker::train {
 

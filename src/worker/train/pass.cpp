@@ -1,6 +1,7 @@
 #include "worker/train/pass.hpp"
 
-#include <torch/torch.h>
+#include <torch/types.h>
+#include <torch/utils.h>
 #include <algorithm>
 #include <chrono>
 #include <limits>

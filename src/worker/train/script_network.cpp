@@ -3,7 +3,8 @@
 #include <fmt/format.h>
 #include <torch/csrc/jit/python/update_graph_executor_opt.h>
 #include <torch/csrc/jit/runtime/graph_executor.h>
-#include <torch/torch.h>
+#include <torch/types.h>
+#include <torch/utils.h>
 
 #include "mgpu/error.hpp"
 #include "worker/device/reason.hpp"

@@ -1,7 +1,7 @@
 #include "worker/train/step_sums.hpp"
 
 #include <fmt/format.h>
-#include <torch/torch.h>
+#include <torch/types.h>
 
 #include <cmath>
 

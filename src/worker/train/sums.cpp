@@ -1,7 +1,7 @@
 // The out-of-line part of mgpu/training.hpp.
 #include "mgpu/training.hpp"
 
-#include <torch/torch.h>
+#include <torch/types.h>
 
 namespace mgpu {
 

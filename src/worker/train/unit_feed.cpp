@@ -2,7 +2,7 @@
 #include "common/wire/items_messages.hpp"
 
 #include <fmt/format.h>
-#include <torch/torch.h>
+#include <torch/types.h>
 
 #include <algorithm>
 

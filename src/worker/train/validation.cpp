@@ -1,6 +1,7 @@
 #include "worker/train/validation.hpp"
 
-#include <torch/torch.h>
+#include <torch/types.h>
+#include <torch/utils.h>
 #include <algorithm>
 #include <optional>
 #include <utility>

@@ -1,6 +1,6 @@
 #include "mgpu/work.hpp"
 
-#include <torch/torch.h>
+#include <torch/types.h>
 
 #include <numeric>
 

@@ -1,7 +1,7 @@
 #include "worker/batch/collate.hpp"
 
 #include <gmock/gmock.h>
-#include <torch/torch.h>
+#include <torch/types.h>
 
 namespace mgpu::worker {
 namespace {

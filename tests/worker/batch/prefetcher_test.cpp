@@ -1,7 +1,7 @@
 #include "worker/batch/prefetcher.hpp"
 
 #include <gmock/gmock.h>
-#include <torch/torch.h>
+#include <torch/types.h>
 #include <unistd.h>
 
 #include <filesystem>

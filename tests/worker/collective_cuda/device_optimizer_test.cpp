@@ -2,7 +2,8 @@
 #include "worker/collective_cuda/device_optimizer.hpp"
 
 #include <gmock/gmock.h>
-#include <torch/torch.h>
+#include <torch/types.h>
+#include <torch/utils.h>
 
 #include "mgpu/error.hpp"
 #include "worker/collective/optimizer.hpp"

@@ -1,6 +1,6 @@
 // A result that is too large for one frame goes in parts.
 #include <gmock/gmock.h>
-#include <torch/torch.h>
+#include <torch/types.h>
 
 #include "common/wire/control_messages.hpp"
 #include "worker/run/result_sender.hpp"

@@ -2,7 +2,7 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <torch/torch.h>
+#include <torch/types.h>
 
 #include "rig.hpp"
 
@@ -135,8 +135,8 @@ TEST(Probe, SaysWhatCannotBeTrained) {
 
 TEST(Probe, WhatIsFrozenInTheFileIsNotMissed) {
   SmallTraining training;
-  training.network.unused->weight.requires_grad_(false);
-  training.network.first->weight.requires_grad_(false);
+  training.network.unused.weight.requires_grad_(false);
+  training.network.first.weight.requires_grad_(false);
   const std::vector<Item> items(4);
   const Probe seen = probe(training, TrialBatch(training, items, 4, torch::kCPU).batch, RankContext());
   EXPECT_EQ(seen.in_order.size(), training.parameters().size());

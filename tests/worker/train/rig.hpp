@@ -1,10 +1,13 @@
 #pragma once
 // Trainings of a small network on made-up data, ranks as threads of one process.
-#include <torch/torch.h>
+#include <torch/types.h>
+#include <torch/utils.h>
 #include <unistd.h>
 
 #include <atomic>
+#include <cmath>
 #include <filesystem>
+#include <fstream>
 #include <mutex>
 #include <thread>
 
@@ -18,14 +21,21 @@ namespace mgpu::worker::train {
 
 inline constexpr std::int64_t width = 6, hidden = 16, classes = 3;
 
-struct SmallNetwork : torch::nn::Module {
-  SmallNetwork() {
-    torch::manual_seed(7);
-    first = register_module("first", torch::nn::Linear(width, hidden));
-    second = register_module("second", torch::nn::Linear(hidden, classes));
-    unused = register_module("unused", torch::nn::Linear(2, 2));
+/// torch::nn::Linear, whose header takes most of a minute to compile.
+struct Linear {
+  Linear(std::int64_t inputs, std::int64_t outputs) {
+    const double bound = 1 / std::sqrt(static_cast<double>(inputs));
+    weight = torch::empty({outputs, inputs}).uniform_(-bound, bound).requires_grad_();
+    bias = torch::empty({outputs}).uniform_(-bound, bound).requires_grad_();
   }
-  torch::nn::Linear first{nullptr}, second{nullptr}, unused{nullptr};
+  torch::Tensor forward(const torch::Tensor& input) const { return at::linear(input, weight, bias); }
+  torch::Tensor weight, bias;
+};
+
+struct SmallNetwork {
+  int seed = (torch::manual_seed(7), 7); ///< before the layers are made
+  Linear first{width, hidden}, second{hidden, classes}, unused{2, 2};
+  bool training = true;
 };
 
 /// One rank that only notes what is said to it.
@@ -64,10 +74,14 @@ class SmallTraining : public Training {
   std::optional<RowSpec> row_spec() const override { return RowSpec{{width}, torch::kFloat32}; }
   std::vector<NamedTensor> parameters() override {
     std::vector<NamedTensor> parameters;
-    for (const auto& each : network.named_parameters()) parameters.push_back({each.key(), each.value()});
+    for (const auto& [name, layer] :
+         {std::pair("first", &network.first), std::pair("second", &network.second), std::pair("unused", &network.unused)}) {
+      parameters.push_back({std::string(name) + ".weight", layer->weight});
+      parameters.push_back({std::string(name) + ".bias", layer->bias});
+    }
     return parameters;
   }
-  void set_training(bool on) override { network.train(on); }
+  void set_training(bool on) override { network.training = on; }
   void prepare(const Item& item, const Variation&, Sample& sample) override {
     if (item.path == "bad") throw Error("cannot be read");
     auto* row = sample.input.mutable_data_ptr<float>();
@@ -82,8 +96,8 @@ class SmallTraining : public Training {
   }
   torch::Tensor loss(const Batch& batch) override {
     if (batch.items[0]->path.empty()) ++without_items;
-    torch::Tensor loss = torch::nn::functional::cross_entropy(forward(batch), batch.targets.at(0));
-    if (use_unused) loss = loss + network.unused->forward(torch::ones({1, 2})).square().mean();
+    torch::Tensor loss = at::cross_entropy_loss(forward(batch), batch.targets.at(0));
+    if (use_unused) loss = loss + network.unused.forward(torch::ones({1, 2})).square().mean();
     return loss;
   }
   void evaluate(const Batch& batch, Sums& sums) override {
@@ -91,14 +105,18 @@ class SmallTraining : public Training {
     const bool spoilt = spoilt_evaluations-- > 0;
     sums.add("accuracy", spoilt ? std::nan("") : right.sum().item<double>(), static_cast<double>(batch.size()));
   }
-  void save(const std::string& path) override { torch::save(network.first->weight, path); }
+  void save(const std::string& path) override {
+    std::ofstream(path, std::ios::binary)
+        .write(static_cast<const char*>(network.first.weight.const_data_ptr()),
+               static_cast<std::streamsize>(network.first.weight.nbytes()));
+  }
 
   SmallNetwork network;
 
  private:
   torch::Tensor forward(const Batch& batch) {
-    const torch::Tensor seen = torch::relu(network.first->forward(batch.input));
-    return network.second->forward(torch::dropout(seen, dropout, network.is_training()));
+    const torch::Tensor seen = torch::relu(network.first.forward(batch.input));
+    return network.second.forward(torch::dropout(seen, dropout, network.training));
   }
 };
 
@@ -176,7 +194,7 @@ struct Rig {
     context.batch_size = batch_size;
     training.use_unused = use_unused;
     training.dropout = dropout;
-    training.network.first->weight.requires_grad_(!frozen_in_file);
+    training.network.first.weight.requires_grad_(!frozen_in_file);
     training.spoilt_evaluations = nan_validation ? 1 : 0;
     const auto streams = DeviceStreams::open(torch::kCPU);
     TraceEvents trace(false, rank, [](std::string_view) {});

@@ -2,7 +2,7 @@
 #include "worker/train/step_facts.hpp"
 
 #include <gtest/gtest.h>
-#include <torch/torch.h>
+#include <torch/types.h>
 
 #include <limits>
 

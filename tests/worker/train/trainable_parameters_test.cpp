@@ -35,12 +35,12 @@ TEST(TrainableParameters, FollowTheStage) {
               UnorderedElementsAre("first.weight", "first.bias", "unused.weight", "unused.bias"));
   const TrainableParameters::Counts all = parameters.begin(freezing({}));
   EXPECT_EQ(all.trained, all.all);
-  EXPECT_TRUE(training.network.first->weight.requires_grad());
+  EXPECT_TRUE(training.network.first.weight.requires_grad());
 }
 
 TEST(TrainableParameters, WhatIsFrozenInTheFileIsTrainedInNoStage) {
   SmallTraining training;
-  training.network.first->weight.requires_grad_(false);
+  training.network.first.weight.requires_grad_(false);
   TrainableParameters parameters(training, training.parameters());
   parameters.begin(freezing({}));
   EXPECT_THAT(names_of(parameters.untrained()), ElementsAre("first.weight"));

@@ -2,7 +2,7 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <torch/torch.h>
+#include <torch/types.h>
 
 #include "common/wire/training_messages.hpp"
 #include "rig.hpp"
@@ -119,12 +119,12 @@ TEST(Trainer, FrozenParametersStayAsTheyAre) {
   rig.settings.max_steps = 4;
   const Trained head = rig.run(2);
   ASSERT_EQ(head.errors[0], "");
-  EXPECT_TRUE(torch::equal(head.parameters[0], fresh.first->weight));
-  EXPECT_FALSE(torch::equal(head.parameters[2], fresh.second->weight));
+  EXPECT_TRUE(torch::equal(head.parameters[0], fresh.first.weight));
+  EXPECT_FALSE(torch::equal(head.parameters[2], fresh.second.weight));
   rig.settings.max_steps = 0;
   const Trained both = rig.run(2);
   EXPECT_EQ(both.steps.back().step, 4u + 2u); // 50 items and 25 items in steps of 16
-  EXPECT_FALSE(torch::equal(both.parameters[0], fresh.first->weight));
+  EXPECT_FALSE(torch::equal(both.parameters[0], fresh.first.weight));
 }
 
 TEST(Trainer, WhatIsFrozenInTheFileStaysFrozenInEveryStage) {
@@ -134,8 +134,8 @@ TEST(Trainer, WhatIsFrozenInTheFileStaysFrozenInEveryStage) {
   const Trained trained = rig.run(2);
   ASSERT_EQ(trained.errors[0], "");
   const SmallNetwork fresh;
-  EXPECT_TRUE(torch::equal(trained.parameters[0], fresh.first->weight));
-  EXPECT_FALSE(torch::equal(trained.parameters[2], fresh.second->weight));
+  EXPECT_TRUE(torch::equal(trained.parameters[0], fresh.first.weight));
+  EXPECT_FALSE(torch::equal(trained.parameters[2], fresh.second.weight));
 }
 
 TEST(Trainer, AFrozenNameThatNothingHasIsRefused) {

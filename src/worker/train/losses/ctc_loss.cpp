@@ -1,7 +1,7 @@
 #include "worker/train/losses/ctc_loss.hpp"
 
 #include <fmt/format.h>
-#include <torch/torch.h>
+#include <torch/types.h>
 
 #include "common/support/edit_distance.hpp"
 #include "mgpu/ctc.hpp"

@@ -1,7 +1,7 @@
 #include "mgpu/losses.hpp"
 
 #include <fmt/format.h>
-#include <torch/torch.h>
+#include <torch/types.h>
 
 #include <sstream>
 
@@ -95,8 +95,8 @@ class CrossEntropy final : public Loss {
       check_labels(labels.to(torch::kCPU), batch, logits.size(1));
       seen_ = logits.size(1);
     }
-    const auto options = torch::nn::functional::CrossEntropyFuncOptions().reduction(torch::kNone).label_smoothing(smoothing_);
-    return torch::nn::functional::cross_entropy(logits, labels, options);
+    constexpr std::int64_t ignored = -100; // PyTorch's default; no label has it
+    return at::cross_entropy_loss(logits, labels, {}, at::Reduction::None, ignored, smoothing_);
   }
 
  private:
