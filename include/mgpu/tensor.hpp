@@ -4,7 +4,5 @@
 #include <ATen/core/Tensor.h>
 
 namespace torch {
-using at::Device;
-using at::ScalarType;
-using at::Tensor;
+using namespace at; // as <torch/types.h> has it
 } // namespace torch

@@ -34,7 +34,7 @@ double seconds_since(Clock::time_point begin) {
 class EmptyWork : public Work {
  public:
   void open(const RankContext&) override {}
-  std::optional<RowSpec> row_spec() const override { return RowSpec{{1}, torch::kFloat32}; }
+  std::optional<RowSpec> row_spec() const override { return RowSpec{{1}, torch::kFloat}; }
   void prepare(const Item&, Sample& sample) override { *sample.input.mutable_data_ptr<float>() = 0; }
   void run(const Batch& batch, Outputs& outputs) override { outputs.add("value", batch.input); }
 };

@@ -1,7 +1,6 @@
 // The real CUDA streams and batch runner on a GPU of host threads, whose copies read their source late.
 #include <dlfcn.h>
 #include <gtest/gtest.h>
-#include <torch/types.h>
 
 #include <deque>
 #include <string>
@@ -11,6 +10,7 @@
 #include "worker/device/devices.hpp"
 #include "worker/device/gpu_facts.hpp"
 #include "worker/device/reason.hpp"
+#include "worker/device/torch.hpp"
 #include "worker/run/batch_runner.hpp"
 
 namespace mgpu::worker {
@@ -40,7 +40,7 @@ class FakeGpuStreams : public testing::Test {
  protected:
   void SetUp() override {
     for (InputBuffer& each : buffers_) {
-      each.whole = streams_->host_tensor({rows, 16, 16, 3}, torch::kUInt8);
+      each.whole = streams_->host_tensor({rows, 16, 16, 3}, torch::kByte);
       free_.push_back(&each);
     }
   }

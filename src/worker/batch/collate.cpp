@@ -1,11 +1,12 @@
 #include "worker/batch/collate.hpp"
 
 #include <fmt/format.h>
-#include <torch/types.h>
 
 #include <algorithm>
 #include <cstring>
 #include <sstream>
+
+#include "worker/device/torch.hpp"
 
 namespace mgpu::worker {
 
@@ -61,7 +62,7 @@ Collated collate(const std::vector<Sample>& samples, std::vector<std::string>& e
   auto shape = first->sizes().vec();
   shape.back() = longest;
   shape.insert(shape.begin(), static_cast<std::int64_t>(samples.size()));
-  Collated batch{allocate(shape, first->scalar_type()), allocate({shape.front()}, torch::kInt64)};
+  Collated batch{allocate(shape, first->scalar_type()), allocate({shape.front()}, torch::kLong)};
   const std::size_t row_bytes = batch.input.nbytes() / samples.size();
   auto* bytes = static_cast<std::byte*>(batch.input.mutable_data_ptr());
   auto* lengths = batch.lengths.mutable_data_ptr<std::int64_t>();

@@ -2,8 +2,6 @@
 
 #include <c10/util/ParallelGuard.h>
 #include <fmt/format.h>
-#include <torch/types.h>
-#include <torch/utils.h>
 
 #include <algorithm>
 #include <cstring>
@@ -13,6 +11,7 @@
 #include "common/wire/items_messages.hpp"
 #include "mgpu/error.hpp"
 #include "worker/device/reason.hpp"
+#include "worker/device/torch.hpp"
 
 namespace mgpu::worker {
 

@@ -1,7 +1,7 @@
 // The out-of-line part of mgpu/work.hpp.
 #include "mgpu/work.hpp"
 
-#include <torch/types.h>
+#include "worker/device/torch.hpp"
 
 namespace mgpu {
 

@@ -3,12 +3,11 @@
 #include <ATen/ops/_fused_adamw.h>
 #include <ATen/ops/_fused_sgd.h>
 #include <fmt/format.h>
-#include <torch/types.h>
-#include <torch/utils.h>
 
 #include <algorithm>
 
 #include "mgpu/error.hpp"
+#include "worker/device/torch.hpp"
 
 namespace mgpu::worker::collective {
 

@@ -3,13 +3,13 @@
 
 #include <c10/cuda/CUDAFunctions.h>
 #include <fmt/format.h>
-#include <torch/types.h>
 
 #include <chrono>
 #include <cstring>
 
 #include "common/support/clock.hpp"
 #include "mgpu/error.hpp"
+#include "worker/device/torch.hpp"
 
 namespace mgpu::worker::collective {
 

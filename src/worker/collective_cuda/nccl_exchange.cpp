@@ -1,11 +1,11 @@
 #include "worker/collective_cuda/nccl_exchange.hpp"
 
 #include "mgpu/error.hpp"
+#include "worker/device/torch.hpp"
 
 #ifdef MGPU_HAS_NCCL
 #include <c10/cuda/CUDAGuard.h>
 #include <fmt/format.h>
-#include <torch/types.h>
 
 #include <algorithm>
 #include <cmath>
@@ -34,7 +34,7 @@ class NcclExchange final : public Exchange {
         comm_(spec),
         stream_(c10::cuda::getStreamFromPool(/*isHighPriority=*/true, device_.index())),
         is_ready_(layout_.buckets.size()) {
-    const auto floats = torch::TensorOptions().dtype(torch::kFloat32).device(device_);
+    const auto floats = torch::TensorOptions().dtype(torch::kFloat).device(device_);
     parameters_ = torch::zeros({static_cast<std::int64_t>(layout_.elements)}, floats);
     gradients_ = torch::zeros_like(parameters_);
     std::size_t largest = 0;
@@ -174,7 +174,7 @@ class NcclExchange final : public Exchange {
       torch::Tensor norms = torch::zeros({static_cast<std::int64_t>(shares_.size())}, gradients_.options());
       for (std::size_t i = 0; i < shares_.size(); ++i)
         norms.select(0, static_cast<std::int64_t>(i)).copy_(at::linalg_vector_norm(view(gradients_, shares_[i]), 2));
-      const torch::Tensor total = norms.to(torch::kFloat64).square().sum();
+      const torch::Tensor total = norms.to(torch::kDouble).square().sum();
       const torch::Tensor on_host = pinned({}).copy_(total, /*non_blocking=*/true);
       comm_.await(stream_);
       squares = on_host.item<double>();
@@ -185,7 +185,7 @@ class NcclExchange final : public Exchange {
 
   /// Copies from and to pinned memory do not block the host; await() waits for all of them.
   static torch::Tensor pinned(at::IntArrayRef shape) {
-    return torch::empty(shape, torch::dtype(torch::kFloat64).pinned_memory(true));
+    return torch::empty(shape, torch::dtype(torch::kDouble).pinned_memory(true));
   }
 
   /// [size, values] on the host.

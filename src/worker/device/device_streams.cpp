@@ -1,8 +1,7 @@
 #include "worker/device/device_streams.hpp"
 
-#include <torch/types.h>
-
 #include "worker/device/stored_type.hpp"
+#include "worker/device/torch.hpp"
 
 namespace mgpu::worker {
 

@@ -1,6 +1,6 @@
 #include "worker/device/device_streams.hpp"
+#include "worker/device/torch.hpp"
 
-#include <torch/types.h>
 #include <algorithm>
 
 #include "mgpu/error.hpp"

@@ -3,10 +3,10 @@
 #ifdef MGPU_HAS_CUDA
 #include <ATen/cuda/CUDAContext.h>
 #include <c10/cuda/CUDACachingAllocator.h>
-#include <torch/types.h>
 #endif
 
 #include "mgpu/error.hpp"
+#include "worker/device/torch.hpp"
 
 namespace mgpu::worker {
 

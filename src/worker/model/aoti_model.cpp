@@ -3,7 +3,6 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 #include <sys/utsname.h>
-#include <torch/types.h>
 
 #include <cstdlib>
 #include <map>
@@ -12,6 +11,7 @@
 #include "mgpu/error.hpp"
 #include "worker/device/gpu_facts.hpp"
 #include "worker/device/reason.hpp"
+#include "worker/device/torch.hpp"
 #include "worker/model/flatten.hpp"
 #include "worker/model/package.hpp"
 

@@ -1,11 +1,11 @@
 #include "mgpu/ctc.hpp"
 
 #include <fmt/format.h>
-#include <torch/types.h>
 
 #include <algorithm>
 #include <sstream>
 
+#include "worker/device/torch.hpp"
 #include "worker/model/valid_frames.hpp"
 
 namespace mgpu {
@@ -72,7 +72,7 @@ std::vector<std::int64_t> valid_frames(const Batch& batch, const torch::Tensor& 
 }
 
 bool reports_lengths(const torch::Tensor& output) {
-  return output.defined() && output.dim() == 1 && output.scalar_type() == torch::kInt64;
+  return output.defined() && output.dim() == 1 && output.scalar_type() == torch::kLong;
 }
 
 } // namespace worker

@@ -1,12 +1,12 @@
 #include "worker/model/flatten.hpp"
 
 #include <fmt/format.h>
-#include <torch/types.h>
 
 #include <algorithm>
 #include <nlohmann/json.hpp>
 
 #include "mgpu/error.hpp"
+#include "worker/device/torch.hpp"
 
 namespace mgpu::worker {
 

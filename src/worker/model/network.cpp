@@ -1,11 +1,11 @@
 #include "mgpu/network.hpp"
 
 #include <fmt/format.h>
-#include <torch/types.h>
 
 #include <algorithm>
 #include <cctype>
 
+#include "worker/device/torch.hpp"
 #include "worker/model/valid_frames.hpp"
 
 namespace mgpu {
@@ -36,7 +36,7 @@ std::vector<ModelOutput> Network::call(const Batch& batch) {
   if (model_->inputs() < 2) return model_->call({input});
   const torch::Tensor lengths =
       batch.lengths.defined() ? batch.lengths
-                              : torch::full({batch.size()}, input.size(-1), torch::device(input.device()).dtype(torch::kInt64));
+                              : torch::full({batch.size()}, input.size(-1), torch::device(input.device()).dtype(torch::kLong));
   return model_->call({input, lengths});
 }
 
@@ -52,7 +52,7 @@ void Network::probe_lengths(const RankContext& context) {
       Batch batch;
       batch.items.resize(static_cast<std::size_t>(context.batch_size), nullptr);
       batch.input = row.unsqueeze(0).expand(shape).contiguous();
-      batch.lengths = torch::full({context.batch_size}, row.size(-1), torch::device(context.device).dtype(torch::kInt64));
+      batch.lengths = torch::full({context.batch_size}, row.size(-1), torch::device(context.device).dtype(torch::kLong));
       results.push_back(call(batch));
     }
   } catch (const Error& error) {
@@ -112,7 +112,7 @@ void add_classes(const torch::Tensor& logits, std::int64_t k, Outputs& outputs) 
   if (!logits.defined() || logits.dim() != 2)
     throw Error("labels and --topk need a model whose first output is [batch, classes]");
   if (k < 1 || k > logits.size(1)) throw Error(fmt::format("--topk {}: the model has {} classes", k, logits.size(1)));
-  const torch::Tensor probabilities = torch::softmax(logits.to(torch::kFloat32), 1);
+  const torch::Tensor probabilities = torch::softmax(logits.to(torch::kFloat), 1);
   auto [score, label] = torch::sort(probabilities, /*stable=*/true, /*dim=*/1, /*descending=*/true);
   score = score.narrow(1, 0, k);
   label = label.narrow(1, 0, k);

@@ -4,11 +4,10 @@
 #include <torch/csrc/jit/api/function_impl.h>
 #include <torch/csrc/jit/api/module.h>
 #include <torch/csrc/jit/runtime/graph_executor.h>
-#include <torch/types.h>
-#include <torch/utils.h>
 
 #include "mgpu/error.hpp"
 #include "worker/device/reason.hpp"
+#include "worker/device/torch.hpp"
 #include "worker/model/flatten.hpp"
 
 namespace mgpu::worker {
@@ -88,7 +87,7 @@ TorchScriptModel::TorchScriptModel(const std::string& path, const RankContext& c
   convert_floats(module_, dtype_);
   if (device_.is_cuda()) weights_to_channels_last(module_);
   module_ = frozen(module_);
-  if (device_.is_cpu() && dtype_ == torch::kFloat32) module_ = optimised_for_cpu(module_);
+  if (device_.is_cpu() && dtype_ == torch::kFloat) module_ = optimised_for_cpu(module_);
   torch::jit::Function& forward = module_.get_method("forward").function();
   give_to(forward, *torch::jit::toGraphFunction(forward).graph()->block());
 }

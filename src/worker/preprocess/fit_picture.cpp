@@ -1,9 +1,9 @@
 #include "worker/preprocess/fit_picture.hpp"
 
-#include <torch/types.h>
 #include <algorithm>
 #include <utility>
 
+#include "worker/device/torch.hpp"
 #include "worker/load/image/orient.hpp"
 
 namespace mgpu::worker {
@@ -20,23 +20,23 @@ torch::Tensor orient(torch::Tensor picture, int orientation) {
 
 /// Pillow's RGB → L, like load::luma().
 torch::Tensor grey(const torch::Tensor& picture) {
-  const torch::Tensor wide = picture.to(torch::kInt32);
+  const torch::Tensor wide = picture.to(torch::kInt);
   const torch::Tensor sum = wide.select(0, 0) * 19595 + wide.select(0, 1) * 38470 + wide.select(0, 2) * 7471 + 0x8000;
-  return sum.bitwise_right_shift(16).to(torch::kUInt8).unsqueeze(0);
+  return sum.bitwise_right_shift(16).to(torch::kByte).unsqueeze(0);
 }
 
 torch::Tensor resize(const torch::Tensor& picture, const ImageSpec& spec, const load::Placement& placement) {
   const std::int64_t size[] = {placement.resized_height, placement.resized_width};
   if (picture.size(1) == size[0] && picture.size(2) == size[1]) return picture;
   if (spec.interpolation == Interpolation::nearest) return at::_upsample_nearest_exact2d(picture.unsqueeze(0), size).squeeze(0);
-  const torch::Tensor values = picture.unsqueeze(0).to(torch::kFloat32);
+  const torch::Tensor values = picture.unsqueeze(0).to(torch::kFloat);
   const bool bicubic = spec.interpolation == Interpolation::bicubic;
   torch::Tensor resized;
   if (spec.antialias)
     resized = bicubic ? at::_upsample_bicubic2d_aa(values, size, false) : at::_upsample_bilinear2d_aa(values, size, false);
   else
     resized = bicubic ? at::upsample_bicubic2d(values, size, false) : at::upsample_bilinear2d(values, size, false);
-  return resized.squeeze(0).add_(0.5).clamp_(0, 255).to(torch::kUInt8); // the conversion truncates, so halves are rounded up
+  return resized.squeeze(0).add_(0.5).clamp_(0, 255).to(torch::kByte); // the conversion truncates, so halves are rounded up
 }
 
 } // namespace

@@ -1,6 +1,7 @@
 #include "worker/preprocess/nvjpeg_decoder.hpp"
 
 #include "mgpu/error.hpp"
+#include "worker/device/torch.hpp"
 
 #ifdef MGPU_HAS_NVJPEG
 #include <ATen/cuda/CUDAEvent.h>
@@ -8,7 +9,6 @@
 #include <c10/cuda/CUDAGuard.h>
 #include <c10/cuda/CUDAStream.h>
 #include <fmt/format.h>
-#include <torch/types.h>
 
 #include <map>
 #include <mutex>
@@ -193,7 +193,7 @@ std::string NvjpegPictures::load_on_gpu(Slot& slot, std::span<const std::uint8_t
   const load::Placement placement = place_stored(spec, facts.width, facts.height, facts.orientation);
   const c10::cuda::CUDAStreamGuard guard(slot.stream);
   try {
-    const torch::Tensor planes = torch::empty({3, facts.height, facts.width}, torch::TensorOptions(device_).dtype(torch::kUInt8));
+    const torch::Tensor planes = torch::empty({3, facts.height, facts.width}, torch::TensorOptions(device_).dtype(torch::kByte));
     nvjpegImage_t image{};
     for (int channel = 0; channel < 3; ++channel) {
       image.channel[channel] = planes[channel].mutable_data_ptr<std::uint8_t>();

@@ -1,10 +1,10 @@
 #include <fmt/format.h>
-#include <torch/types.h>
 
 #include <cmath>
 #include <cstring>
 
 #include "mgpu/network.hpp"
+#include "worker/device/torch.hpp"
 #include "worker/preprocess/nvjpeg_decoder.hpp"
 
 namespace mgpu {
@@ -15,7 +15,7 @@ namespace {
 
 /// [1, C, 1, 1] on the device, to be broadcast over a batch of pictures.
 torch::Tensor channel_values(const std::vector<double>& values, torch::Device device) {
-  return torch::tensor(values, torch::kFloat32).view({1, static_cast<std::int64_t>(values.size()), 1, 1}).to(device);
+  return torch::tensor(values, torch::kFloat).view({1, static_cast<std::int64_t>(values.size()), 1, 1}).to(device);
 }
 
 } // namespace
@@ -35,12 +35,12 @@ struct Preprocessor::Impl {
     images.emplace(spec, normalise_on_device ? PixelForm::uint8_hwc : PixelForm::float_chw, LoadLimits::of(context.config));
     gpu_images = open_nvjpeg(context.config, context.device, *images, LoadLimits::of(context.config));
     if (normalise_on_device) {
-      row_spec = RowSpec{{spec.height, spec.width, spec.channels}, torch::kUInt8};
+      row_spec = RowSpec{{spec.height, spec.width, spec.channels}, torch::kByte};
       scale = spec.scale;
       mean = channel_values(spec.mean, context.device);
       std = channel_values(spec.std, context.device);
     } else {
-      row_spec = RowSpec{{spec.channels, spec.height, spec.width}, torch::kFloat32};
+      row_spec = RowSpec{{spec.channels, spec.height, spec.width}, torch::kFloat};
     }
   }
 
@@ -48,8 +48,8 @@ struct Preprocessor::Impl {
     audio.emplace(spec, LoadLimits::of(context.config));
     if (!spec.seconds) return;
     const auto samples = static_cast<std::int64_t>(std::llround(*spec.seconds * spec.sample_rate));
-    row_spec = spec.features == AudioFeatures::log_mel ? RowSpec{{spec.mels, samples / spec.hop}, torch::kFloat32}
-                                                       : RowSpec{{spec.channels, samples}, torch::kFloat32};
+    row_spec = spec.features == AudioFeatures::log_mel ? RowSpec{{spec.mels, samples / spec.hop}, torch::kFloat}
+                                                       : RowSpec{{spec.channels, samples}, torch::kFloat};
   }
 
   void prepare_audio(const Item& item, Sample& sample) const {
@@ -65,7 +65,7 @@ struct Preprocessor::Impl {
     }
     auto* held = new std::vector<float>(std::move(values)); // freed with the tensor
     sample.input = torch::from_blob(
-        held->data(), {lines, length}, [held](void*) { delete held; }, torch::kFloat32);
+        held->data(), {lines, length}, [held](void*) { delete held; }, torch::kFloat);
   }
 };
 
@@ -112,7 +112,7 @@ std::vector<std::string> Preprocessor::remarks() const {
 torch::Tensor Preprocessor::model_input(const torch::Tensor& batch) const {
   if (!impl_->normalise_on_device) return batch;
   // [B, H, W, C] bytes viewed as [B, C, H, W] are channels_last already: no copy is needed.
-  return (batch.permute({0, 3, 1, 2}).to(torch::kFloat32) * impl_->scale - impl_->mean) / impl_->std;
+  return (batch.permute({0, 3, 1, 2}).to(torch::kFloat) * impl_->scale - impl_->mean) / impl_->std;
 }
 
 } // namespace mgpu

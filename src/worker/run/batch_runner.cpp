@@ -1,7 +1,6 @@
 #include "worker/run/batch_runner.hpp"
 
 #include <fmt/format.h>
-#include <torch/types.h>
 
 #include <algorithm>
 #include <limits>
@@ -9,6 +8,7 @@
 #include "common/wire/control_messages.hpp"
 #include "common/wire/items_messages.hpp"
 #include "worker/device/reason.hpp"
+#include "worker/device/torch.hpp"
 #include "worker/run/schema.hpp"
 
 namespace mgpu::worker {
@@ -57,7 +57,7 @@ void BatchRunner::run_trial(const torch::Tensor& row, bool with_lengths, std::in
   shape.insert(shape.begin(), batch_size);
   torch::Tensor input = streams_.host_tensor(shape, row.scalar_type());
   input.copy_(row.unsqueeze(0).expand(shape));
-  const torch::Tensor lengths = with_lengths ? torch::full({batch_size}, row.size(-1), torch::kInt64) : torch::Tensor();
+  const torch::Tensor lengths = with_lengths ? torch::full({batch_size}, row.size(-1), torch::kLong) : torch::Tensor();
 
   const Item nothing;
   const std::any no_extra;

@@ -2,11 +2,12 @@
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
-#include <torch/types.h>
 
 #include <algorithm>
 #include <set>
 #include <sstream>
+
+#include "worker/device/torch.hpp"
 
 namespace mgpu::worker {
 
@@ -70,22 +71,22 @@ ColumnSpec column_of(const Outputs::Column& column, std::int64_t rows) {
 
 DType dtype_of(torch::ScalarType type) {
   switch (type) {
-    case torch::kUInt8:
+    case torch::kByte:
       return DType::uint8;
-    case torch::kInt8:
+    case torch::kChar:
       return DType::int8;
-    case torch::kInt16:
+    case torch::kShort:
       return DType::int16;
-    case torch::kInt32:
+    case torch::kInt:
       return DType::int32;
-    case torch::kInt64:
+    case torch::kLong:
       return DType::int64;
-    case torch::kFloat16:
+    case torch::kHalf:
       return DType::float16;
     case torch::kBFloat16:
-    case torch::kFloat32:
+    case torch::kFloat:
       return DType::float32;
-    case torch::kFloat64:
+    case torch::kDouble:
       return DType::float64;
     case torch::kBool:
       return DType::boolean;

@@ -3,13 +3,13 @@
 #include <ATen/Parallel.h>
 #include <fmt/format.h>
 #include <pthread.h>
-#include <torch/types.h>
 
 #include <deque>
 
 #include "common/support/clock.hpp"
 #include "common/support/rank_logs.hpp"
 #include "worker/device/devices.hpp"
+#include "worker/device/torch.hpp"
 #include "worker/run/setup.hpp"
 
 namespace mgpu::worker {

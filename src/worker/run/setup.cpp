@@ -4,8 +4,6 @@
 #include <ATen/Parallel.h>
 #include <fmt/format.h>
 #include <sched.h>
-#include <torch/types.h>
-#include <torch/utils.h>
 
 #include <algorithm>
 
@@ -13,15 +11,16 @@
 #include "mgpu/error.hpp"
 #include "worker/device/devices.hpp"
 #include "worker/device/reason.hpp"
+#include "worker/device/torch.hpp"
 
 namespace mgpu::worker {
 
 namespace {
 
 torch::ScalarType parse_dtype(const std::string& name) {
-  if (name == "float32") return torch::kFloat32;
+  if (name == "float32") return torch::kFloat;
   if (name == "bfloat16") return torch::kBFloat16;
-  if (name == "float16") return torch::kFloat16;
+  if (name == "float16") return torch::kHalf;
   throw usage_error(fmt::format("--dtype: '{}' is not one of float32, bfloat16, float16", name));
 }
 

@@ -1,8 +1,8 @@
 #include "worker/train/buffers.hpp"
 
-#include <torch/types.h>
-#include <torch/utils.h>
 #include <vector>
+
+#include "worker/device/torch.hpp"
 
 namespace mgpu::worker::train {
 
@@ -17,7 +17,7 @@ void average_buffers(Training& training, collective::Exchange& exchange) {
     }
   if (count == 0) return;
   const torch::NoGradGuard no_grad;
-  torch::Tensor flat = torch::empty({count}, torch::kFloat32);
+  torch::Tensor flat = torch::empty({count}, torch::kFloat);
   std::int64_t at = 0;
   for (const torch::Tensor& buffer : buffers) {
     flat.narrow(0, at, buffer.numel()).copy_(buffer.reshape({-1}));

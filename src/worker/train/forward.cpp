@@ -1,7 +1,8 @@
 #include "worker/train/forward.hpp"
 
 #include <ATen/autocast_mode.h>
-#include <torch/types.h>
+
+#include "worker/device/torch.hpp"
 
 namespace mgpu::worker::train {
 
@@ -10,7 +11,7 @@ namespace {
 /// Casts to a smaller type where that is safe, like torch.autocast; does nothing for float32.
 class Autocast {
  public:
-  explicit Autocast(const RankContext& context) : device_(context.device.type()), active_(context.dtype != torch::kFloat32) {
+  explicit Autocast(const RankContext& context) : device_(context.device.type()), active_(context.dtype != torch::kFloat) {
     if (!active_) return;
     at::autocast::set_autocast_enabled(device_, true);
     at::autocast::set_autocast_dtype(device_, context.dtype);

@@ -3,13 +3,12 @@
 #include <fmt/format.h>
 #include <torch/csrc/autograd/function_hook.h>
 #include <torch/csrc/autograd/variable.h>
-#include <torch/types.h>
-#include <torch/utils.h>
 
 #include <algorithm>
 #include <numeric>
 
 #include "common/support/hash.hpp"
+#include "worker/device/torch.hpp"
 
 namespace mgpu::worker::train {
 
@@ -92,7 +91,7 @@ Gradients::Gradients(FlatNetwork network, collective::Exchange& exchange, torch:
     : network_(std::move(network)), exchange_(exchange) {
   const torch::NoGradGuard no_grad;
   const auto elements = static_cast<std::int64_t>(network_.layout.elements);
-  const auto options = torch::dtype(torch::kFloat32).device(device);
+  const auto options = torch::dtype(torch::kFloat).device(device);
   const torch::Tensor parameters = torch::from_blob(exchange.parameters(), {elements}, options);
   const torch::Tensor gradients = torch::from_blob(exchange.gradients(), {elements}, options);
   gradients.zero_();

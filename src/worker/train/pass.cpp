@@ -1,12 +1,11 @@
 #include "worker/train/pass.hpp"
 
-#include <torch/types.h>
-#include <torch/utils.h>
 #include <algorithm>
 #include <chrono>
 #include <limits>
 
 #include "common/support/clock.hpp"
+#include "worker/device/torch.hpp"
 #include "worker/train/forward.hpp"
 #include "worker/train/sampler.hpp"
 

@@ -1,13 +1,12 @@
 #include "worker/train/probe.hpp"
 
 #include <fmt/format.h>
-#include <torch/types.h>
-#include <torch/utils.h>
 
 #include <algorithm>
 #include <new>
 
 #include "worker/device/reason.hpp"
+#include "worker/device/torch.hpp"
 #include "worker/train/forward.hpp"
 #include "worker/train/gradients.hpp"
 #include "worker/train/step_graphs.hpp"
@@ -37,7 +36,7 @@ class KeepBuffers {
 void check_parameters(const std::vector<NamedTensor>& parameters) {
   if (parameters.empty()) throw usage_error("the network has no parameters: there is nothing to train");
   for (const NamedTensor& parameter : parameters)
-    if (parameter.tensor.scalar_type() != torch::kFloat32)
+    if (parameter.tensor.scalar_type() != torch::kFloat)
       throw usage_error(fmt::format("parameter {} is {}: parameters are trained in float32 (--dtype says how they compute)",
                                     parameter.name, c10::toString(parameter.tensor.scalar_type())));
   if (std::none_of(parameters.begin(), parameters.end(), [](const NamedTensor& each) { return each.tensor.requires_grad(); }))
@@ -56,7 +55,7 @@ TrialBatch::TrialBatch(const Training& training, const std::vector<Item>& items,
   auto shape = row.sizes().vec();
   shape.insert(shape.begin(), rows);
   batch.input = row.unsqueeze(0).expand(shape).contiguous();
-  if (!training.row_spec()) batch.lengths = batch.host_lengths = torch::full({rows}, row.size(-1), torch::kInt64);
+  if (!training.row_spec()) batch.lengths = batch.host_lengths = torch::full({rows}, row.size(-1), torch::kLong);
   static const std::any none;
   for (std::int64_t index = 0; index < rows; ++index) {
     batch.items.push_back(&items[static_cast<std::size_t>(index) % items.size()]);
@@ -145,7 +144,7 @@ std::int64_t largest_batch(Training& training, const std::vector<Item>& items, s
   for (std::int64_t rows = 2; rows <= most; rows *= 2) {
     try {
       before(rows);
-      if (!kept.defined()) kept = torch::empty({kept_bytes}, torch::TensorOptions(context.device).dtype(torch::kUInt8));
+      if (!kept.defined()) kept = torch::empty({kept_bytes}, torch::TensorOptions(context.device).dtype(torch::kByte));
       probe(training, TrialBatch(training, items, rows, context.device).batch, context);
       fits = rows;
     } catch (const std::exception& error) {

@@ -3,6 +3,7 @@
 // Losses with and without --cuda-graph have the same bits, also with dropout and in stages (tests/gpu, seen on an H200). It was
 // not checked that sums of buckets start while a replay runs (--trace, or Nsight Systems).
 #include "mgpu/error.hpp"
+#include "worker/device/torch.hpp"
 #include "worker/train/recorder.hpp"
 
 #ifdef MGPU_HAS_CUDA
@@ -12,7 +13,6 @@
 #include <c10/cuda/CUDAException.h>
 #include <c10/cuda/CUDAGuard.h>
 #include <c10/cuda/CUDAStream.h>
-#include <torch/types.h>
 
 #include <deque>
 #endif

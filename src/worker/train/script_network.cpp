@@ -3,11 +3,10 @@
 #include <fmt/format.h>
 #include <torch/csrc/jit/python/update_graph_executor_opt.h>
 #include <torch/csrc/jit/runtime/graph_executor.h>
-#include <torch/types.h>
-#include <torch/utils.h>
 
 #include "mgpu/error.hpp"
 #include "worker/device/reason.hpp"
+#include "worker/device/torch.hpp"
 #include "worker/model/flatten.hpp"
 #include "worker/model/package.hpp"
 
@@ -62,8 +61,8 @@ ScriptNetwork::ScriptNetwork(const std::string& path, torch::Device device) : de
   }
   const torch::NoGradGuard no_grad;
   for (torch::Tensor parameter : module_.parameters())
-    if (parameter.is_floating_point() && parameter.scalar_type() != torch::kFloat32)
-      parameter.set_data(parameter.data().to(torch::kFloat32));
+    if (parameter.is_floating_point() && parameter.scalar_type() != torch::kFloat)
+      parameter.set_data(parameter.data().to(torch::kFloat));
   if (device_.is_cuda()) weights_to_channels_last(module_);
   for (const torch::Tensor& parameter : module_.parameters()) trainable_.push_back(parameter.requires_grad());
   const auto method = module_.find_method("forward");

@@ -1,12 +1,11 @@
 #include "worker/train/step_graphs.hpp"
 
 #include <fmt/format.h>
-#include <torch/types.h>
-#include <torch/utils.h>
 
 #include <algorithm>
 
 #include "worker/device/reason.hpp"
+#include "worker/device/torch.hpp"
 #include "worker/train/forward.hpp"
 #include "worker/train/probe.hpp"
 
@@ -79,7 +78,7 @@ StepGraphs::Shape* StepGraphs::place(const Batch& rows, double weight) {
     shape.batch = device_only(rows);
     shape.batch.input = torch::empty_like(rows.input);
     for (torch::Tensor& target : shape.batch.targets) target = torch::empty_like(target);
-    const auto number = torch::dtype(torch::kFloat32).device(rows.input.device());
+    const auto number = torch::dtype(torch::kFloat).device(rows.input.device());
     shape.weight = torch::empty({}, number);
     shape.loss = torch::empty({}, number);
     found = shapes_.emplace(rows.size(), std::move(shape)).first;

@@ -1,9 +1,10 @@
 #include "worker/train/step_sums.hpp"
 
 #include <fmt/format.h>
-#include <torch/types.h>
 
 #include <cmath>
+
+#include "worker/device/torch.hpp"
 
 namespace mgpu::worker::train {
 
@@ -23,7 +24,7 @@ std::vector<double> to_host(const std::vector<std::pair<torch::Tensor, std::int6
   for (const auto& [loss, rows] : losses) scalars.push_back(loss.reshape({}));
   const torch::Tensor fetched = streams.fetch(torch::stack(scalars));
   streams.finish(streams.record());
-  const torch::Tensor values = fetched.to(torch::kFloat64);
+  const torch::Tensor values = fetched.to(torch::kDouble);
   return {values.const_data_ptr<double>(), values.const_data_ptr<double>() + values.numel()};
 }
 

@@ -1,7 +1,6 @@
 // The out-of-line part of mgpu/training.hpp.
 #include "mgpu/training.hpp"
-
-#include <torch/types.h>
+#include "worker/device/torch.hpp"
 
 namespace mgpu {
 

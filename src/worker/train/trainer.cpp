@@ -1,8 +1,6 @@
 #include "worker/train/trainer.hpp"
 
 #include <fmt/format.h>
-#include <torch/types.h>
-#include <torch/utils.h>
 
 #include <algorithm>
 #include <chrono>
@@ -10,6 +8,7 @@
 
 #include "common/support/clock.hpp"
 #include "common/support/whole_file.hpp"
+#include "worker/device/torch.hpp"
 #include "worker/train/buffers.hpp"
 #include "worker/train/checkpoint/rank_part.hpp"
 #include "worker/train/local_batch.hpp"
@@ -39,7 +38,7 @@ Trainer::Trainer(const Settings& settings, const RankContext& context, Training&
       skipped_(reports_.skipped),
       steps_(reports_.steps),
       validation_(environment_, feeds_, data, skipped_),
-      progress_(context.dtype == torch::kFloat16, settings.max_nonfinite),
+      progress_(context.dtype == torch::kHalf, settings.max_nonfinite),
       exchange_(std::move(open_exchange)),
       checkpoints_(reports_.saved) {}
 

@@ -1,12 +1,12 @@
 #include "mgpu/training_preprocessor.hpp"
 
 #include <fmt/format.h>
-#include <torch/types.h>
 
 #include <algorithm>
 #include <cstring>
 
 #include "mgpu/network.hpp"
+#include "worker/device/torch.hpp"
 #include "worker/load/augment.hpp"
 #include "worker/train/sample_cache.hpp"
 

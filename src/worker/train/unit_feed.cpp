@@ -1,8 +1,8 @@
 #include "worker/train/unit_feed.hpp"
 #include "common/wire/items_messages.hpp"
+#include "worker/device/torch.hpp"
 
 #include <fmt/format.h>
-#include <torch/types.h>
 
 #include <algorithm>
 
@@ -65,7 +65,7 @@ Unit UnitFeed::stage(std::unique_ptr<LoadedBatch> loaded) {
   }
   torch::Tensor input = loaded->input, lengths = loaded->lengths;
   if (good.size() < loaded->rows() && !good.empty()) {
-    const torch::Tensor index = torch::tensor(good, torch::kInt64);
+    const torch::Tensor index = torch::tensor(good, torch::kLong);
     input = input.index_select(0, index);
     if (lengths.defined()) lengths = lengths.index_select(0, index);
   }

@@ -1,11 +1,10 @@
 #include "worker/train/validation.hpp"
 
-#include <torch/types.h>
-#include <torch/utils.h>
 #include <algorithm>
 #include <optional>
 #include <utility>
 
+#include "worker/device/torch.hpp"
 #include "worker/train/probe.hpp"
 #include "worker/train/sampler.hpp"
 

@@ -12,7 +12,7 @@ namespace {
 class BrightnessWork : public mgpu::Work {
  public:
   void open(const mgpu::RankContext&) override {}
-  std::optional<mgpu::RowSpec> row_spec() const override { return mgpu::RowSpec{{}, torch::kFloat32}; }
+  std::optional<mgpu::RowSpec> row_spec() const override { return mgpu::RowSpec{{}, at::kFloat}; }
 
   void prepare(const mgpu::Item& item, mgpu::Sample& sample) override {
     const mgpu::Picture grey = mgpu::decode_picture(item, 1);

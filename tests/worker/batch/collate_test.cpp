@@ -1,7 +1,7 @@
 #include "worker/batch/collate.hpp"
+#include "worker/device/torch.hpp"
 
 #include <gmock/gmock.h>
-#include <torch/types.h>
 
 namespace mgpu::worker {
 namespace {
@@ -24,16 +24,16 @@ TEST(Collate, PadsTheLastDimensionWithZeros) {
   const auto batch = collate(samples({torch::ones({2, 3}), torch::full({2, 5}, 2.0)}), errors, allocate);
   EXPECT_TRUE(torch::equal(
       batch.input, torch::tensor({{{1., 1., 1., 0., 0.}, {1., 1., 1., 0., 0.}}, {{2., 2., 2., 2., 2.}, {2., 2., 2., 2., 2.}}})
-                       .to(torch::kFloat32)));
-  EXPECT_TRUE(torch::equal(batch.lengths, torch::tensor({3, 5}, torch::kInt64)));
+                       .to(torch::kFloat)));
+  EXPECT_TRUE(torch::equal(batch.lengths, torch::tensor({3, 5}, torch::kLong)));
   EXPECT_THAT(errors, ElementsAre("", ""));
 }
 
 TEST(Collate, KeepsTheElementType) {
   std::vector<std::string> errors(2);
   const auto batch =
-      collate(samples({torch::tensor({7, 8}, torch::kInt16), torch::tensor({9}, torch::kInt16)}), errors, allocate);
-  EXPECT_TRUE(torch::equal(batch.input, torch::tensor({{7, 8}, {9, 0}}, torch::kInt16)));
+      collate(samples({torch::tensor({7, 8}, torch::kShort), torch::tensor({9}, torch::kShort)}), errors, allocate);
+  EXPECT_TRUE(torch::equal(batch.input, torch::tensor({{7, 8}, {9, 0}}, torch::kShort)));
 }
 
 TEST(Collate, CopiesRowsThatAreViews) {
@@ -46,13 +46,13 @@ TEST(Collate, AFailedRowIsZerosOfFullLength) {
   std::vector<std::string> errors{"broken file", ""};
   const auto batch = collate(samples({torch::Tensor(), torch::ones({1, 4})}), errors, allocate);
   EXPECT_TRUE(torch::equal(batch.input[0], torch::zeros({1, 4})));
-  EXPECT_TRUE(torch::equal(batch.lengths, torch::tensor({4, 4}, torch::kInt64)));
+  EXPECT_TRUE(torch::equal(batch.lengths, torch::tensor({4, 4}, torch::kLong)));
   EXPECT_THAT(errors, ElementsAre("broken file", ""));
 }
 
 TEST(Collate, ARowThatDoesNotFitFailsAlone) {
   std::vector<std::string> errors(5);
-  const auto batch = collate(samples({torch::ones({1, 4}), torch::ones({2, 4}), torch::ones({1, 4}, torch::kInt64),
+  const auto batch = collate(samples({torch::ones({1, 4}), torch::ones({2, 4}), torch::ones({1, 4}, torch::kLong),
                                       torch::ones({1, 0}), torch::Tensor()}),
                              errors, allocate);
   EXPECT_EQ(batch.input.sizes(), torch::IntArrayRef({5, 1, 4}));

@@ -1,7 +1,7 @@
 #include "worker/batch/prefetcher.hpp"
+#include "worker/device/torch.hpp"
 
 #include <gmock/gmock.h>
-#include <torch/types.h>
 #include <unistd.h>
 
 #include <filesystem>
@@ -42,9 +42,7 @@ class CountingWork : public Work {
  public:
   explicit CountingWork(bool fixed) : fixed_(fixed) {}
   void open(const RankContext&) override {}
-  std::optional<RowSpec> row_spec() const override {
-    return fixed_ ? std::optional(RowSpec{{2}, torch::kFloat32}) : std::nullopt;
-  }
+  std::optional<RowSpec> row_spec() const override { return fixed_ ? std::optional(RowSpec{{2}, torch::kFloat}) : std::nullopt; }
   void prepare(const Item& item, Sample& sample) override {
     before(item);
     const int under_way = ++rows_;
@@ -142,8 +140,8 @@ TEST_P(PrefetcherTest, PadsRowsOfDifferentLength) {
   Prefetcher prefetcher(work, settings(work), trace_);
   prefetcher.add(range(0, 3));
   const auto loaded = prefetcher.take();
-  EXPECT_TRUE(torch::equal(loaded->input, torch::tensor({{0., 0., 0.}, {1., 1., 0.}, {2., 2., 2.}}).to(torch::kFloat32)));
-  EXPECT_TRUE(torch::equal(loaded->lengths, torch::tensor({1, 2, 3}, torch::kInt64)));
+  EXPECT_TRUE(torch::equal(loaded->input, torch::tensor({{0., 0., 0.}, {1., 1., 0.}, {2., 2., 2.}}).to(torch::kFloat)));
+  EXPECT_TRUE(torch::equal(loaded->lengths, torch::tensor({1, 2, 3}, torch::kLong)));
   EXPECT_TRUE(loaded->samples[0].extra.has_value());
 }
 

@@ -1,9 +1,8 @@
 // PyTorch's fused kernels over flat views, on the CPU, against the optimizer of ranks on CPUs.
 #include "worker/collective_cuda/device_optimizer.hpp"
+#include "worker/device/torch.hpp"
 
 #include <gmock/gmock.h>
-#include <torch/types.h>
-#include <torch/utils.h>
 
 #include "mgpu/error.hpp"
 #include "worker/collective/optimizer.hpp"
@@ -52,7 +51,7 @@ TEST(DeviceOptimizer, StepsEqualThoseOnACpu) {
 }
 
 TEST(DeviceOptimizer, AShardIsReadAndWritten) {
-  const torch::Tensor parameters = torch::arange(elements, torch::kFloat32);
+  const torch::Tensor parameters = torch::arange(elements, torch::kFloat);
   DeviceOptimizer optimizer(parameters, torch::zeros({elements}), shares, undecayed, 1);
   EXPECT_EQ(optimizer.shard(), (std::vector<Slice>{{0, 200}, {300, 1000}}));
   std::vector<float> values(900);

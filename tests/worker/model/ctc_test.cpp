@@ -1,7 +1,7 @@
 #include "mgpu/ctc.hpp"
+#include "worker/device/torch.hpp"
 
 #include <gmock/gmock.h>
-#include <torch/types.h>
 
 namespace mgpu::worker {
 namespace {
@@ -36,9 +36,9 @@ TEST(Ctc, FramesAreReportedElseInProportionElseAll) {
   batch.input = torch::zeros({2, 1, 100});
   const torch::Tensor scores = torch::zeros({2, 10, 5});
   EXPECT_THAT(ctc_frames({scores}, batch), ElementsAre(10, 10));
-  batch.lengths = torch::tensor({100, 41}, torch::kInt64);
+  batch.lengths = torch::tensor({100, 41}, torch::kLong);
   EXPECT_THAT(ctc_frames({scores}, batch), ElementsAre(10, 5));
-  EXPECT_THAT(ctc_frames({scores, torch::tensor({3, 99}, torch::kInt64)}, batch), ElementsAre(3, 10));
+  EXPECT_THAT(ctc_frames({scores, torch::tensor({3, 99}, torch::kLong)}, batch), ElementsAre(3, 10));
 }
 
 TEST(Ctc, ColumnsAreTextAndWords) {

@@ -37,7 +37,7 @@ Case load_case(const std::string& name) {
   return loaded;
 }
 
-std::unique_ptr<Model> open(const std::string& file, torch::ScalarType dtype = torch::kFloat32) {
+std::unique_ptr<Model> open(const std::string& file, torch::ScalarType dtype = torch::kFloat) {
   RankContext context;
   context.dtype = dtype;
   return Model::open(models_folder() + "/" + file, context);
@@ -120,7 +120,7 @@ TEST(TorchScript, RunsInAnotherType) {
   const Case expected = load_case("classifier");
   const auto outputs = open("classifier.pt", torch::kBFloat16)->run(expected.inputs);
   EXPECT_EQ(outputs[0].scalar_type(), torch::kBFloat16);
-  EXPECT_TRUE(torch::allclose(outputs[0].to(torch::kFloat32), expected.outputs[0], 0.05, 0.05));
+  EXPECT_TRUE(torch::allclose(outputs[0].to(torch::kFloat), expected.outputs[0], 0.05, 0.05));
 }
 
 TEST(TorchScript, AWrongShapeIsOneLine) {

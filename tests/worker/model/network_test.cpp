@@ -1,8 +1,8 @@
 // From files on disk to named columns: pictures and recordings through a bundle, as the job infer does it.
 #include "mgpu/network.hpp"
+#include "worker/device/torch.hpp"
 
 #include <gmock/gmock.h>
-#include <torch/types.h>
 
 #include <cstring>
 #include <filesystem>
@@ -162,11 +162,11 @@ TEST(Classes, AreTheBestWithTheirSoftmaxAndTiesGoToTheLowerIndex) {
   Outputs one;
   add_classes(logits, 1, one);
   EXPECT_EQ(one.columns[0].name, "label");
-  EXPECT_TRUE(torch::equal(one.columns[0].fixed, torch::tensor({1, 0}, torch::kInt64)));
+  EXPECT_TRUE(torch::equal(one.columns[0].fixed, torch::tensor({1, 0}, torch::kLong)));
   EXPECT_TRUE(torch::allclose(one.columns[1].fixed, std::get<0>(torch::softmax(logits, 1).max(1))));
   Outputs three;
   add_classes(logits, 3, three);
-  EXPECT_TRUE(torch::equal(three.columns[0].fixed, torch::tensor({{1, 2, 3}, {0, 1, 2}}, torch::kInt64)));
+  EXPECT_TRUE(torch::equal(three.columns[0].fixed, torch::tensor({{1, 2, 3}, {0, 1, 2}}, torch::kLong)));
   EXPECT_EQ(three.columns[1].fixed.sizes(), torch::IntArrayRef({2, 3}));
   EXPECT_THROW(add_classes(logits, 5, three), Error);
   EXPECT_THROW(add_classes(torch::zeros({2, 3, 4}), 1, three), Error);

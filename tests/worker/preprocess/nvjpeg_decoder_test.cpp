@@ -1,10 +1,10 @@
 // --decode nvjpeg, as far as it can be seen without a GPU: the option, its errors, and what is done after decoding, which is the same
 // tensor operations on every device.
 #include "worker/preprocess/nvjpeg_decoder.hpp"
+#include "worker/device/torch.hpp"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <torch/types.h>
 
 #include <cmath>
 #include <cstring>
@@ -69,11 +69,11 @@ TEST(NvjpegLibrary, HasWhatWeCallAndSaysNoWithoutAGpu) {
 
 /// A picture without sharp edges, uint8 [3, height, width].
 torch::Tensor smooth_picture(int height, int width) {
-  const torch::Tensor y = torch::arange(height).to(torch::kFloat32).unsqueeze(1), x = torch::arange(width).to(torch::kFloat32);
+  const torch::Tensor y = torch::arange(height).to(torch::kFloat).unsqueeze(1), x = torch::arange(width).to(torch::kFloat);
   std::vector<torch::Tensor> planes;
   for (int channel = 0; channel < 3; ++channel)
     planes.push_back((torch::sin(x * (0.05 + 0.02 * channel) + y * 0.03) * torch::cos(y * 0.04 - channel) + 1) * 127);
-  return torch::stack(planes).to(torch::kUInt8);
+  return torch::stack(planes).to(torch::kByte);
 }
 
 /// The same as an uncompressed BMP, for ImageLoader.
@@ -102,14 +102,14 @@ struct Difference {
 /// Between ImageLoader's row and fit_picture's.
 Difference difference(const ImageSpec& spec, const torch::Tensor& planes) {
   const ImageLoader loader(spec, PixelForm::uint8_hwc);
-  torch::Tensor wanted = torch::full({spec.height, spec.width, spec.channels}, 77, torch::kUInt8);
+  torch::Tensor wanted = torch::full({spec.height, spec.width, spec.channels}, 77, torch::kByte);
   loader.load(bmp_of(planes), wanted.mutable_data_ptr());
   const auto placement =
       place_stored(spec, static_cast<int>(planes.size(2)), static_cast<int>(planes.size(1)), /*orientation=*/1);
   const torch::Tensor got = fit_picture(planes, 1, spec, placement);
   EXPECT_TRUE(got.is_contiguous());
   EXPECT_EQ(got.sizes(), wanted.sizes());
-  const torch::Tensor apart = (got.to(torch::kFloat32) - wanted.to(torch::kFloat32)).abs();
+  const torch::Tensor apart = (got.to(torch::kFloat) - wanted.to(torch::kFloat)).abs();
   return {apart.max().item<double>(), apart.mean().item<double>()};
 }
 

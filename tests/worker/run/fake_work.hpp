@@ -22,7 +22,7 @@ class FakeWork : public Work {
   explicit FakeWork(std::shared_ptr<std::atomic<int>> runs = std::make_shared<std::atomic<int>>(0)) : runs_(std::move(runs)) {}
 
   void open(const RankContext& context) override { context.progress("half way", 0.5); }
-  std::optional<RowSpec> row_spec() const override { return RowSpec{{1}, torch::kFloat32}; }
+  std::optional<RowSpec> row_spec() const override { return RowSpec{{1}, torch::kFloat}; }
   std::vector<std::string> labels() const override { return {"a", "b"}; }
 
   void prepare(const Item& item, Sample& sample) override {

@@ -1,8 +1,8 @@
 // A result that is too large for one frame goes in parts.
 #include <gmock/gmock.h>
-#include <torch/types.h>
 
 #include "common/wire/control_messages.hpp"
+#include "worker/device/torch.hpp"
 #include "worker/run/result_sender.hpp"
 
 namespace mgpu::worker {
@@ -21,7 +21,7 @@ RanBatch make_batch(std::size_t rows, std::size_t failed) {
   ran.batch->fail(failed, "no such file", Cause::io);
   Piece piece{0, rows, {}};
   Piece::Column values, texts;
-  values.fixed = torch::arange(static_cast<std::int64_t>(rows)).to(torch::kFloat32).unsqueeze(1).repeat({1, 100});
+  values.fixed = torch::arange(static_cast<std::int64_t>(rows)).to(torch::kFloat).unsqueeze(1).repeat({1, 100});
   for (std::size_t row = 0; row < rows; ++row) texts.text.push_back("text " + std::to_string(row));
   piece.columns = {values, texts};
   ran.pieces.push_back(piece);

@@ -1,8 +1,8 @@
 // A worker driven through its socket and ring by a made-up job whose items say, by their names, what shall go wrong.
 #include "worker/run/worker.hpp"
+#include "worker/device/torch.hpp"
 
 #include <gmock/gmock.h>
-#include <torch/types.h>
 
 #include <nlohmann/json.hpp>
 

@@ -137,7 +137,7 @@ TEST_F(LossesTest, IndependentDecisionsArePyTorchs) {
 
 TEST_F(LossesTest, SquaredErrorIsPyTorchs) {
   std::vector<std::string> labels;
-  const torch::Tensor wanted = recorded_.at("mse_wanted").to(torch::kFloat64);
+  const torch::Tensor wanted = recorded_.at("mse_wanted").to(torch::kDouble);
   for (std::int64_t row = 0; row < wanted.size(0); ++row) {
     std::ostringstream text;
     text.precision(12);
@@ -210,7 +210,7 @@ TEST_F(LossesTest, WhatDoesNotFitIsSaid) {
               HasSubstr("the network gives [2, 10, 3], cross_entropy needs [B, 12]"));
   EXPECT_THAT(says("cross_entropy", torch::zeros({2, 10})), HasSubstr("the network gives [2, 10], cross_entropy needs [B, 12]"));
   EXPECT_THAT(says("bce", torch::zeros({2})), HasSubstr("gives [2], bce needs [B, 12]"));
-  EXPECT_THAT(says("mse", torch::zeros({2, 2}, torch::kInt64)), HasSubstr("mse needs [B, numbers]"));
+  EXPECT_THAT(says("mse", torch::zeros({2, 2}, torch::kLong)), HasSubstr("mse needs [B, numbers]"));
   EXPECT_THAT(says("ctc", torch::zeros({2, 9, 5})), HasSubstr("gives [2, 9, 5], ctc needs [B, frames, 6]"));
   EXPECT_THAT(says("ctc", torch::zeros({2, 9, 6})), HasSubstr("log_softmax"));
   EXPECT_THAT(refusal([&] { loss("cross_entropy")->check_outputs({}, 2); }), HasSubstr("gives nothing"));

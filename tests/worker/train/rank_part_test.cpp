@@ -1,8 +1,8 @@
 #include "worker/train/checkpoint/rank_part.hpp"
+#include "worker/device/torch.hpp"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <torch/types.h>
 
 #include "mgpu/error.hpp"
 #include "rig.hpp"

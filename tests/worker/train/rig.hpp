@@ -1,7 +1,5 @@
 #pragma once
 // Trainings of a small network on made-up data, ranks as threads of one process.
-#include <torch/types.h>
-#include <torch/utils.h>
 #include <unistd.h>
 
 #include <atomic>
@@ -14,6 +12,7 @@
 #include "common/wire/training_messages.hpp"
 #include "worker/collective/shared_exchange.hpp"
 #include "worker/device/device_streams.hpp"
+#include "worker/device/torch.hpp"
 #include "worker/train/probe.hpp"
 #include "worker/train/trainer.hpp"
 
@@ -71,7 +70,7 @@ class SmallTraining : public Training {
   int spoilt_evaluations = 0;         ///< the first ones give NaN
   std::atomic<int> without_items = 0; ///< losses of rows whose items say nothing
   void open(const RankContext&) override {}
-  std::optional<RowSpec> row_spec() const override { return RowSpec{{width}, torch::kFloat32}; }
+  std::optional<RowSpec> row_spec() const override { return RowSpec{{width}, torch::kFloat}; }
   std::vector<NamedTensor> parameters() override {
     std::vector<NamedTensor> parameters;
     for (const auto& [name, layer] :

@@ -1,8 +1,8 @@
 // What the ranks know of a step, what follows from it, and when losses that are not finite end a training.
 #include "worker/train/step_facts.hpp"
+#include "worker/device/torch.hpp"
 
 #include <gtest/gtest.h>
-#include <torch/types.h>
 
 #include <limits>
 

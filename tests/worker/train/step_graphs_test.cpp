@@ -1,9 +1,9 @@
 // Passes recorded as on a GPU, where host code runs once.
 #include "worker/train/step_graphs.hpp"
+#include "worker/device/torch.hpp"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <torch/types.h>
 
 #include <algorithm>
 #include <span>

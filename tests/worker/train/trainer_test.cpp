@@ -1,8 +1,8 @@
 #include "worker/train/trainer.hpp"
+#include "worker/device/torch.hpp"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <torch/types.h>
 
 #include "common/wire/training_messages.hpp"
 #include "rig.hpp"

@@ -1,7 +1,7 @@
 #include "mgpu/training_preprocessor.hpp"
+#include "worker/device/torch.hpp"
 
 #include <gmock/gmock.h>
-#include <torch/types.h>
 
 #include <cstring>
 #include <filesystem>

@@ -3,7 +3,6 @@
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <sys/stat.h>
-#include <torch/types.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -13,6 +12,7 @@
 #include <fstream>
 
 #include "common/support/crc32c.hpp"
+#include "worker/device/torch.hpp"
 
 namespace mgpu::worker::train {
 

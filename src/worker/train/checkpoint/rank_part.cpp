@@ -1,12 +1,11 @@
 #include "worker/train/checkpoint/rank_part.hpp"
 
 #include <fmt/format.h>
-#include <torch/types.h>
-#include <torch/utils.h>
 
 #include <map>
 
 #include "mgpu/error.hpp"
+#include "worker/device/torch.hpp"
 
 namespace mgpu::worker::train {
 

@@ -1,11 +1,11 @@
 #include "worker/train/losses/ctc_loss.hpp"
 
 #include <fmt/format.h>
-#include <torch/types.h>
 
 #include "common/support/edit_distance.hpp"
 #include "mgpu/ctc.hpp"
 #include "mgpu/targets.hpp"
+#include "worker/device/torch.hpp"
 #include "worker/train/losses/loss_shapes.hpp"
 #include "worker/train/losses/text_units.hpp"
 
@@ -22,7 +22,7 @@ class CtcLoss final : public Loss {
   std::vector<torch::Tensor> targets(const Batch& rows) const override {
     std::vector<std::int64_t> lengths;
     torch::Tensor symbols = targets_.of(rows, &lengths);
-    return {std::move(symbols), torch::tensor(lengths, torch::kInt64)};
+    return {std::move(symbols), torch::tensor(lengths, torch::kLong)};
   }
 
   void check_outputs(const std::vector<torch::Tensor>& outputs, std::int64_t rows) override {
@@ -32,7 +32,7 @@ class CtcLoss final : public Loss {
       does_not_fit(outputs, "ctc", fmt::format("[B, frames, {}]", classes));
     // Logits instead of log-probabilities would train slowly and wrongly; their exponentials do not sum to 1.
     constexpr double tolerance = 0.05; // the error of bfloat16
-    const torch::Tensor sums = outputs[0].detach().to(torch::kFloat32).logsumexp(2).abs();
+    const torch::Tensor sums = outputs[0].detach().to(torch::kFloat).logsumexp(2).abs();
     if (sums.numel() > 0 && !(sums.max().item<double>() <= tolerance))
       throw usage_error("ctc needs log-probabilities: let the network end in log_softmax over its last dimension");
   }
@@ -52,7 +52,7 @@ class CtcLoss final : public Loss {
 
  protected:
   torch::Tensor by_row(const std::vector<torch::Tensor>& outputs, const Batch& batch) const override {
-    const torch::Tensor frames_first = outputs.at(0).to(torch::kFloat32).transpose(0, 1);
+    const torch::Tensor frames_first = outputs.at(0).to(torch::kFloat).transpose(0, 1);
     const std::vector<std::int64_t> frames = ctc_frames(outputs, batch);
     const torch::Tensor& lengths = target_of(batch, 1);
     // PyTorch needs the lengths on the host.

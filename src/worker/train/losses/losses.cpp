@@ -1,11 +1,11 @@
 #include "mgpu/losses.hpp"
 
 #include <fmt/format.h>
-#include <torch/types.h>
 
 #include <sstream>
 
 #include "mgpu/targets.hpp"
+#include "worker/device/torch.hpp"
 #include "worker/train/losses/ctc_loss.hpp"
 #include "worker/train/losses/loss_shapes.hpp"
 
@@ -41,7 +41,7 @@ const torch::Tensor& target_of(const Batch& batch, std::size_t which) {
 }
 
 double total(const torch::Tensor& values) {
-  return values.to(torch::kFloat64).sum().item<double>();
+  return values.to(torch::kDouble).sum().item<double>();
 }
 
 namespace {
@@ -73,7 +73,7 @@ class CrossEntropy final : public Loss {
 
   void evaluate(const std::vector<torch::Tensor>& outputs, const Batch& batch, Sums& sums) const override {
     add_loss(outputs, batch, sums);
-    const torch::Tensor logits = outputs.at(0).to(torch::kFloat32).to(torch::kCPU);
+    const torch::Tensor logits = outputs.at(0).to(torch::kFloat).to(torch::kCPU);
     const torch::Tensor label = target_of(batch, 0).to(torch::kCPU).unsqueeze(1);
     const torch::Tensor own = logits.gather(1, label);
     // Number of classes ranked before the true one; equal scores are ranked by index, as in `infer`.
@@ -89,7 +89,7 @@ class CrossEntropy final : public Loss {
 
  protected:
   torch::Tensor by_row(const std::vector<torch::Tensor>& outputs, const Batch& batch) const override {
-    const torch::Tensor logits = outputs.at(0).to(torch::kFloat32);
+    const torch::Tensor logits = outputs.at(0).to(torch::kFloat);
     const torch::Tensor& labels = target_of(batch, 0);
     if (seen_ != logits.size(1)) {
       check_labels(labels.to(torch::kCPU), batch, logits.size(1));
@@ -133,7 +133,7 @@ class BinaryCrossEntropy final : public Loss {
 
  protected:
   torch::Tensor by_row(const std::vector<torch::Tensor>& outputs, const Batch& batch) const override {
-    const torch::Tensor logits = outputs.at(0).to(torch::kFloat32);
+    const torch::Tensor logits = outputs.at(0).to(torch::kFloat);
     return torch::binary_cross_entropy_with_logits(logits, target_of(batch, 0), {}, {}, at::Reduction::None).mean(1);
   }
 
@@ -170,7 +170,7 @@ class SquaredError final : public Loss {
  private:
   /// [B, n].
   torch::Tensor difference(const std::vector<torch::Tensor>& outputs, const Batch& batch) const {
-    const torch::Tensor found = outputs.at(0).to(torch::kFloat32).reshape({batch.size(), -1});
+    const torch::Tensor found = outputs.at(0).to(torch::kFloat).reshape({batch.size(), -1});
     const torch::Tensor& wanted = target_of(batch, 0);
     if (wanted.size(1) != found.size(1))
       throw usage_error(fmt::format("item {}: the label has {} numbers, the network gives {}", batch.items[0]->index,
@@ -197,7 +197,7 @@ class OwnScalar final : public Loss {
 
  protected:
   torch::Tensor by_row(const std::vector<torch::Tensor>& outputs, const Batch& batch) const override {
-    return outputs.at(0).to(torch::kFloat32).reshape({-1}).expand({batch.size()});
+    return outputs.at(0).to(torch::kFloat).reshape({-1}).expand({batch.size()});
   }
 };
 

@@ -1,13 +1,13 @@
 #include "mgpu/targets.hpp"
 
 #include <fmt/format.h>
-#include <torch/types.h>
 
 #include <algorithm>
 #include <charconv>
 #include <cmath>
 
 #include "common/support/text.hpp"
+#include "worker/device/torch.hpp"
 
 namespace mgpu {
 
@@ -76,7 +76,7 @@ torch::Tensor Targets::of(const Item& item) const {
   const std::string_view label = item.column("label");
   switch (kind_) {
     case TargetKind::one_class:
-      return torch::tensor(class_of(item, trimmed(label)), torch::kInt64);
+      return torch::tensor(class_of(item, trimmed(label)), torch::kLong);
     case TargetKind::some_classes: {
       torch::Tensor hot = torch::zeros({classes()});
       for (const std::string_view part : split_trimmed(label, ';')) hot.mutable_data_ptr<float>()[class_of(item, part)] = 1;
@@ -96,7 +96,7 @@ torch::Tensor Targets::of(const Item& item) const {
     case TargetKind::symbols:
       break;
   }
-  return torch::tensor(symbols_of(item, label), torch::kInt64);
+  return torch::tensor(symbols_of(item, label), torch::kLong);
 }
 
 torch::Tensor Targets::of(const Batch& batch, std::vector<std::int64_t>* lengths) const {
@@ -110,7 +110,7 @@ torch::Tensor Targets::of(const Batch& batch, std::vector<std::int64_t>* lengths
   if (kind_ != TargetKind::symbols) return torch::stack(rows);
   std::int64_t longest = 1;
   for (const torch::Tensor& row : rows) longest = std::max(longest, row.size(0));
-  torch::Tensor padded = torch::zeros({batch.size(), longest}, torch::kInt64);
+  torch::Tensor padded = torch::zeros({batch.size(), longest}, torch::kLong);
   for (std::size_t i = 0; i < rows.size(); ++i) padded[static_cast<std::int64_t>(i)].narrow(0, 0, rows[i].size(0)).copy_(rows[i]);
   return padded;
 }
