@@ -20,16 +20,23 @@ def submit(cluster, script, options, arguments, folder, **environment):
 
 
 class SlowJob:
-    """ITEMS items with 4 to a batch, each of which takes its time. `cluster.cancel_all()` ends it."""
+    """ITEMS items with 4 to a batch. Each takes `item_s`, until workers start after hurry(): so the middle of the job is long also on a busy
+    machine, and the rest is short. `cluster.cancel_all()` ends it."""
 
-    def __init__(self, cluster, folder, *more, script="infer.sbatch", options=("-N2", "-n4"), items=4000, item_s=0.005, first=(), **environment):
+    def __init__(self, cluster, folder, *more, script="infer.sbatch", options=("-N2", "-n4"), items=4000, item_s=0.02, first=(), **environment):
         self.cluster, self.folder, self.items, self.output = cluster, folder, items, folder / "out.h5"
         table, model = folder / "items.csv", folder / "net.pt"
         table.write_text("path\n" + "".join(f"item{index}.png\n" for index in range(items)))
         model.write_text("")  # the worker does not open it
         self.arguments = [*first, "--model", model, "--image-size", "8", "--input", table, "--batch-size", "4", "--output", self.output, *more]
-        self.environment = {"MGPU_WORKER": os.environ["MGPU_FAKE_WORKER"], "FAKE_ITEM_S": str(item_s), **environment}
+        worker = folder / "worker"
+        worker.write_text(f'#!/bin/sh\n[ ! -e {folder}/hurry ] || export FAKE_ITEM_S=0\nexec {os.environ["MGPU_FAKE_WORKER"]} "$@"\n')
+        worker.chmod(0o755)
+        self.environment = {"MGPU_WORKER": str(worker), "FAKE_ITEM_S": str(item_s), **environment}
         self.id = submit(cluster, script, options, self.arguments, folder, **self.environment)
+
+    def hurry(self):
+        (self.folder / "hurry").touch()
 
     def text(self):
         return self.cluster.text(self.id)

@@ -26,9 +26,10 @@ def test_a_requeued_task_leaves_its_siblings_alone(cluster, tmp_path):
     """Each task has a list of its own."""
     for task in TASKS:
         (tmp_path / f"list{task}.csv").write_text("path\n" + "".join(f"item{task}_{index}.png\n" for index in range(1500)))
-    job = SlowJob(cluster, tmp_path, "--input", tmp_path / "list%a.csv", "--output", tmp_path / "out%a.h5", script="array.sbatch", options=("--array=1-3", "-n1"))
+    job = SlowJob(cluster, tmp_path, "--input", tmp_path / "list%a.csv", "--output", tmp_path / "out%a.h5", script="array.sbatch", options=("--array=1-3", "-n1"), item_s=0.01)
     second = f"{job.id}_2"
     job.wait_for(lambda: len([task for task in TASKS if agents_of_job(tmp_path / f"out{task}.h5")]) == 3 and (tmp_path / "out2.h5.journal").exists())
+    job.hurry()
     cluster.run("scancel", "--signal=USR2", second)
     job.wait_for(lambda: int(cluster.show(second)["Restarts"]) == 1)
     assert f"job {second} stopped early: requeue 1 of 10" in cluster.text(second)

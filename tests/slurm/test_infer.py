@@ -82,7 +82,8 @@ def test_a_cancelled_job_ends_and_can_be_resumed(cluster, tmp_path):
     cluster.wait_for(lambda: not agents_of_job(job.output), 30)
     facts = cluster.show(job.id)
     assert facts["Restarts"] == "0", "it requeued itself although it was cancelled"
-    again = SlowJob(cluster, tmp_path, item_s=0)
+    job.hurry()
+    again = SlowJob(cluster, tmp_path)
     assert again.wait_ended() == ("COMPLETED", 0), again.text()
     assert "more were done by earlier runs" in again.text()
     again.check_complete()
@@ -90,8 +91,9 @@ def test_a_cancelled_job_ends_and_can_be_resumed(cluster, tmp_path):
 
 def test_a_time_limit_requeues_the_job(cluster, tmp_path):
     """The shortest limit there is; SLURM looks every 30 s which job is near its limit. Meanwhile the job's comment shows its progress."""
-    job = SlowJob(cluster, tmp_path, "--progress", "plain", options=("-N2", "-n4", "--time=1", "--signal=USR2@20"), items=20000, item_s=0.008)
-    job.wait_for(lambda: int(cluster.show(job.id)["Restarts"]) == 1, 70)
+    job = SlowJob(cluster, tmp_path, "--progress", "plain", options=("-N2", "-n4", "--time=1", "--signal=USR2@20"), items=20000)
+    job.hurry()
+    job.wait_for(lambda: int(cluster.show(job.id)["Restarts"]) == 1, 90)
     assert "/20000 items · " in cluster.comment(job.id)
     assert "signal USR2 received" in job.text() and "requeue 1 of 10" in job.text(), job.text()
     assert job.wait_ended() == ("COMPLETED", 0), job.text()
@@ -113,6 +115,7 @@ def test_a_killed_rank_costs_the_step_and_the_job_is_requeued(cluster, tmp_path)
     job = SlowJob(cluster, tmp_path).wait_for_work()
 
 
+    job.hurry()
     os.kill(agents_of_job(job.output)[3], signal.SIGKILL)
     job.wait_for(lambda: int(cluster.show(job.id)["Restarts"]) == 1)
     assert "requeue 1 of 10" in job.text()

@@ -11,6 +11,7 @@ def test_a_killed_rank_costs_its_rank_and_the_signal_is_passed_on(cluster, tmp_p
     job = SlowJob(cluster, tmp_path, script="launch.sbatch", first=("infer",), items=6000).wait_for_work()
     os.kill(agents_of_job(job.output)[3], signal.SIGKILL)
     job.wait_for(lambda: "rank 3 on" in job.text() and "is out of the run" in job.text())
+    job.hurry()
     cluster.run("scancel", "--batch", "--signal=USR2", job.id)
     job.wait_for(lambda: int(cluster.show(job.id)["Restarts"]) == 1)
     text = job.text()
@@ -22,6 +23,7 @@ def test_a_killed_rank_costs_its_rank_and_the_signal_is_passed_on(cluster, tmp_p
 
 def test_a_lost_job_is_restarted_in_its_allocation(cluster, tmp_path):
     job = SlowJob(cluster, tmp_path, script="launch.sbatch", first=("infer",), options=("-N2", "--ntasks-per-node=2")).wait_for_work()
+    job.hurry()
     os.kill(agents_of_job(job.output)[0], signal.SIGKILL)
     assert job.wait_ended() == ("COMPLETED", 0), job.text()
     assert "4 rank(s) on" in job.text() and "starting it again with --resume (1 of 3 restarts)" in job.text() and cluster.show(job.id)["Restarts"] == "0", job.text()

@@ -35,7 +35,8 @@ def test_srun_is_told_the_cores_of_a_task(cluster, tmp_path):
 def test_overwrite_is_for_the_first_start(cluster, tmp_path):
     first = SlowJob(cluster, tmp_path, items=8)
     assert first.wait_ended() == ("COMPLETED", 0), first.text()
-    job = SlowJob(cluster, tmp_path, "--overwrite", items=3000).wait_for_work()
+    job = SlowJob(cluster, tmp_path, "--overwrite", items=4000).wait_for_work()
+    job.hurry()
     job.signal()
     assert job.wait_ended() == ("COMPLETED", 0), job.text()
     assert cluster.show(job.id)["Restarts"] == "1" and "more were done by earlier runs" in job.text(), job.text()
