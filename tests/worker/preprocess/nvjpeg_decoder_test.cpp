@@ -57,7 +57,7 @@ TEST(NvjpegOption, NothingIsRemarkedWhereItIsNotUsed) {
 TEST(NvjpegLibrary, HasWhatWeCallAndSaysNoWithoutAGpu) {
   const NvjpegLibrary& library = nvjpeg_library(); // throws where a function is missing
   EXPECT_EQ(&library, &nvjpeg_library());
-  if (torch::cuda::is_available()) return;
+  if (at::hasCUDA()) return;
   nvjpegHandle_t handle = nullptr;
   const nvjpegStatus_t status = library.create_ex(NVJPEG_BACKEND_HYBRID, nullptr, nullptr, NVJPEG_FLAGS_DEFAULT, &handle);
   EXPECT_NE(status, NVJPEG_STATUS_SUCCESS);

@@ -11,6 +11,7 @@
 
 #include "mgpu/error.hpp"
 #include "mgpu/work.hpp"
+#include "worker/device/torch.hpp"
 
 namespace mgpu::worker {
 
