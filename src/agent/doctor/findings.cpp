@@ -73,9 +73,11 @@ void check_builds(const std::vector<RankReport>& ranks, std::vector<Finding>& fo
 void check_gpus(const std::vector<Node>& nodes, const std::vector<RankReport>& ranks, const Surroundings& around,
                 std::vector<Finding>& found) {
   std::vector<std::string> with, without;
+  std::string note; ///< why a node has none
   for (const Node& node : nodes) {
     const std::set<std::string> gpus = gpus_of(node, ranks);
     (gpus.empty() ? without : with).push_back(node.name);
+    if (gpus.empty()) note = ranks[node.ranks[0]].hello.device_note;
     if (gpus.empty()) continue;
     const std::size_t count = node.ranks.size();
     const bool hidden = std::any_of(node.ranks.begin(), node.ranks.end(),
@@ -101,8 +103,7 @@ void check_gpus(const std::vector<Node>& nodes, const std::vector<RankReport>& r
   }
   if (!with.empty() && !without.empty())
     found.push_back({fmt::format("{} has GPUs, {} has none ({}): a run needs nodes of one kind", with[0], without[0],
-                                 ranks[nodes[0].ranks[0]].hello.device_note.empty() ? "no device"
-                                                                                    : ranks[nodes[0].ranks[0]].hello.device_note),
+                                 note.empty() ? "no device" : note),
                      by_srun(around) ? "ask for a partition of GPU nodes with --gpus-per-node=…, or give --devices cpu"
                                      : "leave that host out, or give --devices cpu"});
 }

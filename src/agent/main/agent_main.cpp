@@ -47,7 +47,10 @@ constexpr unsigned start_limit_s = 60;
 
 /// `rank`: the rank that failed; MPI's network errors do not name it.
 int print_error(const Error& error, const std::string& rank) {
-  if (*error.what() == 0) return static_cast<int>(error.code()); // another process says it
+  if (*error.what() == 0) { // rank 0 says it, and must come first: a launcher ends all when one fails
+    sleep(2);
+    return static_cast<int>(error.code());
+  }
   std::string text = error.what();
   if (error.call.starts_with("MPI_") && !rank.empty())
     text = fmt::format("{}: {}; what is done is kept, the same command with --resume continues", rank, text);
@@ -139,8 +142,11 @@ int run_doctor(const comm::LauncherFacts& facts, const std::vector<std::string>&
   doctor::Options options;
   try {
     options = doctor::parse(arguments);
-  } catch (...) {
-    if (facts.rank > 0) return static_cast<int>(ExitCode::usage); // rank 0 says it
+  } catch (const cli::HelpWanted&) {
+    if (facts.rank > 0) return 0;
+    throw;
+  } catch (const Error&) {
+    if (facts.rank > 0) throw usage_error("");
     throw;
   }
   Rank rank(facts, arguments);

@@ -36,7 +36,7 @@ RankReport rank_on(const std::string& node, const std::vector<std::string>& gpus
     rank.hello.devices.push_back(device);
   }
   if (gpus.empty()) rank.hello.device_note = "CUDA driver not found";
-  rank.survey = {0, 0, 64u << 10 << 20, 1 << 20, 64, {"eth0"}, "", ""};
+  rank.survey = {0, 0, std::uint64_t{64} << 30, 1 << 20, 64, {"eth0"}, "", ""};
   return rank;
 }
 
