@@ -19,38 +19,23 @@
 #include "agent/coordinator/router.hpp"
 #include "agent/coordinator/signals.hpp"
 #include "agent/coordinator/status_writer.hpp"
-#include "agent/doctor/doctor.hpp"
-#include "agent/doctor/survey.hpp"
 #include "agent/launch/launch.hpp"
 #include "agent/main/make_workload.hpp"
+#include "agent/main/rank.hpp"
+#include "agent/main/run_doctor.hpp"
 #include "agent/main/tools.hpp"
 #include "agent/setup/run_job.hpp"
 #include "agent/slurm/slurm.hpp"
-#include "agent/supervisor/summing_worker.hpp"
-#include "agent/supervisor/supervisor.hpp"
-#include "agent/supervisor/worker_process.hpp"
-#include "common/support/clock.hpp"
 #include "common/support/inherited.hpp"
 #include "common/support/say.hpp"
-#include "common/support/text.hpp"
-#include "common/wire/control_messages.hpp"
 
 namespace {
 
 using namespace mgpu;
 using namespace mgpu::agent;
 
-/// Shared memory between an agent and its worker: some batches of results.
-constexpr std::size_t ring_bytes = 256u << 20;
-constexpr unsigned self_test_limit_s = 30;
-constexpr unsigned start_limit_s = 60;
-
 /// `rank`: the rank that failed; MPI's network errors do not name it.
 int print_error(const Error& error, const std::string& rank) {
-  if (*error.what() == 0) { // rank 0 says it, and must come first: a launcher ends all when one fails
-    sleep(2);
-    return static_cast<int>(error.code());
-  }
   std::string text = error.what();
   if (error.call.starts_with("MPI_") && !rank.empty())
     text = fmt::format("{}: {}; what is done is kept, the same command with --resume continues", rank, text);
@@ -67,6 +52,10 @@ int guarded(const std::string& rank, const Work& work) {
   } catch (const cli::HelpWanted& help) {
     say("{}", help.text);
     return 0;
+  } catch (const ReportedByRank0&) {
+    constexpr unsigned report_s = 2; // a launcher ends all when one ends with an error, also a rank 0 that is about to speak
+    sleep(report_s);
+    return static_cast<int>(ExitCode::usage);
   } catch (const Error& error) {
     return print_error(error, rank);
   } catch (const std::exception& error) {
@@ -74,102 +63,10 @@ int guarded(const std::string& rank, const Work& work) {
   }
 }
 
-/// One of several tasks that MPI has not joined must not run. The first of them says so, the others only end.
-void require_joined(const comm::LauncherFacts& facts, int world_size, const std::string& command) {
-  const auto slurm = slurm::SlurmFacts::read();
-  if (const auto why = slurm::unjoined_tasks(slurm, facts.launcher, world_size, command))
-    throw usage_error(slurm.task <= 0 ? *why : "");
-}
-
 const JobEntry* find_job(std::string_view name) {
   for (const JobEntry& entry : job_list())
     if (entry.name == name) return &entry;
   return nullptr;
-}
-
-/// --start-timeout as every rank can read it before rank 0 has resolved the options: it also limits MPI_Init.
-unsigned start_limit(const std::vector<std::string>& arguments) {
-  std::string text;
-  if (const char* set = std::getenv("MGPU_START_TIMEOUT"); set != nullptr) text = set;
-  for (std::size_t at = 0; at < arguments.size(); ++at)
-    for (const std::string name : {"--start-timeout", "--start_timeout"}) {
-      if (arguments[at] == name && at + 1 < arguments.size()) text = arguments[at + 1];
-      if (arguments[at].starts_with(name + "=")) text = arguments[at].substr(name.size() + 1);
-    }
-  double seconds = 0;
-  return parse_number(text, seconds) && seconds >= 1 && seconds < 1e6 ? static_cast<unsigned>(seconds) : start_limit_s;
-}
-
-/// One rank of a run. The worker starts before MPI, so that LibTorch loads while MPI connects.
-struct Rank {
-  Rank(const comm::LauncherFacts& facts, const std::vector<std::string>& arguments)
-      : supervisor([starter = std::make_shared<agent::WorkerStarter>(agent::WorkerProcess::find_program())] {
-          return std::make_unique<agent::WorkerProcess>(*starter, ring_bytes);
-        }),
-        environment(facts, start_limit(arguments)),
-        worker(supervisor, environment.reducer(), environment.messenger().rank()) {}
-  /// Ends the worker and MPI, and returns `code`. After a lost rank (`without_finalize`) MPI_Finalize would wait forever: the
-  /// process then ends here. It also ends here if an abandoned thread (`left_behind`) may use objects that the normal end of a
-  /// process destroys.
-  int leave(int code, bool without_finalize, bool left_behind = false) {
-    end_worker();
-    std::fflush(nullptr);
-    if (without_finalize) _exit(code);
-    environment.close(code);
-    if (left_behind) _exit(code);
-    return code;
-  }
-  void end_worker() {
-    worker.forget();
-    supervisor.end();
-  }
-  agent::Supervisor supervisor;
-  comm::Environment environment;
-  agent::SummingWorker worker;
-};
-
-/// What `srun --mpi=list` prints; "" outside SLURM.
-std::string mpi_plugins(const slurm::SlurmFacts& slurm) {
-  if (slurm.job.empty()) return {};
-  try {
-    return slurm::ask_program()({"sh", "-c", "srun --mpi=list 2>&1"});
-  } catch (const Error&) {
-    return {};
-  }
-}
-
-int run_doctor(const comm::LauncherFacts& facts, const std::vector<std::string>& arguments, const std::string& command) {
-  doctor::Options options;
-  try {
-    options = doctor::parse(arguments);
-  } catch (const cli::HelpWanted&) {
-    if (facts.rank > 0) return 0;
-    throw;
-  } catch (const Error&) {
-    if (facts.rank > 0) throw usage_error("");
-    throw;
-  }
-  Rank rank(facts, arguments);
-  require_joined(facts, rank.environment.messenger().size(), command);
-  const wire::Join join = agent::describe_rank(facts, rank.environment);
-  comm::Messenger& messenger = rank.environment.messenger();
-  doctor::Verdict verdict;
-  if (messenger.rank() == 0) {
-    const auto slurm = slurm::SlurmFacts::read();
-    verdict = doctor::examine(messenger, rank.worker, join, options, {facts.launcher, slurm, mpi_plugins(slurm), ring_bytes});
-  } else {
-    verdict.all_here = agent::Router(messenger, rank.worker, {.survey = doctor::survey}).run(join) == 0;
-  }
-  if (!verdict.all_here) {
-    if (messenger.rank() == 0) say("not every rank is well\n");
-    return rank.leave(messenger.rank() == 0 ? 1 : 0, true);
-  }
-  alarm(self_test_limit_s); // limits the only collective call
-  const double seconds = rank.environment.self_test();
-  alarm(0);
-  if (messenger.rank() == 0 && messenger.size() > 1)
-    say("  MPI all-reduce over {} ranks: right, {}\n", messenger.size(), human_duration(seconds));
-  return verdict.findings == 0 ? 0 : static_cast<int>(ExitCode::failed);
 }
 
 /// Standard input and pipes are as slow as their writers.
@@ -201,8 +98,7 @@ std::string name_of(const comm::LauncherFacts& facts) {
 int run_rank0(const JobEntry& entry, const std::vector<std::string>& arguments, const std::string& command,
               const comm::LauncherFacts& facts) {
   agent::catch_signals(facts.launcher, true);
-  Rank rank(facts, arguments);
-  require_joined(facts, rank.environment.messenger().size(), command);
+  Rank rank(facts, arguments, command);
   const std::shared_ptr<Job> job(entry.make());
   bool left_behind = false;
   agent::RunSetup setup;
@@ -247,8 +143,7 @@ int run_job(const JobEntry& entry, const std::vector<std::string>& arguments, co
   if (facts.rank <= 0) return run_rank0(entry, arguments, command, facts);
   // Only rank 0 reads the command line, prints and has the exit code; the others follow it.
   agent::catch_signals(facts.launcher, false);
-  Rank rank(facts, arguments);
-  require_joined(facts, rank.environment.messenger().size(), command);
+  Rank rank(facts, arguments, command);
   agent::Router router(rank.environment.messenger(), rank.worker, {});
   const int code = guarded(name_of(facts), [&] { return router.run(agent::describe_rank(facts, rank.environment)); });
   return rank.leave(code, router.without_finalize());
@@ -272,7 +167,6 @@ int run(const std::vector<std::string>& arguments, const std::string& command) {
 int main(int argc, char** argv) {
   mend_inherited_state();
   const std::vector<std::string> arguments(argv + 1, argv + argc);
-  std::string command;
-  for (int at = 0; at < argc; ++at) command += (at == 0 ? "" : " ") + std::string(argv[at]);
+  const std::string command = fmt::format("{}", fmt::join(argv, argv + argc, " "));
   return guarded("", [&] { return run(arguments, command); });
 }
