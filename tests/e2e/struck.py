@@ -27,8 +27,8 @@ def agents_of(output):
             variables = dict(each.split(b"=", 1) for each in (process / "environ").read_bytes().split(b"\0") if b"=" in each)
         except OSError:
             continue
-        if b"OMPI_COMM_WORLD_RANK" in variables:
-            found[int(variables[b"OMPI_COMM_WORLD_RANK"])] = int(process.name)
+        if b"PMIX_RANK" in variables: # of mpirun and srun
+            found[int(variables[b"PMIX_RANK"])] = int(process.name)
     return dict(sorted(found.items()))
 
 

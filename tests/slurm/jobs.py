@@ -6,6 +6,7 @@ import pathlib
 import h5py
 import numpy as np
 from cluster import LIMIT_S, SCRIPTS
+from struck import agents_of
 
 from conftest import BIN, ENVIRONMENT
 
@@ -50,7 +51,7 @@ class SlowJob:
         def at_work():
             journal = output.with_name(output.name + ".journal")
             facts = self.cluster.show(self.id)
-            return facts["JobState"] == "RUNNING" and int(facts["Restarts"]) == start and agents_of_job(output) and journal.exists() and journal.stat().st_size
+            return facts["JobState"] == "RUNNING" and int(facts["Restarts"]) == start and agents_of(output) and journal.exists() and journal.stat().st_size
         before = self.wait_for(at_work)
         journal = output.with_name(output.name + ".journal")
         self.wait_for(lambda: journal.exists() and journal.stat().st_size > before)
@@ -68,18 +69,3 @@ class SlowJob:
             assert file.attrs["complete"] == 1
             assert (file["items/status"][:] == 1).all()
             np.testing.assert_array_equal(file["results/double_index"][:], 2.0 * np.arange(self.items))
-
-
-def agents_of_job(output):
-    """Process ids of the agents that write `output`, by rank, under srun or mpirun."""
-    found = {}
-    for process in pathlib.Path("/proc").glob("[0-9]*"):
-        try:
-            if (process / "comm").read_text().strip() != "mgpu_run" or str(output).encode() not in (process / "cmdline").read_bytes():
-                continue
-            variables = dict(each.split(b"=", 1) for each in (process / "environ").read_bytes().split(b"\0") if b"=" in each)
-        except OSError:
-            continue
-        if b"PMIX_RANK" in variables:
-            found[int(variables[b"PMIX_RANK"])] = int(process.name)
-    return found

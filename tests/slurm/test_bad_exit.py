@@ -6,7 +6,8 @@ import signal
 import subprocess
 
 import pytest
-from jobs import SlowJob, agents_of_job
+from jobs import SlowJob
+from struck import agents_of
 
 from conftest import BIN
 
@@ -36,11 +37,11 @@ def test_a_killed_rank_costs_the_step(value, cluster, tmp_path):
     with open(tmp_path / "step.log", "w") as log:
         with subprocess.Popen(step(value, *job.arguments), env={**cluster.environment, **job.environment}, stdin=subprocess.DEVNULL, stdout=log, stderr=log) as running:
             journal = tmp_path / "out.h5.journal"
-            cluster.wait_for(lambda: len(agents_of_job(job.output)) == 4 and journal.exists() and journal.stat().st_size > 1000, LIMIT_S)
+            cluster.wait_for(lambda: len(agents_of(job.output)) == 4 and journal.exists() and journal.stat().st_size > 1000, LIMIT_S)
             job.hurry()
-            os.kill(agents_of_job(job.output)[3], signal.SIGKILL)
+            os.kill(agents_of(job.output)[3], signal.SIGKILL)
             assert running.wait(LIMIT_S) not in (0, 3)
-    cluster.wait_for(lambda: not agents_of_job(job.output), LIMIT_S)
+    cluster.wait_for(lambda: not agents_of(job.output), LIMIT_S)
     again = SlowJob(cluster, tmp_path)
     assert again.wait_ended() == ("COMPLETED", 0) and "more were done by earlier runs" in again.text(), again.text()
     again.check_complete()

@@ -5,7 +5,8 @@ import signal
 
 import pytest
 import torch
-from jobs import SlowJob, agents_of_job, submit
+from jobs import SlowJob, submit
+from struck import agents_of
 
 from conftest import arrays, mgpu_run
 
@@ -62,7 +63,7 @@ def test_requeued_twice_gives_the_file_of_one_rank(cluster, slow_run, tmp_path):
     sizes = [0]
     for start, end in enumerate((("scancel", "--signal=USR2", job), ("scontrol", "requeue", job))):
         def at_work(start=start):
-            return int(cluster.show(job)["Restarts"]) == start and agents_of_job(output) and journal.exists() and journal.stat().st_size > sizes[-1] + 2000
+            return int(cluster.show(job)["Restarts"]) == start and agents_of(output) and journal.exists() and journal.stat().st_size > sizes[-1] + 2000
         cluster.wait_for(at_work, 60, lambda: cluster.text(job))
         cluster.run(*end)
         cluster.wait_for(lambda start=start: int(cluster.show(job)["Restarts"]) == start + 1, 60, lambda: cluster.text(job))
@@ -79,7 +80,7 @@ def test_a_cancelled_job_ends_and_can_be_resumed(cluster, tmp_path):
     cluster.run("scancel", job.id)
     state, _ = job.wait_ended()
     assert state == "CANCELLED", job.text()
-    cluster.wait_for(lambda: not agents_of_job(job.output), 30)
+    cluster.wait_for(lambda: not agents_of(job.output), 30)
     facts = cluster.show(job.id)
     assert facts["Restarts"] == "0", "it requeued itself although it was cancelled"
     job.hurry()
@@ -116,7 +117,7 @@ def test_a_killed_rank_costs_the_step_and_the_job_is_requeued(cluster, tmp_path)
 
 
     job.hurry()
-    os.kill(agents_of_job(job.output)[3], signal.SIGKILL)
+    os.kill(agents_of(job.output)[3], signal.SIGKILL)
     job.wait_for(lambda: int(cluster.show(job.id)["Restarts"]) == 1)
     assert "requeue 1 of 10" in job.text()
     assert job.wait_ended() == ("COMPLETED", 0), job.text()
