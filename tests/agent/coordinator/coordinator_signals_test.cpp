@@ -47,6 +47,23 @@ TEST_F(CoordinatorTest, MpirunsOwnSignalLeavesNoTime) {
   EXPECT_TRUE(coordinator_->lost_machines());
 }
 
+TEST_F(CoordinatorTest, TermLeavesLessTimeThanOtherSignalsWhereTheLauncherKillsSooner) {
+  setup_.term_grace_s = 7;
+  run();
+  process_.signal = {SIGTERM, 0, 0};
+  round();
+  EXPECT_THAT(script_.told, Contains("stop: signal TERM, 7 s"));
+  EXPECT_FALSE(coordinator_->lost_machines()) << "scancel, a time limit, pre-emption";
+}
+
+TEST_F(CoordinatorTest, OtherSignalsLeaveTheWholeGrace) {
+  setup_.term_grace_s = 7;
+  run();
+  process_.signal = {SIGUSR2, 0, 0};
+  round();
+  EXPECT_THAT(script_.told, Contains("stop: signal USR2, 20 s"));
+}
+
 TEST_F(CoordinatorTest, ASignalToAnotherRank) {
   run();
   say(2, Type::signal, wire::Signal{SIGTERM, 0, 0});

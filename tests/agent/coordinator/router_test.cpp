@@ -62,6 +62,25 @@ class RouterTest : public testing::Test {
   int waits_ = 0;
 };
 
+TEST_F(RouterTest, ASurveyIsAnsweredForDoctorOnly) {
+  Router doctors{messenger_,
+                 link_,
+                 {.survey = [](const wire::Survey& asked) { return wire::Surveyed{.folder_error = asked.token}; }},
+                 process_.process()};
+  hear(Type::survey, wire::Survey{"/out/.token", "17"});
+  then_bye();
+  EXPECT_EQ(doctors.run(wire::Join{.node = "b", .host = "b"}), 0);
+  ASSERT_EQ(sent(Type::surveyed).size(), 1U);
+  EXPECT_EQ(wire::decode<wire::Surveyed>(sent(Type::surveyed)[0].payload()).folder_error, "17");
+}
+
+TEST_F(RouterTest, ASurveyInARunIsNotAnswered) {
+  hear(Type::survey, wire::Survey{"/out/.token", "17"});
+  then_bye();
+  EXPECT_EQ(run(), 0);
+  EXPECT_EQ(sent(Type::surveyed).size(), 0U);
+}
+
 TEST_F(RouterTest, PassesFramesBothWaysUntilTheBye) {
   then([this] { hear(Type::grant, wire::Bye{7}); });
   then([this] { link_.arrived.push_back({0, Type::results, wire::Buffer(5), {}}); });

@@ -115,7 +115,7 @@ TEST(Findings, SharesOfCoresThatSrunGaveAreRead) {
 TEST(Findings, MoreRanksThanCores) {
   std::vector<RankReport> ranks(4, rank_on("n1", {}));
   for (RankReport& rank : ranks) rank.join.cores = cores(0, 2);
-  EXPECT_THAT(found(ranks, under(Launcher::mpirun)), ElementsAre(HasSubstr("4 ranks on n1 share 2 core(s)")));
+  EXPECT_THAT(found(ranks, under(Launcher::mpirun)), ElementsAre(HasSubstr("4 ranks on n1 share 2 cores")));
 }
 
 TEST(Findings, LittleSharedMemoryAndFewFiles) {

@@ -84,6 +84,13 @@ TEST(Slurm, KillWaitComesFromTheClustersConfiguration) {
   EXPECT_EQ(kill_wait_s([](const auto&) -> std::string { throw Error("no such program"); }), 30);
 }
 
+TEST(Slurm, PluginsAreAskedForInsideAJobOnly) {
+  const Ask asked = [](const auto&) { return "MPI plugin types are...\n\tpmix\n"; };
+  EXPECT_THAT(mpi_plugins(step_of(2), asked), HasSubstr("pmix"));
+  EXPECT_EQ(mpi_plugins(step_of(2), [](const auto&) -> std::string { throw Error("no such program"); }), "");
+  EXPECT_EQ(mpi_plugins({}, [](const auto&) -> std::string { throw std::logic_error("asked"); }), "");
+}
+
 TEST(Slurm, GraceAfterTermEndsBeforeSrunKills) {
   const Ask twelve = [](const auto&) { return "KillWait = 12 sec\n"; };
   EXPECT_EQ(term_grace_s(Launcher::srun, 20, twelve), 7);

@@ -30,6 +30,26 @@ TEST_F(TrainingTest, AllRestartFromTheLastCheckpoint) {
   EXPECT_THAT(said(), HasSubstr("rank 1 on a: killed by signal 9 (Killed); all workers restart from step 5, "));
 }
 
+TEST_F(TrainingTest, SeveralNodesRestartAsOne) {
+  begin({}, {"a", "b"});
+  train(1, 4);
+  die_and_restart();
+  EXPECT_EQ(last<wire::Connect>(0, Type::connect).attempt, 2U);
+  EXPECT_THAT(last<wire::Connect>(0, Type::connect).node_of, testing::ElementsAre(0, 1));
+  train(1, 20);
+  EXPECT_EQ(end_training().code, ExitCode::ok);
+  EXPECT_EQ(curve(), expected_curve());
+}
+
+TEST_F(TrainingTest, NobodyCanSumForANodeWhoseFirstRankIsOut) {
+  begin({"--min-ranks", "1"}, {"a", "b"});
+  train(1, 3);
+  say(1, Type::failure, wire::Failure{1, "its worker ended: exit code 1", FailureCause::exit});
+  const Ended ended = end([&] { pass(0.4); });
+  EXPECT_EQ(ended.code, ExitCode::failed);
+  EXPECT_EQ(ended.text, "rank 1 on b: its worker ended: exit code 1");
+}
+
 TEST_F(TrainingTest, WithoutACheckpointTheyBeginAtTheBeginning) {
   begin();
   train(1, 4);
