@@ -8,6 +8,7 @@
 #include <set>
 
 #include "agent/comm/core_shares.hpp"
+#include "common/support/text.hpp"
 #include "mgpu/error.hpp"
 
 namespace mgpu::agent::comm {
@@ -26,7 +27,7 @@ std::vector<std::string> split(const std::string& list) {
 
 std::string device_count(const wire::Hello& hello) {
   if (hello.devices.empty()) return hello.device_note.empty() ? "no GPU" : "no GPU: " + hello.device_note;
-  return fmt::format("{} GPU{}", hello.devices.size(), hello.devices.size() == 1 ? "" : "s");
+  return counted(hello.devices.size(), "GPU");
 }
 
 /// Why a device is excluded; nullptr if it is not.
@@ -98,10 +99,10 @@ std::vector<int> choose_for_node(const std::vector<RankFacts>& ranks, const std:
     if (chosen[at] < 0) continue;
     if (++users[identity(facts, chosen[at])] > 1 && !options.oversubscribe) {
       const std::size_t count = users.size();
-      throw usage_error(fmt::format(
-          "{} ranks on host {} but {} to use (--devices {}); start {} a node, or allow sharing with "
-          "--oversubscribe",
-          members.size(), facts.join.host, count == 1 ? "1 GPU" : fmt::format("{} GPUs", count), options.devices, count));
+      throw usage_error(
+          fmt::format("{} ranks on host {} but {} to use (--devices {}); start {} a node, or allow sharing with "
+                      "--oversubscribe",
+                      members.size(), facts.join.host, counted(count, "GPU"), options.devices, count));
     }
   }
   return chosen;

@@ -146,7 +146,7 @@ void print_findings(const std::vector<Finding>& findings) {
   if (findings.empty())
     say("  nothing is wrong\n");
   else
-    say("  {} finding{}\n", findings.size(), findings.size() == 1 ? "" : "s");
+    say("  {}\n", counted(findings.size(), "finding"));
 }
 
 std::string folder_of(const std::string& output) {

@@ -51,6 +51,11 @@ bool by_srun(const Surroundings& around) {
   return around.launcher == comm::Launcher::srun;
 }
 
+std::string a_rank_for_each(std::size_t gpus, const Surroundings& around) {
+  return by_srun(around) ? fmt::format("srun --mpi=pmix --ntasks-per-node={0} --gpus-per-node={0} …", gpus)
+                         : fmt::format("mpirun --map-by ppr:{}:node …", gpus);
+}
+
 void check_builds(const std::vector<RankReport>& ranks, std::vector<Finding>& found) {
   const auto differs = [&](std::size_t rank, const char* what, const std::string& mine, const std::string& first) {
     if (mine == first) return;
@@ -77,16 +82,16 @@ void check_gpus(const std::vector<Node>& nodes, const std::vector<RankReport>& r
   for (const Node& node : nodes) {
     const std::set<std::string> gpus = gpus_of(node, ranks);
     (gpus.empty() ? without : with).push_back(node.name);
-    if (gpus.empty()) note = ranks[node.ranks[0]].hello.device_note;
-    if (gpus.empty()) continue;
+    if (gpus.empty()) {
+      note = ranks[node.ranks[0]].hello.device_note;
+      continue;
+    }
     const std::size_t count = node.ranks.size();
     const bool hidden = std::any_of(node.ranks.begin(), node.ranks.end(),
                                     [&](std::size_t rank) { return gpus_of(ranks[rank]).size() < gpus.size(); });
     if (count > gpus.size())
-      found.push_back({fmt::format("{} ranks on {} share {} GPU{}", count, node.name, gpus.size(), gpus.size() == 1 ? "" : "s"),
-                       by_srun(around)
-                           ? fmt::format("srun --mpi=pmix --ntasks-per-node={} --gpus-per-node={} …", gpus.size(), gpus.size())
-                           : fmt::format("mpirun --map-by ppr:{}:node …", gpus.size())});
+      found.push_back({fmt::format("{} ranks on {} share {}", count, node.name, counted(gpus.size(), "GPU")),
+                       a_rank_for_each(gpus.size(), around)});
     else if (hidden && count > 1)
       found.push_back(
           {fmt::format("the ranks on {} see different GPUs: NCCL cannot use NVLink between GPUs that are hidden from each other",
@@ -97,9 +102,7 @@ void check_gpus(const std::vector<Node>& nodes, const std::vector<RankReport>& r
                            : "do not set CUDA_VISIBLE_DEVICES for each rank; each rank takes its own GPU"});
     else if (count < gpus.size() && around.launcher != comm::Launcher::none)
       found.push_back({fmt::format("{} of the {} GPUs on {} have no rank", gpus.size() - count, gpus.size(), node.name),
-                       by_srun(around)
-                           ? fmt::format("srun --mpi=pmix --ntasks-per-node={} --gpus-per-node={} …", gpus.size(), gpus.size())
-                           : fmt::format("mpirun --map-by ppr:{}:node …", gpus.size())});
+                       a_rank_for_each(gpus.size(), around)});
   }
   if (!with.empty() && !without.empty())
     found.push_back({fmt::format("{} has GPUs, {} has none ({}): a run needs nodes of one kind", with[0], without[0],
@@ -120,17 +123,16 @@ void check_cores(const std::vector<Node>& nodes, const std::vector<RankReport>& 
       const std::size_t own = cores.size() / sharing;
       const bool gpu = !ranks[rank].hello.devices.empty();
       const std::size_t fair = static_cast<std::size_t>(std::max(ranks[rank].survey.node_cores, 1)) / node.ranks.size();
-      if (cores.empty() || own >= (gpu ? least_with_gpu : 1)) {
-        if (cores.empty() || !by_srun(around) || 2 * std::max<std::size_t>(own, 1) > fair) continue;
-      }
-      const std::size_t wanted = std::max<std::size_t>(fair, 1);
+      const bool too_few = own < (gpu ? least_with_gpu : 1);
+      const bool small_share = by_srun(around) && 2 * own <= fair; // mpirun's binding is widened, srun's stays
+      if (cores.empty() || !(too_few || small_share)) continue;
       found.push_back(
-          {own == 0 ? fmt::format("{} ranks on {} share {} core(s)", sharing, node.name, cores.size())
+          {own == 0 ? fmt::format("{} ranks on {} share {}", sharing, node.name, counted(cores.size(), "core"))
                     : fmt::format("a rank on {} has {} of {} cores to itself", node.name, own, ranks[rank].survey.node_cores),
            by_srun(around)
                ? fmt::format(
                      "srun --mpi=pmix --cpus-per-task={} … (in a batch script: export SRUN_CPUS_PER_TASK=$SLURM_CPUS_PER_TASK)",
-                     wanted)
+                     std::max<std::size_t>(fair, 1))
                : fmt::format("fewer ranks on this node, or more cores for the job (this process may use {} of {})", cores.size(),
                              ranks[rank].survey.node_cores)});
       break; // once a node
@@ -148,8 +150,8 @@ void check_limits(const std::vector<Node>& nodes, const std::vector<RankReport>&
     const std::uint64_t wanted = around.rank_shm_bytes * node.ranks.size();
     if (survey.shm_free_bytes < wanted)
       found.push_back(
-          {fmt::format("/dev/shm on {} has {} free, its {} rank(s) need {}", node.name,
-                       human_bytes(static_cast<double>(survey.shm_free_bytes)), node.ranks.size(),
+          {fmt::format("/dev/shm on {} has {} free, its {} need {}", node.name,
+                       human_bytes(static_cast<double>(survey.shm_free_bytes)), counted(node.ranks.size(), "rank"),
                        human_bytes(static_cast<double>(wanted))),
            fmt::format("ls /dev/shm shows what earlier jobs left; as root: mount -o remount,size={}M /dev/shm; in a container: "
                        "--shm-size={}m",

@@ -51,7 +51,7 @@ bool is_utf8(std::string_view text) {
 std::string shown(std::string_view text) {
   std::size_t end = 0;
   while (end < text.size() && end < longest_shown_bytes) end += std::max<std::size_t>(utf8_length(text, end), 1);
-  return "'" + printable(text.substr(0, end)) + (end < text.size() ? "…'" : "'");
+  return fmt::format("'{}{}'", printable(text.substr(0, end)), end < text.size() ? "…" : "");
 }
 
 LineReader::LineReader(const std::string& path) : name_(path == "-" ? "standard input" : shown(path)) {

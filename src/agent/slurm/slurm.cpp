@@ -23,10 +23,6 @@ int number(const char* name, int missing) {
   return parse_number(variable(name), value) && value >= 0 && value < 1e9 ? static_cast<int>(value) : missing;
 }
 
-std::string plural(int count, const char* noun) {
-  return fmt::format("{} {}{}", count, noun, count == 1 ? "" : "s");
-}
-
 } // namespace
 
 SlurmFacts SlurmFacts::read() {
@@ -46,10 +42,10 @@ std::string describe(const SlurmFacts& facts) {
   if (facts.job.empty()) return {};
   std::string text = "SLURM job " + facts.job;
   if (!facts.array_job.empty()) text += fmt::format(", array task {}_{}", facts.array_job, facts.array_task);
-  if (facts.restarts > 0) text += ", requeued " + plural(facts.restarts, "time");
+  if (facts.restarts > 0) text += ", requeued " + counted(static_cast<std::uint64_t>(facts.restarts), "time");
   if (!facts.step.empty() && facts.tasks > 0) {
-    text += fmt::format(", step {}: {}", facts.step, plural(facts.tasks, "task"));
-    if (facts.nodes > 0) text += " on " + plural(facts.nodes, "node");
+    text += fmt::format(", step {}: {}", facts.step, counted(static_cast<std::uint64_t>(facts.tasks), "task"));
+    if (facts.nodes > 0) text += " on " + counted(static_cast<std::uint64_t>(facts.nodes), "node");
   }
   return text;
 }
@@ -76,6 +72,15 @@ std::optional<std::string> unjoined_tasks(const SlurmFacts& facts, comm::Launche
 Ask ask_program() {
   constexpr double limit_s = 5;
   return [](const std::vector<std::string>& command) { return launch::output_of(command, limit_s); };
+}
+
+std::string mpi_plugins(const SlurmFacts& facts, const Ask& ask) {
+  if (facts.job.empty()) return {};
+  try {
+    return ask({"sh", "-c", "srun --mpi=list 2>&1"}); // some versions list them on standard error
+  } catch (const Error&) {
+    return {};
+  }
 }
 
 double kill_wait_s(const Ask& ask) {

@@ -21,7 +21,7 @@ struct SlurmFacts {
   static SlurmFacts read();
 };
 
-/// "SLURM job 17, array task 17_2, requeued once, step 0: 4 tasks on 2 nodes"; "" outside SLURM.
+/// "SLURM job 17, array task 17_2, requeued 1 time, step 0: 4 tasks on 2 nodes"; "" outside SLURM.
 std::string describe(const SlurmFacts& facts);
 
 /// Why this process must not run: it is one of several tasks of an srun step, but MPI has not joined them. Every task would do the whole
@@ -31,10 +31,13 @@ std::optional<std::string> unjoined_tasks(const SlurmFacts& facts, comm::Launche
 
 /// What a program prints; throws Error when it cannot be run or does not end.
 using Ask = std::function<std::string(const std::vector<std::string>& command)>;
+Ask ask_program(); ///< runs it, for some seconds at most
+
+/// What `srun --mpi=list` prints; "" outside SLURM, or where it cannot be asked.
+std::string mpi_plugins(const SlurmFacts& facts, const Ask& ask);
 
 /// The seconds between TERM and KILL of this cluster (KillWait); SLURM's default, 30, where scontrol does not tell.
 double kill_wait_s(const Ask& ask);
-Ask ask_program(); ///< runs it, for some seconds at most
 
 /// How long batches in hand may take after TERM: --grace, but no longer than SLURM waits before it kills.
 double term_grace_s(comm::Launcher launcher, double grace_s, const Ask& ask);

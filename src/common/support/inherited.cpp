@@ -4,6 +4,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <csignal>
 
@@ -16,9 +17,10 @@ void mend_inherited_state() {
     if (open("/dev/null", O_RDWR) != stream) _exit(1);
   }
   std::signal(SIGCHLD, SIG_DFL);
+  constexpr rlim_t most_files = 65536;
   rlimit files{};
-  if (getrlimit(RLIMIT_NOFILE, &files) != 0 || files.rlim_cur >= files.rlim_max) return;
-  files.rlim_cur = files.rlim_max;
+  if (getrlimit(RLIMIT_NOFILE, &files) != 0 || files.rlim_cur >= std::min(files.rlim_max, most_files)) return;
+  files.rlim_cur = std::min(files.rlim_max, most_files);
   setrlimit(RLIMIT_NOFILE, &files);
 }
 

@@ -97,6 +97,10 @@ std::vector<std::string_view> split_trimmed(std::string_view text, char separato
   return parts;
 }
 
+std::string counted(std::uint64_t count, std::string_view noun) {
+  return fmt::format("{} {}{}", count, noun, count == 1 ? "" : "s");
+}
+
 std::string listed(const std::vector<std::string>& names, std::string_view what) {
   constexpr std::size_t shown = 8;
   const std::vector<std::string> first(names.begin(), names.begin() + static_cast<std::ptrdiff_t>(std::min(shown, names.size())));

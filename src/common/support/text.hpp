@@ -1,5 +1,6 @@
 #pragma once
 #include <charconv>
+#include <cstdint>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -20,6 +21,8 @@ std::string table(const std::vector<std::vector<std::string>>& rows, const std::
 std::string_view trimmed(std::string_view text);
 /// The parts between the separators, without blanks around them; empty for a blank text.
 std::vector<std::string_view> split_trimmed(std::string_view text, char separator);
+/// "1 rank", "2 ranks".
+std::string counted(std::uint64_t count, std::string_view noun);
 /// "cat, dog, … (10 classes)": the first few of many names.
 std::string listed(const std::vector<std::string>& names, std::string_view what);
 /// True when the whole text is a number of this type.

@@ -1,6 +1,6 @@
 #pragma once
-// Tensors, their factories and operators, and the modes of autograd. <torch/types.h> has the same and takes four times as long to compile,
-// <torch/torch.h> ten times.
+// Tensors, their factories and operators, and the modes of autograd. <torch/torch.h> has them too and takes more than twice as long to
+// compile.
 #include <ATen/Context.h>
 #include <ATen/Functions.h>
 #include <ATen/TensorOperators.h>

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <limits>
 
+#include "common/support/text.hpp"
 #include "common/wire/control_messages.hpp"
 #include "common/wire/items_messages.hpp"
 #include "worker/device/reason.hpp"
@@ -27,7 +28,7 @@ void fail_rows(LoadedBatch& batch, std::size_t begin, std::size_t end, const std
 /// A failed GPU concerns this rank only: the others may continue. Anything else, also a kernel's assertion, is the model's fault.
 Error BatchRunner::trial_error(std::int64_t rows, const std::exception& error) {
   const std::string reason = reason_of(error);
-  const std::string text = fmt::format("a trial batch of {} row{} failed: {}", rows, rows == 1 ? "" : "s", reason);
+  const std::string text = fmt::format("a trial batch of {} failed: {}", counted(rows, "row"), reason);
   if (streams_.works() || reason.find("device-side assert") != std::string::npos) return usage_error(text);
   Error sick(text);
   sick.cause = Cause::device;

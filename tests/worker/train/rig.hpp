@@ -20,7 +20,7 @@ namespace mgpu::worker::train {
 
 inline constexpr std::int64_t width = 6, hidden = 16, classes = 3;
 
-/// torch::nn::Linear, whose header takes most of a minute to compile.
+/// As torch::nn::Linear, whose header is most of what <torch/torch.h> costs.
 struct Linear {
   Linear(std::int64_t inputs, std::int64_t outputs) {
     const double bound = 1 / std::sqrt(static_cast<double>(inputs));

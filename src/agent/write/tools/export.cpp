@@ -46,8 +46,8 @@ std::string json_string(std::string_view text) {
 
 /// Spreadsheets evaluate a cell that starts like this; a path or reason could be a formula. OWASP: put an apostrophe before it.
 std::string without_formula(std::string_view text) {
-  return (!text.empty() && std::string_view("=+-@\t\r").find(text.front()) != std::string_view::npos ? "'" : "") +
-         std::string(text);
+  const bool formula = !text.empty() && std::string_view("=+-@\t\r").find(text.front()) != std::string_view::npos;
+  return fmt::format("{}{}", formula ? "'" : "", text);
 }
 
 std::string csv_field(std::string_view text) {
