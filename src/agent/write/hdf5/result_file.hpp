@@ -88,7 +88,7 @@ class ResultFile {
                                            bool verify = false, const OnReading& on_reading = {}, Lock lock = nullptr);
   /// Removes what a run wrote that ended before it had any result, and gives the run that it replaced its names back.
   static void discard(const std::string& path) noexcept;
-  /// Removes what a run, or a `recover`, that was killed between its very last steps left beside a complete file.
+  /// Removes what a run, a `recover` or a `merge` that was killed between its very last steps left beside a complete file.
   static void tidy(const std::string& path) noexcept;
   virtual ~ResultFile() = default;
 

@@ -20,11 +20,16 @@ class RowBlock;
 /// Where a run keeps what it writes.
 struct Places {
   explicit Places(const std::string& path)
-      : output(path), partial(path + ".partial"), journal(Journal::path_of(path)), recovering(path + ".recovering") {}
+      : output(path),
+        partial(path + ".partial"),
+        journal(Journal::path_of(path)),
+        recovering(path + ".recovering"),
+        merging(path + ".merging") {}
   std::string output, partial, journal;
   std::string old_partial() const { return partial + ".old"; } ///< of the run before, which --overwrite put aside
   std::string old_journal() const { return journal + ".old"; }
   std::string recovering; ///< what `recover` makes, before it takes the output's name
+  std::string merging;    ///< what `merge` makes, likewise
 };
 
 class RunningFile final : public ResultFile {
