@@ -49,6 +49,8 @@ class ReadFile final : public Results {
   bool has_item_dataset(const std::string& name) const { return h5::exists(items_, name); }
   /// Columns of the manifest beside path, as the manifest named them.
   std::vector<std::string> manifest_columns() const;
+  /// The same, each with its dataset's name below /items, in the order of these names.
+  const std::vector<std::pair<std::string, std::string>>& manifest_datasets() const { return manifest_columns_; }
   /// Reader of /items/path, error or of a manifest column; nullopt where there is none (error: a run that was not finished).
   std::optional<TextReader> item_text(const std::string& dataset) const;
   std::optional<TextReader> manifest_text(std::string_view column) const;
