@@ -38,6 +38,10 @@ const std::vector<OptionSpec>& common_options() {
       {"verify", false,
        "with --resume or --retry-failed: compare all finished rows with their checksums, not only the last ones"},
       {"overwrite", false, "replace an existing output file"},
+      {"shard", "",
+       "share I of N of the input, cut at whole batches: --shard 1/3, 2/3 and 3/3 on three machines; mgpu_run merge joins "
+       "their files to that of a run without --shard",
+       "I/N"},
       {"retries", 2, "how often an item is retried after it killed or hung its worker", "N"},
       {"item-timeout", "auto",
        "seconds per item before its worker is replaced; a batch may take that times its items; 0: no limit; auto: "

@@ -20,13 +20,21 @@ namespace {
 
 std::string first_items(const RunSetup& setup, const dispatch::Assignment& assignment) {
   std::string text;
-  for (const std::uint64_t item : assignment.first_items) text += fmt::format("{}{}", text.empty() ? "" : " ", item);
+  for (const std::uint64_t item : assignment.first_items)
+    text += fmt::format("{}{}", text.empty() ? "" : " ", setup.first_item() + item);
   if (assignment.items > assignment.first_items.size()) text += " …";
   if (!assignment.first_items.empty()) {
     const std::string path(setup.manifest.path(assignment.first_items.front()));
     text += "  " + show_path(path.substr(path.find_last_of('/') + 1));
   }
   return text;
+}
+
+/// "Shard 2/3: items 32 to 63 of the input's 100".
+std::string shard_line(const write::ShardIdentity& shard, std::uint64_t items) {
+  const std::string text = fmt::format("Shard {}: ", shard.shard.text());
+  if (items == 0) return text + fmt::format("none of the input's {} items: there are more shards than batches", shard.all_items);
+  return text + fmt::format("items {} to {} of the input's {}", shard.first, shard.first + items - 1, shard.all_items);
 }
 
 double average(const std::vector<write::RankRow>& ranks, double write::RankRow::*field, double wall_s) {
@@ -69,6 +77,7 @@ void print_plan(const RunSetup& setup, const dispatch::Plan& plan, const RankTab
   std::set<std::string> nodes;
   for (int rank = 0; rank < rank_table.size(); ++rank) nodes.insert(rank_table.at(rank).join->node);
   constexpr std::string_view schedules[] = {"dynamic", "block", "cyclic"};
+  if (setup.shard) say("{}\n", shard_line(*setup.shard, plan.items()));
   say("Plan: {} items in {} batches of {}, {} rank(s) on {} node(s), schedule {}{}\n", plan.items(), plan.batches(),
       plan.batch_size(), rank_table.size(), nodes.size(), schedules[static_cast<std::size_t>(plan.schedule())],
       plan.costs_known() ? ", longest first" : "");

@@ -11,8 +11,8 @@ namespace mgpu::agent::items {
 void FailureReport::add(int rank, const FailedItem& failed, std::uint64_t failed_before) {
   if (first_.reason.empty()) first_ = failed;
   alike_ += failed.reason == first_.reason ? 1 : 0;
-  const std::string text =
-      fmt::format("item {} {}: {}", failed.item, show_path(control_.setup().manifest.path(failed.item)), failed.reason);
+  const std::string text = fmt::format("item {} {}: {}", control_.setup().first_item() + failed.item,
+                                       show_path(control_.setup().manifest.path(failed.item)), failed.reason);
   control_.log(rank, log_error, text);
   if (failed_before < max_reasons_shown) control_.say(fmt::format("rank {}: {}", rank, text));
 }

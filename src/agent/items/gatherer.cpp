@@ -9,6 +9,9 @@ namespace mgpu::agent::items {
 
 wire::BatchResult Gatherer::open(wire::View block) const {
   wire::BatchResult result = wire::decode_batch_result(block);
+  if (result.first < first_item_)
+    throw wire::Malformed(fmt::format("a result speaks of item {}, the shard begins with {}", result.first, first_item_));
+  result.first -= first_item_;
   const std::uint64_t begin = result.batch * batch_size_;
   const std::uint64_t end = begin + std::min<std::uint64_t>(batch_size_, items_ - std::min(items_, begin));
   if (result.first < begin || result.first >= end || result.rows() == 0 || result.rows() > end - result.first)

@@ -25,11 +25,14 @@ struct Accepted {
 /// Running totals.
 class Gatherer {
  public:
-  explicit Gatherer(std::uint64_t items, std::uint32_t batch_size) : items_(items), batch_size_(batch_size) {}
+  /// Workers number items from `first_item` on, everything here from 0.
+  Gatherer(std::uint64_t items, std::uint32_t batch_size, std::uint64_t first_item = 0)
+      : items_(items), batch_size_(batch_size), first_item_(first_item) {}
 
   /// Sets the columns that results must have; before the first result with a good row.
   void set_columns(std::vector<ColumnSpec> columns) { columns_ = std::move(columns); }
-  /// Decodes a block; throws wire::Malformed unless it is complete, has the columns and refers to rows of the manifest.
+  /// Decodes a block; throws wire::Malformed unless it is complete, has the columns and refers to rows of the manifest. The result's
+  /// `first` is counted from 0, unlike the block's.
   wire::BatchResult open(wire::View block) const;
   /// Counts an opened block; calls `failed` for each failed row.
   Accepted count(const wire::BatchResult& result, const std::function<void(const FailedItem&)>& failed);
@@ -50,6 +53,7 @@ class Gatherer {
   std::vector<ColumnSpec> columns_;
   std::uint64_t items_;
   std::uint32_t batch_size_;
+  std::uint64_t first_item_;
   std::uint64_t done_ = 0, failed_ = 0, flagged_ = 0;
 };
 

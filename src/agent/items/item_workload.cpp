@@ -73,7 +73,7 @@ void ItemWorkload::plan(const std::vector<comm::Binding>& bindings) {
   if (setup_.item_timeout_s > 0 && !setup_.ship_bytes)
     options.batch_timeout_s = std::max(2 * setup_.item_timeout_s * plan_->batch_size(), least_notice_s) + late_agent_s;
   options.node_of = nodes();
-  gatherer_.emplace(plan_->items(), plan_->batch_size());
+  gatherer_.emplace(plan_->items(), plan_->batch_size(), setup_.first_item());
   identify(bindings[0].device >= 0);
   dispatcher_.emplace(*plan_, options, setup_.resume && !setup_.dry_run ? go_on() : std::vector<bool>());
   failover_.emplace(control_, *dispatcher_);
@@ -153,7 +153,8 @@ void ItemWorkload::worker_died(int rank, const wire::Died& died) {
   const bool blameless = died.stalled != 0 && input_->is_away(control_.now_s());
   if (died.stalled != 0 && !blameless) failover_->note_stall(rank);
   for (const wire::Suspect& suspect : died.suspects)
-    if (!blameless) death.suspects.push_back({suspect.batch, row_in_batch(suspect.batch, suspect.first), suspect.rows});
+    if (!blameless)
+      death.suspects.push_back({suspect.batch, row_in_batch(suspect.batch, suspect.first - setup_.first_item()), suspect.rows});
   control_.say(fmt::format("rank {} on {}: its worker died: {}{}", rank, state.join->host, died.reason,
                            blameless           ? "; no rank gets anything read: no item is charged"
                            : died.retired != 0 ? ""
@@ -249,7 +250,7 @@ wire::BatchRange ItemWorkload::range_of(const dispatch::Lease& lease) const {
   const dispatch::BatchSpan span = plan_->span(lease.batch);
   wire::BatchRange range;
   range.batch = lease.batch;
-  range.first = span.first;
+  range.first = setup_.first_item() + span.first; // workers know the whole manifest's numbers only: a shard must change no result
   range.attempt = lease.attempt + (lease.second_try() ? 1 : 0);
   if (lease.rows < span.count) {
     range.wanted_begin = lease.begin;
@@ -258,7 +259,7 @@ wire::BatchRange ItemWorkload::range_of(const dispatch::Lease& lease) const {
   range.items.reserve(span.count);
   for (std::uint64_t index = span.first; index < span.first + span.count; ++index) {
     Item& item = range.items.emplace_back();
-    item.index = index;
+    item.index = setup_.first_item() + index;
     item.path = setup_.manifest.path(index);
     for (std::size_t at = 0; at < item_columns_.size(); ++at)
       item.columns.emplace_back(setup_.item_columns[at], setup_.manifest.value(item_columns_[at], index));
@@ -283,7 +284,7 @@ void ItemWorkload::fail_row(int rank, const dispatch::Lease& lease, const std::s
   result.seconds = {&seconds, 1};
   result.errors.emplace_back(0, reason);
   const wire::Block block = wire::make_block(result);
-  accept(rank, result, block.bytes, block.owner);
+  accept(rank, result, {.rank = rank, .bytes = block.bytes, .owner = block.owner});
 }
 
 void ItemWorkload::on_results(int rank, wire::View block, const std::shared_ptr<void>& owner) {
@@ -299,7 +300,7 @@ void ItemWorkload::on_results(int rank, wire::View block, const std::shared_ptr<
       dispatcher_->complete(rank, result.batch, begin, control_.now_s(), static_cast<std::uint32_t>(result.rows())).value();
   if (shipper_ && !dispatcher_->leases().holds(rank, result.batch)) shipper_->answered(rank, result.batch);
   const std::vector<items::Unreadable> for_others = failover_->rows_for_others(rank, lease, result);
-  if (for_others.empty()) return accept(rank, result, block, owner);
+  if (for_others.empty()) return accept(rank, result, {rank, block, owner, setup_.first_item()});
   std::size_t at = 0;
   for (const items::Unreadable& rows : for_others) {
     accept_rows(rank, result, at, rows.begin);
@@ -312,10 +313,10 @@ void ItemWorkload::accept_rows(int rank, const wire::BatchResult& result, std::s
   if (begin == end) return;
   const wire::BatchResult rows = wire::part_of(result, begin, end);
   const wire::Block block = wire::make_block(rows);
-  accept(rank, rows, block.bytes, block.owner);
+  accept(rank, rows, {.rank = rank, .bytes = block.bytes, .owner = block.owner});
 }
 
-void ItemWorkload::accept(int rank, const wire::BatchResult& result, wire::View block, const std::shared_ptr<void>& owner) {
+void ItemWorkload::accept(int rank, const wire::BatchResult& result, write::Block block) {
   last_result_s_ = control_.now_s();
   input_->note_life(last_result_s_);
   failover_->note_done(rank);
@@ -325,7 +326,7 @@ void ItemWorkload::accept(int rank, const wire::BatchResult& result, wire::View 
   count.items += accepted.rows;
   count.failed += accepted.failed;
   ++count.batches;
-  output_.put({rank, block, owner});
+  output_.put(std::move(block));
   if (earlier_ == 0) failures_.warn_if_all_fail(gatherer_->done());
   if (gatherer_->failed() > setup_.max_failures && !stop_.asked())
     stop_early(fmt::format("{} items failed, --max-failures allows {}", gatherer_->failed(), setup_.max_failures),

@@ -7,6 +7,7 @@
 #include <memory>
 
 #include "agent/cli/job_list.hpp"
+#include "agent/main/merge_shards.hpp"
 #include "agent/write/tools/tools.hpp"
 #include "mgpu/job.hpp"
 #include "mgpu/version.hpp"
@@ -30,6 +31,7 @@ std::string help() {
       "  launch -np N -- JOB …          starts mpirun, watches the job, starts it again when it is lost\n"
       "  verify OUT.h5                  whether every row is still what its worker sent\n"
       "  recover OUT.h5                 a readable file from what a dead run left\n"
+      "  merge A.h5 B.h5 … -o ALL.h5    one file of all shards of a run (JOB --shard I/N)\n"
       "  doctor                         what every rank sees (under mpirun or srun), and what is wrong with the start\n\n"
       "Examples:\n"
       "  mpirun -np 8 {0} infer --model resnet/ --input photos/ --output photos.h5\n"
@@ -107,6 +109,25 @@ int run_tool(const std::string& name, const std::vector<std::string>& arguments)
       write::recover(path, std::cout);
       return 0;
     });
+  }
+  if (name == "merge") {
+    CLI::App app("Joins the result files of all shards of a run (--shard I/N) to the file of the run without --shard",
+                 fmt::format("{} merge", program_name()));
+    std::vector<std::string> shards;
+    std::string output;
+    bool overwrite = false;
+    app.add_option("SHARDS", shards, "the files of all shards of one run, in any order, each complete")->required();
+    app.add_option("-o,--output", output, "the merged file")->required()->type_name("ALL.h5");
+    app.add_flag("--overwrite", overwrite, "replace an existing output file");
+    app.footer(fmt::format(
+        "Examples:\n"
+        "  {0} infer --model net/ --input photos/ --batch-size 64 --shard 1/3 --output part1.h5    # also 2/3 and 3/3, anywhere\n"
+        "  {0} merge part1.h5 part2.h5 part3.h5 -o all.h5\n"
+        "  {0} merge part*.h5 -o all.h5        # the order does not matter\n\n"
+        "Exit codes: 0 every item is done, 3 some items failed in their shards, 1 a row is damaged (the line names it),\n"
+        "2 shards are missing, given twice, not complete or of another run, 75 the disk is full.",
+        program_name()));
+    return with_arguments(app, arguments, [&] { return merge_shards(shards, output, overwrite); });
   }
   throw usage_error(fmt::format("there is no job or tool '{}' (see {} --help)", name, program_name()));
 }

@@ -4,7 +4,7 @@
 
 namespace mgpu::agent {
 
-/// The commands with one process: inspect, export, verify, recover, --help, --version. Throws usage_error for an unknown one.
+/// The commands with one process: inspect, export, verify, recover, merge, --help, --version. Throws usage_error for an unknown one.
 /// Returns the exit code.
 int run_tool(const std::string& name, const std::vector<std::string>& arguments);
 

@@ -26,6 +26,29 @@ void StringColumn::reserve(std::uint64_t rows, std::uint64_t bytes) {
   offsets_.reserve(rows + 1);
 }
 
+StringColumn StringColumn::part(std::uint64_t first, std::uint64_t count) const {
+  StringColumn out;
+  const std::uint64_t begin = offsets_[first];
+  out.bytes_ = bytes_.substr(begin, offsets_[first + count] - begin);
+  out.offsets_.reserve(count + 1);
+  for (std::uint64_t row = 1; row <= count; ++row) out.offsets_.push_back(offsets_[first + row] - begin);
+  return out;
+}
+
+Manifest Manifest::part(std::uint64_t first, std::uint64_t count) const {
+  const auto slice = [&](const auto& all) {
+    const auto begin = all.begin() + static_cast<std::ptrdiff_t>(all.empty() ? 0 : first);
+    return std::remove_cvref_t<decltype(all)>(begin, begin + static_cast<std::ptrdiff_t>(all.empty() ? 0 : count));
+  };
+  Manifest out;
+  out.paths_ = paths_.part(first, count);
+  out.column_names_ = column_names_;
+  for (const StringColumn& column : columns_) out.columns_.push_back(column.part(first, count));
+  out.costs_ = slice(costs_);
+  out.priorities_ = slice(priorities_);
+  return out;
+}
+
 std::optional<std::size_t> Manifest::column(std::string_view name) const {
   const auto found = std::find(column_names_.begin(), column_names_.end(), name);
   if (found == column_names_.end()) return std::nullopt;

@@ -24,6 +24,8 @@ class StringColumn {
   std::string_view operator[](std::uint64_t row) const;
   std::uint64_t size() const { return offsets_.size() - 1; }
   void reserve(std::uint64_t rows, std::uint64_t bytes);
+  /// Rows [first, first + count).
+  StringColumn part(std::uint64_t first, std::uint64_t count) const;
 
  private:
   std::string bytes_;
@@ -37,6 +39,8 @@ class Manifest {
   /// `.csv` or `.jsonl` (column `path`; relative paths are relative to the table's folder), or "-" (a list on stdin).
   /// Throws usage_error in one line: missing, empty ("no items"), no column `path`, line number of a malformed row.
   static Manifest read(const std::string& input, const ReadOptions& options = {});
+  /// Items [first, first + count) as a manifest of their own, which may be empty.
+  Manifest part(std::uint64_t first, std::uint64_t count) const;
 
   std::uint64_t size() const { return paths_.size(); }
   /// Path to open: as written, or made relative to the table's folder. Bytes, not necessarily UTF-8.

@@ -35,6 +35,7 @@ write::Identity identity_of(const RunSetup& setup) {
   identity.model = setup.model;
   if (!setup.model.empty()) identity.model_state = state_of(setup.model);
   identity.items = setup.manifest.size();
+  identity.shard = setup.shard;
   if (!setup.job->trains()) return identity;
   for (const char* option : free_in_training) identity.options.erase(option);
   identity.options["validate"] = held_out(setup);

@@ -73,6 +73,30 @@ write::Existing existing(const RunSetup& setup) {
   return setup.config.get<bool>("overwrite") ? write::Existing::overwrite : write::Existing::refuse;
 }
 
+/// --shard. The cut must be the same in all shards: `auto` depends on the device, which is not known yet and may be another elsewhere.
+std::optional<manifest::Shard> parse_shard(const Config& config, const Job& job, std::uint32_t batch_size) {
+  const std::optional<manifest::Shard> shard = manifest::Shard::parse(config.get<std::string>("shard"));
+  if (shard && job.trains())
+    throw usage_error(
+        fmt::format("--shard {}: the ranks of a training step together, so it cannot be cut; leave --shard out, "
+                    "and give it more ranks: mpirun -np N",
+                    shard->text()));
+  if (shard && batch_size == 0)
+    throw usage_error(
+        fmt::format("--shard {}: shards are cut at whole batches, and --batch-size auto depends on the device; give "
+                    "all shards the same, for example --batch-size 64 (auto is 64 on GPUs, 16 on CPUs, 8 recordings)",
+                    shard->text()));
+  return shard;
+}
+
+/// Leaves only the shard's items in the manifest.
+void cut_out(RunSetup& setup, const manifest::Shard& shard) {
+  const std::uint64_t items = setup.manifest.size();
+  const manifest::ItemSpan span = manifest::items_of(shard, items, setup.batch_size);
+  setup.shard = {shard, span.first, items, write::sha256_of(setup.manifest)};
+  setup.manifest = setup.manifest.part(span.first, span.count);
+}
+
 /// The manifest as a job sees it.
 class ManifestItems final : public Items {
  public:
@@ -147,6 +171,7 @@ RunSetup prepare_run(const std::string& job_name, const Job& job, const cli::Res
   job.check(config);
 
   setup.batch_size = parse_batch_size(config.get<std::string>("batch-size"));
+  const std::optional<manifest::Shard> shard = parse_shard(config, job, setup.batch_size);
   setup.schedule = dispatch::parse_schedule(config.get<std::string>("schedule"));
   setup.binding.devices = config.get<std::string>("devices");
   setup.binding.oversubscribe = config.get<bool>("oversubscribe");
@@ -176,11 +201,12 @@ RunSetup prepare_run(const std::string& job_name, const Job& job, const cli::Res
   read.stat_sizes = read.media == Media::audio && !job.trains();
   looking_at = "--input";
   setup.manifest = manifest::Manifest::read(input, read);
-  setup.max_failures = parse_max_failures(config.get<std::string>("max-failures"), setup.manifest.size());
   setup.item_columns = job.item_columns(config);
   for (const std::string& column : setup.item_columns)
     if (!setup.manifest.column(column)) throw usage_error(fmt::format("--input {}: the table has no column '{}'", input, column));
   if (!job.trains()) job.check_items(config, ManifestItems(setup.manifest));
+  if (shard) cut_out(setup, *shard);
+  setup.max_failures = parse_max_failures(config.get<std::string>("max-failures"), setup.manifest.size());
   looking_at = "--output";
   if (!setup.dry_run) {
     setup.lock = write::ResultFile::check(setup.output, existing(setup));

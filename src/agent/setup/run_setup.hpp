@@ -10,6 +10,7 @@
 #include "agent/dispatch/plan.hpp"
 #include "agent/manifest/manifest.hpp"
 #include "agent/setup/training_setup.hpp"
+#include "agent/write/journal/identity.hpp"
 #include "agent/write/journal/output_lock.hpp"
 #include "mgpu/config.hpp"
 #include "mgpu/error.hpp"
@@ -31,8 +32,11 @@ struct RunSetup {
   std::string job_name;
   const Job* job = nullptr;
   Config config;
-  std::string command; ///< as typed
-  manifest::Manifest manifest;
+  std::string command;         ///< as typed
+  manifest::Manifest manifest; ///< of a shard only its own items
+  std::optional<write::ShardIdentity> shard;
+  /// Item i of `manifest` is item first_item() + i of the whole one.
+  std::uint64_t first_item() const { return shard ? shard->first : 0; }
   std::vector<std::string> item_columns; ///< manifest columns that are sent with each item
 
   Media media = Media::any;              ///< which files of a folder are items

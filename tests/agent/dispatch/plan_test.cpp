@@ -8,6 +8,8 @@
 #include <fstream>
 #include <set>
 
+#include "agent/manifest/shard.hpp"
+
 namespace mgpu::agent::dispatch {
 namespace {
 
@@ -25,6 +27,31 @@ TEST(Plan, CutsBatchesFromTheManifest) {
   EXPECT_EQ(plan.span(0).first, 0U);
   EXPECT_EQ(plan.span(2).first, 8U);
   EXPECT_EQ(plan.span(2).count, 2U);
+}
+
+TEST(Plan, BatchesOfShardsAreThoseOfTheWhole) {
+  for (const std::uint64_t items : {3U, 8U, 50U, 51U})
+    for (const std::uint32_t count : {1U, 3U, 20U}) {
+      const Plan whole(items, 4, Schedule::dynamic, 2);
+      std::uint64_t batch = 0;
+      for (std::uint32_t index = 1; index <= count; ++index) {
+        const manifest::ItemSpan span = manifest::items_of({index, count}, items, 4);
+        const Plan part(span.count, 4, Schedule::dynamic, 2);
+        for (std::uint64_t own = 0; own < part.batches(); ++own, ++batch) {
+          EXPECT_EQ(span.first + part.span(own).first, whole.span(batch).first);
+          EXPECT_EQ(part.span(own).count, whole.span(batch).count);
+        }
+      }
+      EXPECT_EQ(batch, whole.batches());
+    }
+}
+
+TEST(Plan, WithoutItemsThereIsNothingToDo) {
+  for (const Schedule schedule : {Schedule::dynamic, Schedule::block, Schedule::cyclic}) {
+    const Plan plan(0, 4, schedule, 2);
+    EXPECT_EQ(plan.batches(), 0U);
+    for (const Assignment& assignment : expected_assignment(plan)) EXPECT_EQ(assignment.items, 0U);
+  }
 }
 
 class EverySchedule : public testing::TestWithParam<std::tuple<Schedule, int>> {};

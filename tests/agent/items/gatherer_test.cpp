@@ -57,6 +57,17 @@ TEST(Gatherer, RefusesRowsThePlanDoesNotHave) {
   EXPECT_THROW(gatherer.open({block.get(), size / 2}), Error) << "torn";
 }
 
+TEST(Gatherer, ItemsOfAShardAreCountedFromItsFirst) {
+  const Gatherer gatherer(10, 4, 40);
+  std::size_t size = 0;
+  auto block = make_block(1, 44, 4, size);
+  EXPECT_EQ(gatherer.open({block.get(), size}).first, 4U);
+  block = make_block(1, 4, 4, size);
+  EXPECT_THROW(gatherer.open({block.get(), size}), wire::Malformed) << "an item of another shard";
+  block = make_block(11, 44, 4, size);
+  EXPECT_THROW(gatherer.open({block.get(), size}), wire::Malformed) << "batches are counted from the shard's first, too";
+}
+
 TEST(Gatherer, OnlyTheColumnsOfTheRunAreTaken) {
   const std::vector<std::uint8_t> status(4, 1), flags(4, 0);
   const std::vector<float> seconds(4, 0.0F);

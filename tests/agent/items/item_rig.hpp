@@ -28,6 +28,14 @@ class ItemTest : public RunTest {
     setup_.batch_size = batch_size;
     again(std::move(nodes));
   }
+  /// Leaves shard `index` of `count` of the items that were listed.
+  void cut(std::uint32_t index, std::uint32_t count, int items, std::uint32_t batch_size = 4) {
+    list_items(items);
+    setup_.batch_size = batch_size;
+    const manifest::ItemSpan span = manifest::items_of({index, count}, setup_.manifest.size(), batch_size);
+    setup_.shard = {{index, count}, span.first, setup_.manifest.size(), write::sha256_of(setup_.manifest)};
+    setup_.manifest = setup_.manifest.part(span.first, span.count);
+  }
   /// With the items and options of the run before.
   void again(std::vector<std::string> nodes) {
     link_.posted.clear();

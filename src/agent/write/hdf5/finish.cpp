@@ -106,7 +106,7 @@ void RunningFile::assemble_all(const Footer& footer) {
   stage_->flush();
   items_.write_changes(*file_);
   write_ranks(file, footer.ranks);
-  if (!footer.training.empty()) write_training(file, footer.training);
+  if (!footer.training.empty()) write_series(file, "training", footer.training);
   h5::set_attribute(file, "model_sha256", footer.model_sha256);
   Identity identity = identity_;
   if (!footer.model_sha256.empty()) identity.model_sha256 = footer.model_sha256;

@@ -289,6 +289,11 @@ void set_attribute(const Id& object, const char* name, std::int32_t value) {
   check(H5Awrite(target.get(), type.get(), &value), "H5Awrite");
 }
 
+void set_attribute(const Id& object, const char* name, std::int64_t value) {
+  const Id type = copy(H5T_STD_I64LE), target = attribute(object, name, type);
+  check(H5Awrite(target.get(), type.get(), &value), "H5Awrite");
+}
+
 void set_position(const Id& column, std::size_t index) {
   set_attribute(column, "position", static_cast<std::int32_t>(index) + 1);
 }

@@ -74,6 +74,7 @@ void reclaim_strings(const Id& type, std::span<char*> strings);
 /// Creates or overwrites an attribute.
 void set_attribute(const Id& object, const char* name, const std::string& text);
 void set_attribute(const Id& object, const char* name, std::int32_t value);
+void set_attribute(const Id& object, const char* name, std::int64_t value);
 /// Marks a column of /results as the job's `index`-th, from 0: its attribute `position` is 1 more.
 void set_position(const Id& column, std::size_t index);
 /// "" or 0 where there is no such attribute of this kind.

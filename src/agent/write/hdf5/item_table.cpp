@@ -9,14 +9,15 @@ namespace {
 
 constexpr std::uint64_t chunk_items = 4096; // a page of status bytes: smaller writes cost as much
 
-std::uint64_t array_at(const h5::Id& dataset, const char* name) {
+std::uint64_t array_at(const h5::Id& dataset, const char* name, std::uint64_t items) {
   const auto offset = h5::offset_of(dataset);
+  if (items == 0) return 0; // a shard without items: no bytes, no place
   if (!offset) throw Error(std::string("HDF5: no room was allocated for /items/") + name);
   return *offset;
 }
 
 std::uint64_t create_array(const h5::Id& group, const char* name, const h5::Id& type, std::uint64_t items) {
-  return array_at(h5::create_contiguous(group, name, type, {items}), name);
+  return array_at(h5::create_contiguous(group, name, type, {items}), name, items);
 }
 
 template <typename T>
@@ -50,7 +51,7 @@ void ItemTable::open(const h5::Id& group) {
     const h5::Id dataset = h5::open_dataset(group, name);
     if (h5::shape_of(dataset) != h5::Shape{size()})
       throw Error(std::string("HDF5: another length than the journal says: /items/") + name);
-    return array_at(dataset, name);
+    return array_at(dataset, name, size());
   };
   status_at_ = find("status");
   flags_at_ = find("flags");

@@ -28,15 +28,14 @@ std::string shown_bytes(std::uint64_t bytes) {
   return unit == 0 ? fmt::format("{} bytes", bytes) : fmt::format("{:.1f} {}", value, units[unit]);
 }
 
-Error file_error(const std::string& path, const char* call, int error_number, std::uint64_t needed_bytes) {
+Error file_error(const std::string& path, const char* call, int error_number, std::uint64_t needed_bytes, std::string_view then) {
   const bool full = error_number == ENOSPC || error_number == EFBIG || error_number == EDQUOT;
-  const std::string text =
-      full ? fmt::format("no room to write {} ({}): {} more are needed; make room, then continue with --resume",
-                         manifest::shown(path), std::strerror(error_number), shown_bytes(needed_bytes))
-           : fmt::format("{}: {} failed: {}", manifest::shown(path), call, std::strerror(error_number));
+  const std::string text = full ? fmt::format("no room to write {} ({}): {} more are needed; make room, then {}",
+                                              manifest::shown(path), std::strerror(error_number), shown_bytes(needed_bytes), then)
+                                : fmt::format("{}: {} failed: {}", manifest::shown(path), call, std::strerror(error_number));
   // A failing disk or file server is not a failure of the job: when it works again, --resume continues.
   const bool broken = error_number == EIO || error_number == ESTALE || error_number == EREMOTEIO || error_number == ETIMEDOUT;
-  Error error(broken ? text + "; what was on the disk before stays, and --resume continues" : text,
+  Error error(broken ? text + fmt::format("; what was on the disk before stays: {}", then) : text,
               full || broken ? ExitCode::stopped : ExitCode::failed);
   error.call = call;
   return error;
@@ -69,11 +68,11 @@ RawFile::~RawFile() {
 }
 
 void RawFile::fail(const char* call, int error_number) const {
-  throw file_error(path_, call, error_number, needed_bytes_);
+  throw file_error(path_, call, error_number, needed_bytes_, then_);
 }
 
 void RawFile::fail_write(const char* call, int error_number, std::uint64_t left_bytes) const {
-  throw file_error(path_, call, error_number, std::max(needed_bytes_, left_bytes));
+  throw file_error(path_, call, error_number, std::max(needed_bytes_, left_bytes), then_);
 }
 
 void RawFile::write_at(std::uint64_t offset, wire::View bytes) {

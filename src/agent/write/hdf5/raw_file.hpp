@@ -10,8 +10,9 @@
 namespace mgpu::agent::write {
 
 /// The error for a failed call on `path`. A full disk, quota or file size limit gives ExitCode::stopped and names the needed
-/// space; a failing disk or file server (EIO, ESTALE) gives ExitCode::stopped, too.
-Error file_error(const std::string& path, const char* call, int error_number, std::uint64_t needed_bytes);
+/// space; a failing disk or file server (EIO, ESTALE) gives ExitCode::stopped, too. `then`: what to do when it works again.
+Error file_error(const std::string& path, const char* call, int error_number, std::uint64_t needed_bytes,
+                 std::string_view then = "continue with --resume");
 
 /// "1.5 GB".
 std::string shown_bytes(std::uint64_t bytes);
@@ -56,6 +57,9 @@ class RawFile {
   bool lock();
   /// Bytes still to be written, for the message about a full disk.
   void set_needed_bytes(std::uint64_t bytes) { needed_bytes_ = bytes; }
+  /// What messages say to do when the disk is well again; the text must outlive this.
+  void set_advice(std::string_view then) { then_ = then; }
+  std::string_view advice() const { return then_; }
   std::uint64_t needed_bytes() const { return needed_bytes_; }
   const std::string& path() const { return path_; }
 
@@ -66,6 +70,7 @@ class RawFile {
   int fd_;
   bool dirty_ = false;
   std::uint64_t needed_bytes_ = 0;
+  std::string_view then_ = "continue with --resume";
 };
 
 /// Collects small writes, in any order, and writes them sorted and merged. Of overlapping writes the last one counts.

@@ -49,7 +49,9 @@ class ReadFile final : public Results {
   bool has_item_dataset(const std::string& name) const { return h5::exists(items_, name); }
   /// Columns of the manifest besides path, with their names in the manifest.
   std::vector<std::string> manifest_columns() const;
-  /// Reader of /items/path, /items/error or a manifest column; nullopt if there is none.
+  /// The same, each with its dataset's name below /items, in the order of these names.
+  const std::vector<std::pair<std::string, std::string>>& manifest_datasets() const { return manifest_columns_; }
+  /// Reader of /items/path, /items/error or a manifest column; nullopt if there is none (error: a run that is not finished).
   std::optional<TextReader> item_text(const std::string& dataset) const;
   std::optional<TextReader> manifest_text(std::string_view column) const;
 

@@ -156,6 +156,7 @@ void ResultFile::discard(const std::string& path) noexcept {
 void ResultFile::tidy(const std::string& path) noexcept {
   ::unlink(Places(path).journal.c_str());
   ::unlink(Places(path).recovering.c_str());
+  ::unlink(Places(path).merging.c_str());
 }
 
 std::unique_ptr<ResultFile> ResultFile::create(const std::string& path, const manifest::Manifest& manifest, const Header& header,

@@ -91,7 +91,7 @@ class ResultFile {
                                            bool verify = false, const OnReading& on_reading = {}, Lock lock = nullptr);
   /// Removes the files of a run that ended before any result, and restores the names of the run that it replaced.
   static void discard(const std::string& path) noexcept;
-  /// Removes files that a run or a `recover`, killed in its last steps, left beside a complete file.
+  /// Removes files that a run, a `recover` or a `merge`, killed in its last steps, left beside a complete file.
   static void tidy(const std::string& path) noexcept;
   virtual ~ResultFile() = default;
 

@@ -27,10 +27,10 @@ void remove_old(const std::string& path) {
 void require_room(const RawFile& file, std::uint64_t more) {
   rlimit limit{};
   if (::getrlimit(RLIMIT_FSIZE, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY && file.size() + more > limit.rlim_cur)
-    throw file_error(file.path(), "getrlimit", EFBIG, more);
+    throw file_error(file.path(), "getrlimit", EFBIG, more, file.advice());
   struct statvfs disk {};
   if (::statvfs(file.path().c_str(), &disk) == 0 && disk.f_blocks > 0 && more / disk.f_frsize > disk.f_bavail)
-    throw file_error(file.path(), "statvfs", ENOSPC, more);
+    throw file_error(file.path(), "statvfs", ENOSPC, more, file.advice());
 }
 
 namespace {
@@ -92,6 +92,12 @@ void RunningFile::begin_file(const manifest::Manifest& manifest, const Header& h
   h5::set_attribute(file, "resumes", 0);
   h5::set_attribute(file, "run", run_name());
   h5::set_attribute(file, "identity", header.identity ? header.identity->json() : "");
+  if (header.identity && header.identity->shard) {
+    const ShardIdentity& shard = *header.identity->shard;
+    h5::set_attribute(file, "shard", shard.shard.text());
+    h5::set_attribute(file, "first_item", static_cast<std::int64_t>(shard.first));
+    h5::set_attribute(file, "manifest_items", static_cast<std::int64_t>(shard.all_items));
+  }
 
   h5::create_group(file, "results").close();
   const h5::Id items = h5::create_group(file, "items");
@@ -236,7 +242,7 @@ void RunningFile::note(const wire::BatchResult& rest, std::int32_t rank, std::ui
 
 void RunningFile::estimate_needs() {
   const std::uint64_t done = std::max<std::uint64_t>(items_.size() - items_.pending(), 1);
-  file_->set_needed_bytes(fixed_bytes_ / items_.size() * items_.pending());
+  file_->set_needed_bytes(fixed_bytes_ / std::max<std::uint64_t>(items_.size(), 1) * items_.pending());
   journal_->file().set_needed_bytes(journal_->end() / done * items_.pending());
 }
 

@@ -20,11 +20,16 @@ class RowBlock;
 /// The paths of a run's files.
 struct Places {
   explicit Places(const std::string& path)
-      : output(path), partial(path + ".partial"), journal(Journal::path_of(path)), recovering(path + ".recovering") {}
+      : output(path),
+        partial(path + ".partial"),
+        journal(Journal::path_of(path)),
+        recovering(path + ".recovering"),
+        merging(path + ".merging") {}
   std::string output, partial, journal;
   std::string old_partial() const { return partial + ".old"; } ///< of the previous run, kept by --overwrite
   std::string old_journal() const { return journal + ".old"; }
   std::string recovering; ///< the file that `recover` makes, before it is renamed to the output
+  std::string merging;    ///< the file that `merge` makes, before it is renamed to the output
 };
 
 class RunningFile final : public ResultFile {

@@ -33,8 +33,8 @@ void write_one(const h5::Id& group, const std::string& name, const std::vector<T
 
 } // namespace
 
-void write_training(const h5::Id& file, std::span<const Series> series) {
-  const h5::Id group = h5::create_group(file, "training");
+void write_series(const h5::Id& file, const std::string& name, std::span<const Series> series) {
+  const h5::Id group = h5::create_group(file, name);
   for (const Series& each : series) std::visit([&](const auto& values) { write_one(group, each.name, values); }, each.values);
 }
 

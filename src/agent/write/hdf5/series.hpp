@@ -1,5 +1,5 @@
 #pragma once
-// The curves of a training: `/training/NAME`, one 1-D dataset each.
+// Groups of 1-D datasets: `/training/NAME`, the curves of a training, and `/shards/NAME` of a merged file.
 #include <cstdint>
 #include <span>
 #include <string>
@@ -12,13 +12,13 @@ namespace h5 {
 class Id;
 }
 
-/// One dataset of /training.
+/// One dataset of such a group.
 struct Series {
   std::string name;
   std::variant<std::vector<double>, std::vector<std::uint64_t>, std::vector<std::uint8_t>, std::vector<std::string>> values;
 };
 
-/// Writes the group /training.
-void write_training(const h5::Id& file, std::span<const Series> series);
+/// Writes the group.
+void write_series(const h5::Id& file, const std::string& group, std::span<const Series> series);
 
 } // namespace mgpu::agent::write

@@ -129,10 +129,13 @@ void Writer::Impl::process(std::deque<Task>& tasks) {
       file->set_columns(*task.columns);
       continue;
     }
-    if (!task.model_sha256.empty())
+    if (!task.model_sha256.empty()) {
       file->set_model_sha256(task.model_sha256);
-    else
-      file->put(wire::decode_batch_result(task.block.bytes), task.block.rank, task.block.owner);
+    } else {
+      wire::BatchResult result = wire::decode_batch_result(task.block.bytes);
+      result.first -= task.block.items_before;
+      file->put(result, task.block.rank, task.block.owner);
+    }
     if (!uncommitted) oldest_uncommitted = Clock::now();
     uncommitted = true;
     unchecked_bytes += task.block.bytes.size();

@@ -19,6 +19,7 @@ struct Block {
   std::int32_t rank = 0;
   wire::View bytes; ///< an encoded wire::BatchResult
   std::shared_ptr<void> owner;
+  std::uint64_t items_before = 0; ///< item i of the block is row i - items_before of the file
 };
 
 class Writer {

@@ -40,6 +40,18 @@ Counts count_items(const ReadFile& file) {
   return counts;
 }
 
+/// Of which share of a manifest the file is, or of how many it was made.
+std::string shards_line(const ReadFile& file) {
+  if (const std::string shard = file.text("shard"); !shard.empty()) {
+    const std::int64_t first = file.number("first_item"), items = static_cast<std::int64_t>(file.size());
+    if (items == 0) return fmt::format("{}: none of the input's {} items", shard, file.number("manifest_items"));
+    return fmt::format("{}: items {} to {} of the input's {}", shard, first, first + items - 1, file.number("manifest_items"));
+  }
+  if (!h5::is_dataset(file.file(), "shards/first_item")) return {};
+  const h5::Shape shape = h5::shape_of(h5::open_dataset(file.file(), "shards/first_item"));
+  return shape.size() != 1 ? "" : fmt::format("{}, merged (/shards)", shape[0]);
+}
+
 void print_run(const ReadFile& file, const Counts& counts, std::ostream& out) {
   const auto line = [&](const char* name, const std::string& value) {
     if (!value.empty()) out << fmt::format("{:<10} {}\n", name, printable(value));
@@ -51,6 +63,7 @@ void print_run(const ReadFile& file, const Counts& counts, std::ostream& out) {
   line("version", file.text("version"));
   line("model", file.text("model"));
   line("sha256", file.text("model_sha256"));
+  line(file.text("shard").empty() ? "shards" : "shard", shards_line(file));
   line("ranks", std::to_string(file.number("world_size")));
   line("started", file.text("started"));
   line("finished", file.text("finished"));

@@ -6,14 +6,13 @@
 #include <ostream>
 
 #include "agent/manifest/text.hpp"
-#include "agent/write/hdf5/fill.hpp"
 #include "agent/write/hdf5/read_file.hpp"
 #include "agent/write/journal/identity.hpp"
 #include "agent/write/journal/row_block.hpp"
+#include "agent/write/tools/list_hash.hpp"
+#include "agent/write/tools/row_check.hpp"
 #include "agent/write/tools/tools.hpp"
-#include "common/support/hash.hpp"
 #include "common/support/text.hpp"
-#include "common/wire/row_crc.hpp"
 
 namespace mgpu::agent::write {
 
@@ -71,40 +70,15 @@ class Check {
     const wire::BatchResult& result = rows.result();
     for (std::size_t row = 0; row < result.rows(); ++row) {
       const std::uint64_t item = result.first + row;
-      if (result.status[row] > static_cast<std::uint8_t>(Status::failed)) {
-        wrong_row(item, fmt::format("its status is {}", result.status[row]));
-        continue;
-      }
-      ++counts_[result.status[row]];
-      if (result.status[row] != static_cast<std::uint8_t>(Status::ok))
-        check_blank(result, row);
-      else if (!rows.as_sent(row))
-        wrong_row(item, "its results are not what its worker sent");
+      const std::string wrong = wrong_in_row(rows, columns_, row, file_.complete(), [&] { return reason_of(item); });
+      if (result.status[row] <= static_cast<std::uint8_t>(Status::failed)) ++counts_[result.status[row]];
+      if (!wrong.empty()) wrong_row(item, wrong);
     }
   }
 
-  /// A failed or pending row has NaN, 0 or nothing; a failed one also its reason.
-  void check_blank(const wire::BatchResult& result, std::size_t row) {
-    const std::uint64_t item = result.first + row;
-    for (std::size_t c = 0; c < columns_.size(); ++c) {
-      const ColumnSpec& column = columns_[c];
-      bool blank = true;
-      if (column.layout == Layout::fixed) {
-        const wire::View found = result.columns[c].data.subspan(row * column.row_bytes(), column.row_bytes());
-        const wire::Buffer expected = filled_rows(column, 1);
-        blank = std::equal(found.begin(), found.end(), expected.begin());
-        // In an unfinished file, pending rows are holes.
-        const bool hole = std::all_of(found.begin(), found.end(), [](std::byte byte) { return byte == std::byte{0}; });
-        blank |= hole && result.status[row] == static_cast<std::uint8_t>(Status::pending) && !file_.complete();
-      } else {
-        blank = result.columns[c].counts[row] == 0;
-      }
-      if (!blank) return wrong_row(item, fmt::format("it has no result, but /results/{} holds one", printable(column.name)));
-    }
-    if (result.status[row] != static_cast<std::uint8_t>(Status::failed)) return;
+  std::string reason_of(std::uint64_t item) const {
     const auto errors = file_.item_text("error");
-    if (!errors || wire::crc_of_text(errors->read(item, 1).at(0)) != result.crcs[row])
-      wrong_row(item, "the reason of its failure is not what it was");
+    return errors ? errors->read(item, 1).at(0) : "";
   }
 
   /// Compares paths and columns of the manifest with the hash in the run's identity.
@@ -124,29 +98,13 @@ class Check {
   }
 
   std::string compare_list(const Identity& identity) {
-    Sha256 all;
-    std::vector<TextReader> readers;
-    readers.push_back(file_.item_text("path").value());
-    std::vector<std::string> names = file_.manifest_columns();
-    std::sort(names.begin(), names.end());
-    for (const std::string& name : names) {
-      all.add(name);
-      readers.push_back(file_.manifest_text(name).value());
-    }
-    bool replaced = false;
-    for (std::uint64_t first = 0; first < file_.size(); first += list_rows) {
-      const std::uint64_t count = std::min(list_rows, file_.size() - first);
-      std::vector<std::vector<std::string>> texts;
-      for (const TextReader& reader : readers) texts.push_back(reader.read(first, count));
-      for (std::uint64_t row = 0; row < count; ++row)
-        for (const auto& column : texts) {
-          all.add(column[row]);
-          replaced |= column[row].find(wire::nul_replacement) != std::string::npos;
-        }
-    }
-    if (file_.size() == identity.items && all.hex() == identity.manifest_sha256)
+    ListHash hash(file_.manifest_columns());
+    ListReader list(file_, hash.columns());
+    for (std::uint64_t first = 0; first < file_.size(); first += list_rows)
+      hash.add(list.read(first, std::min(list_rows, file_.size() - first)));
+    if (file_.size() == identity.items && hash.hex() == identity.manifest_sha256)
       return "the list of items is the one the run began with";
-    if (replaced) return "the list of items is not compared: it had NULs, which HDF5 texts cannot hold";
+    if (hash.replaced_nul()) return "the list of items is not compared: it had NULs, which HDF5 texts cannot hold";
     complain("the list of items (/items/path and columns of --input) is not the one the run began with");
     return {};
   }
