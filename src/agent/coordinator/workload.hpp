@@ -75,6 +75,8 @@ class Workload {
   virtual void opened(int rank, bool again) = 0;
   /// The rank's worker is dead; unless died.retired (then lost() follows) another will open in its place.
   virtual void worker_died(int rank, const wire::Died& died) = 0;
+  /// What the rank's GPU shows; its warnings were told, its sample is kept. `changed`: its state is another than before.
+  virtual void on_health(int /*rank*/, const wire::Health& /*health*/, bool /*changed*/) {}
   /// A frame that is not the coordinator's own.
   virtual void on_frame(int rank, wire::Type type, wire::View payload, const std::shared_ptr<void>& owner) = 0;
   /// A rank that had opened is lost; `code` is what it gave as its reason's exit code. `over`: all work was done, only its statistics are

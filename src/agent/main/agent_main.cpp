@@ -19,6 +19,8 @@
 #include "agent/coordinator/router.hpp"
 #include "agent/coordinator/signals.hpp"
 #include "agent/coordinator/status_writer.hpp"
+#include "agent/gpu_health/gpu_memory.hpp"
+#include "agent/gpu_health/nvml.hpp"
 #include "agent/launch/launch.hpp"
 #include "agent/main/doctor.hpp"
 #include "agent/main/make_workload.hpp"
@@ -90,25 +92,33 @@ unsigned start_limit(const std::vector<std::string>& arguments) {
 /// A rank that takes part: its worker is started before MPI, so that LibTorch is read while MPI wires up.
 struct Rank {
   Rank(const comm::LauncherFacts& facts, const std::vector<std::string>& arguments)
-      : supervisor([starter = std::make_shared<agent::WorkerStarter>(agent::WorkerProcess::find_program())] {
+      : memory_look(gpu_health::may_limit_memory(arguments)),
+        supervisor([starter = std::make_shared<agent::WorkerStarter>(agent::WorkerProcess::find_program())] {
           return std::make_unique<agent::WorkerProcess>(*starter, ring_bytes);
         }),
         environment(facts, start_limit(arguments)),
         worker(supervisor, environment.reducer(), environment.messenger().rank()) {}
+  /// What rank 0 is told of it.
+  wire::Join describe(const comm::LauncherFacts& facts) const {
+    wire::Join join = agent::describe_rank(facts, environment);
+    join.gpu_memory = memory_look.finish(join.gpu_memory_note);
+    return join;
+  }
   /// Ends the worker, takes MPI down and gives `code` back. After a lost rank (`without_finalize`) MPI_Finalize would wait for ever:
-  /// then the process ends here; also where a thread is `left_behind` that may use what the end of a process destroys.
+  /// then the process ends here; also where a thread is `left_behind`, or in NVML, that may use what the end of a process destroys.
   int leave(int code, bool without_finalize, bool left_behind = false) {
     end_worker();
     std::fflush(nullptr);
     if (without_finalize) _exit(code);
     environment.close(code);
-    if (left_behind) _exit(code);
+    if (left_behind || gpu_health::nvml_is_in_use()) _exit(code);
     return code;
   }
   void end_worker() {
     worker.forget();
     supervisor.end();
   }
+  gpu_health::GpuMemoryLook memory_look; ///< first: its thread works while the others start
   agent::Supervisor supervisor;
   comm::Environment environment;
   agent::SummingWorker worker;
@@ -184,7 +194,7 @@ int run_rank0(const JobEntry& entry, const std::vector<std::string>& arguments, 
     if (!setup.dry_run) status.running();
     coordinator.emplace(
         setup, messenger, rank.worker, agent::make_workload, [&status] { status.beat(); }, [&rank] { rank.end_worker(); });
-    const agent::Outcome outcome = coordinator->run(agent::describe_rank(facts, rank.environment));
+    const agent::Outcome outcome = coordinator->run(rank.describe(facts));
     return static_cast<int>(outcome.code);
   });
   std::fflush(nullptr);
@@ -204,7 +214,7 @@ int run_job(const JobEntry& entry, const std::vector<std::string>& arguments, co
   agent::catch_signals(!facts.launcher.empty(), false);
   Rank rank(facts, arguments);
   agent::Router router(rank.environment.messenger(), rank.worker, {});
-  const int code = guarded(name_of(facts), [&] { return router.run(agent::describe_rank(facts, rank.environment)); });
+  const int code = guarded(name_of(facts), [&] { return router.run(rank.describe(facts)); });
   return rank.leave(code, router.without_finalize());
 }
 

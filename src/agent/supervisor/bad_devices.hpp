@@ -1,7 +1,5 @@
 #pragma once
-// GPUs of this host that failed for good: asked of the driver's management library, and remembered for a while, so that the next run
-// does not begin with them.
-#include <functional>
+// GPUs of this host that failed for good, remembered for a while, so that the next run does not begin with them.
 #include <string>
 #include <vector>
 
@@ -28,9 +26,5 @@ class BadDevices {
  private:
   std::string path_;
 };
-
-/// What NVML says of a GPU: "" when it answers as it should, or where there is no NVML to ask; else why it cannot be used. NVML is loaded
-/// when first asked, never linked.
-std::string probe_device(const std::string& uuid);
 
 } // namespace mgpu::agent

@@ -43,6 +43,7 @@ enum class Type : std::uint32_t {
   bye,       ///< rank 0: end now (Bye); answered by bye. After a lost rank once more when all have answered: leave together
   signal,    ///< Signal: this rank was told to stop
   end_agent, ///< EndAgent: the agent of another rank on this node is stuck
+  health,    ///< Health: what a rank's GPU shows; from its agent
 };
 
 /// Precedes every frame, on a socket as in a packet of frames.
