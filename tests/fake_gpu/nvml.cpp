@@ -157,7 +157,8 @@ FAKE_GPU_API int nvmlDeviceGetTotalEccErrors(void* device, int, int, unsigned lo
   return answer(device, "ecc", value);
 }
 
-FAKE_GPU_API int nvmlDeviceGetRemappedRows(void* device, unsigned* corrected, unsigned* uncorrected, unsigned* pending, unsigned* failed) {
+FAKE_GPU_API int nvmlDeviceGetRemappedRows(void* device, unsigned* corrected, unsigned* uncorrected, unsigned* pending,
+                                           unsigned* failed) {
   *corrected = *uncorrected = *failed = 0;
   answer(device, "remap_failed", failed);
   return answer(device, "remap_pending", pending);

@@ -63,7 +63,8 @@ std::string describe_use(const RankFacts& facts, const wire::Device& device, con
 }
 
 /// What to type instead of a list with a device that others use.
-std::string describe_instead(const RankFacts& facts, const wire::Device& device, const BindingOptions& options, std::size_t named) {
+std::string describe_instead(const RankFacts& facts, const wire::Device& device, const BindingOptions& options,
+                             std::size_t named) {
   std::string free;
   std::size_t count = 0;
   for (const wire::Device& other : facts.hello.devices)
@@ -84,8 +85,8 @@ std::vector<int> choose_devices(const RankFacts& facts, const BindingOptions& op
     if (!chosen.empty()) return chosen;
     for (const wire::Device& device : devices)
       if (!bad_reason(facts, device))
-        throw usage_error(
-            fmt::format("{}; {}", describe_use(facts, device, options), describe_instead(facts, device, options, devices.size())));
+        throw usage_error(fmt::format("{}; {}", describe_use(facts, device, options),
+                                      describe_instead(facts, device, options, devices.size())));
     if (!devices.empty())
       throw usage_error(
           fmt::format("host {}: every GPU is left out because it failed lately ({}: {}); --devices 0,1,… takes them "
@@ -128,9 +129,10 @@ std::string left_out(const RankFacts& facts, const BindingOptions& options) {
   for (const wire::Device& device : facts.hello.devices) {
     const std::string* bad = bad_reason(facts, device);
     if (bad == nullptr && !in_use(facts, device, options)) continue;
-    text += fmt::format("{}{} ({})", text.empty() ? "; left out: " : ", ", device.uuid,
-                        bad != nullptr ? "failed lately: " + *bad
-                                       : fmt::format("others use {} of its memory", percent(used_share(facts, device).value_or(0))));
+    text +=
+        fmt::format("{}{} ({})", text.empty() ? "; left out: " : ", ", device.uuid,
+                    bad != nullptr ? "failed lately: " + *bad
+                                   : fmt::format("others use {} of its memory", percent(used_share(facts, device).value_or(0))));
   }
   return text;
 }
@@ -158,11 +160,11 @@ std::vector<int> choose_for_node(const std::vector<RankFacts>& ranks, const std:
     if (chosen[at] < 0) continue;
     if (++users[identity(facts, chosen[at])] > 1 && !options.oversubscribe) {
       const std::size_t count = users.size();
-      throw usage_error(fmt::format(
-          "{} ranks on host {} but {} to use (--devices {}); start {} a node, or allow sharing with "
-          "--oversubscribe{}",
-          members.size(), facts.join.host, count == 1 ? "1 GPU" : fmt::format("{} GPUs", count), options.devices, count,
-          left_out(facts, options)));
+      throw usage_error(
+          fmt::format("{} ranks on host {} but {} to use (--devices {}); start {} a node, or allow sharing with "
+                      "--oversubscribe{}",
+                      members.size(), facts.join.host, count == 1 ? "1 GPU" : fmt::format("{} GPUs", count), options.devices,
+                      count, left_out(facts, options)));
     }
   }
   return chosen;
@@ -226,9 +228,9 @@ std::vector<std::string> describe_left_out(const std::vector<RankFacts>& ranks, 
       const bool left_out = options.devices == "auto" && in_use(facts, device, options);
       if ((used && !left_out) || !told.emplace(facts.join.node, device.uuid).second) continue;
       lines.push_back(used ? fmt::format("{}; it is left out", describe_use(facts, device, options))
-                           : fmt::format("--max-gpu-memory: what others use of GPU {} ({}) on host {} is not known{}{}", device.index,
-                                         device.uuid, facts.join.host, facts.join.gpu_memory_note.empty() ? "" : ": ",
-                                         facts.join.gpu_memory_note));
+                           : fmt::format("--max-gpu-memory: what others use of GPU {} ({}) on host {} is not known{}{}",
+                                         device.index, device.uuid, facts.join.host,
+                                         facts.join.gpu_memory_note.empty() ? "" : ": ", facts.join.gpu_memory_note));
     }
   return lines;
 }

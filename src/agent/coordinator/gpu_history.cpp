@@ -41,7 +41,7 @@ bool has_numbers(const wire::GpuSample& sample) {
 
 void merge(write::TelemetryRow& into, const write::TelemetryRow& row) {
   into.temperature_c = std::fmax(into.temperature_c, row.temperature_c);
-  into.throttle_reasons = into.throttle_reasons < 0   ? row.throttle_reasons
+  into.throttle_reasons = into.throttle_reasons < 0  ? row.throttle_reasons
                           : row.throttle_reasons < 0 ? into.throttle_reasons
                                                      : into.throttle_reasons | row.throttle_reasons;
   into.uncorrected_ecc = std::max(into.uncorrected_ecc, row.uncorrected_ecc);

@@ -68,7 +68,8 @@ struct GpuMonitor::State {
         put(std::move(observation));
       }
       std::unique_lock lock(mutex);
-      changed.wait_for(lock, std::chrono::duration<double>(std::clamp(due_s - now, 0.001, xids_every_s)), [this] { return ending; });
+      changed.wait_for(lock, std::chrono::duration<double>(std::clamp(due_s - now, 0.001, xids_every_s)),
+                       [this] { return ending; });
       if (ending) return;
     }
   }

@@ -30,12 +30,11 @@ class NvmlProbe final : public GpuProbe {
       sample.utilization_percent = use.gpu;
     if (unsigned long long bits = 0; nvml().throttle != nullptr && nvml().throttle(device_, &bits) == Nvml::success)
       sample.throttle_reasons = static_cast<std::int64_t>(bits);
-    if (unsigned long long errors = 0; nvml().ecc != nullptr && nvml().ecc(device_, Nvml::uncorrected, Nvml::since_driver_load,
-                                                                           &errors) == Nvml::success)
+    if (unsigned long long errors = 0;
+        nvml().ecc != nullptr && nvml().ecc(device_, Nvml::uncorrected, Nvml::since_driver_load, &errors) == Nvml::success)
       sample.uncorrected_ecc = static_cast<std::int64_t>(errors);
     unsigned corrected = 0, uncorrected = 0, pending = 0, failed = 0;
-    if (nvml().remapped != nullptr &&
-        nvml().remapped(device_, &corrected, &uncorrected, &pending, &failed) == Nvml::success) {
+    if (nvml().remapped != nullptr && nvml().remapped(device_, &corrected, &uncorrected, &pending, &failed) == Nvml::success) {
       sample.remap_pending = pending != 0 ? 1 : 0;
       sample.remap_failed = failed != 0 ? 1 : 0;
     }

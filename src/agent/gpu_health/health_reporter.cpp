@@ -39,7 +39,8 @@ std::optional<wire::Health> HealthReporter::poll(double now) {
     const Judgement judgement = rules_.judge({});
     health.state = judgement.state;
     health.reason = judgement.reason;
-    health.warnings.push_back(fmt::format("its driver (NVML) has not answered for {:.0f} s; nothing is known of it meanwhile", silent_s));
+    health.warnings.push_back(
+        fmt::format("its driver (NVML) has not answered for {:.0f} s; nothing is known of it meanwhile", silent_s));
     due_.push_back(std::move(health));
   }
   if (silent_s == 0) told_silent_ = false;

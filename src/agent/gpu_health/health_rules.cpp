@@ -96,7 +96,8 @@ void HealthRules::judge_memory(const wire::GpuSample& sample) {
   }
   if (sample.remap_failed >= 0) {
     const std::int64_t before = remap_failed_.value_or(sample.remap_failed);
-    if (!remap_failed_ && before > 0) warn_once("a damaged memory row could not be replaced, before this run; it should be repaired");
+    if (!remap_failed_ && before > 0)
+      warn_once("a damaged memory row could not be replaced, before this run; it should be repaired");
     remap_failed_ = before;
     if (sample.remap_failed > before) drain("a damaged memory row could not be replaced");
   }

@@ -62,10 +62,10 @@ class HealthRules {
   wire::GpuState state_ = wire::GpuState::fine;
   std::string reason_;
   std::vector<std::string> new_warnings_;
-  std::set<std::string> given_;             ///< warnings
-  std::optional<std::int64_t> ecc_;         ///< when it was first known
+  std::set<std::string> given_;     ///< warnings
+  std::optional<std::int64_t> ecc_; ///< when it was first known
   std::optional<std::int64_t> remap_failed_;
-  bool hot_ = false, throttled_ = false;    ///< told
+  bool hot_ = false, throttled_ = false; ///< told
 };
 
 } // namespace mgpu::agent::gpu_health

@@ -46,8 +46,8 @@ std::string HeldRanks::step(double now) {
     return fmt::format("nobody may work for {} (--max-hold): {}", human_duration(now - waits_since_s_), describe_held());
   if (told_s_ == 0 || now - told_s_ >= tell_every_s) {
     told_s_ = now;
-    control_.say(fmt::format("the run waits, at most {} more: {}", human_duration(max_hold_s_ - (now - waits_since_s_)),
-                             describe_held()));
+    control_.say(
+        fmt::format("the run waits, at most {} more: {}", human_duration(max_hold_s_ - (now - waits_since_s_)), describe_held()));
   }
   return "";
 }

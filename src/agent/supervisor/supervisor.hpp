@@ -40,8 +40,9 @@ class Supervisor final : public WorkerLink {
   /// What watches a GPU; called on a thread of its own.
   using WatchDevice = std::function<std::unique_ptr<gpu_health::GpuProbe>(const std::string& uuid)>;
   /// Starts the first worker.
-  explicit Supervisor(MakeWorker make, ProbeDevice probe = [](const std::string& uuid) { return gpu_health::probe_device(uuid); },
-                      BadDevices bad = BadDevices(), Clock clock = now_s, WatchDevice watch = gpu_health::open_nvml_probe);
+  explicit Supervisor(
+      MakeWorker make, ProbeDevice probe = [](const std::string& uuid) { return gpu_health::probe_device(uuid); },
+      BadDevices bad = BadDevices(), Clock clock = now_s, WatchDevice watch = gpu_health::open_nvml_probe);
 
   void post(wire::Type type, wire::View payload = {}) override;
   void flush() override { worker_->flush(); }
@@ -90,7 +91,7 @@ class Supervisor final : public WorkerLink {
   std::unique_ptr<gpu_health::HealthReporter> health_;
   std::string watched_uuid_; ///< by health_
   bool drained_ = false;     ///< the GPU is on the list
-  wire::Supervise limits_; ///< without restarts until the frame comes
+  wire::Supervise limits_;   ///< without restarts until the frame comes
   Watchdog watchdog_;
   Suspension suspension_;
 

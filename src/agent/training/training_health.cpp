@@ -15,7 +15,8 @@ void TrainingWorkload::on_health(int rank, const wire::Health& health, bool chan
   const std::string gpu = fmt::format("rank {} on {}: its GPU {}", rank, state.join->host, state.gpu_uuid);
   if (health.state != GpuState::drained) {
     const bool hot = health.state == GpuState::held;
-    return control_.say(fmt::format("{}{} is {}{}", hot ? "warning: " : "", gpu, health.reason, hot ? "; a training does not rest" : ""));
+    return control_.say(
+        fmt::format("{}{} is {}{}", hot ? "warning: " : "", gpu, health.reason, hot ? "; a training does not rest" : ""));
   }
   if (!error_.empty() || (progress_.total() > 0 && last_step() >= progress_.total())) return;
   const std::string reason = fmt::format("its GPU {} fails: {}", state.gpu_uuid, health.reason);
@@ -26,9 +27,11 @@ void TrainingWorkload::on_health(int rank, const wire::Health& health, bool chan
     control_.post(rank, wire::Type::halt, wire::View(bytes));
     return control_.give_up(rank, reason);
   }
-  fail(fmt::format("{} fails: {}; it is left out of runs for a day, and the same command with --resume continues from the last checkpoint",
-                   gpu, health.reason),
-       ExitCode::stopped);
+  fail(
+      fmt::format(
+          "{} fails: {}; it is left out of runs for a day, and the same command with --resume continues from the last checkpoint",
+          gpu, health.reason),
+      ExitCode::stopped);
 }
 
 } // namespace mgpu::agent

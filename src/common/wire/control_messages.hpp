@@ -143,9 +143,9 @@ struct Configure {
 struct Supervise {
   double item_timeout_s = 0, stall_timeout_s = 0; ///< 0: no limit; item_timeout_s < 0: by the times that it measures
   std::int64_t batch_size = 1;                    ///< a batch may take so many times item_timeout_s
-  std::uint8_t restarts = 0;      ///< 1: another worker takes the place of one that dies; 0: the rank ends with it
-  std::int32_t max_restarts = -1; ///< deaths one after another before the rank is given up; -1: any number, as rank 0 counts
-  std::string gpu_uuid;           ///< of the worker's GPU, whose health is told; "": none
+  std::uint8_t restarts = 0;        ///< 1: another worker takes the place of one that dies; 0: the rank ends with it
+  std::int32_t max_restarts = -1;   ///< deaths one after another before the rank is given up; -1: any number, as rank 0 counts
+  std::string gpu_uuid;             ///< of the worker's GPU, whose health is told; "": none
   double max_gpu_temperature_c = 0; ///< it is held from there on; 0: no limit
   double health_interval_s = 5;     ///< between two samples
 };
@@ -197,8 +197,8 @@ struct Join {
   std::uint64_t memory_free_bytes = 0;
   std::string mpi, hdf5;                                        ///< versions
   std::vector<std::pair<std::string, std::string>> bad_devices; ///< UUIDs of GPUs to be left out, and why
-  std::vector<GpuMemory> gpu_memory;                            ///< before this run has any; only asked where --max-gpu-memory may be set
-  std::string gpu_memory_note;                                  ///< why it is not known of some
+  std::vector<GpuMemory> gpu_memory; ///< before this run has any; only asked where --max-gpu-memory may be set
+  std::string gpu_memory_note;       ///< why it is not known of some
 };
 
 struct Heartbeat {

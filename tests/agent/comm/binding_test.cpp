@@ -115,21 +115,24 @@ TEST(Binding, GpusWhoseMemoryOthersUseAreLeftOut) {
   EXPECT_EQ(bind_all(two, options)[0].device, 1);
   EXPECT_EQ(bind_all(two, options)[1].device, 2) << "what is not known is no reason";
   EXPECT_THAT(describe_left_out(two, options),
-              testing::ElementsAre("other processes use 63% of the memory of GPU 0 (GPU-aaaaaaaa) on host a, --max-gpu-memory allows 10%; "
-                                   "it is left out",
-                                   "--max-gpu-memory: what others use of GPU 2 (GPU-cccccccc) on host a is not known: NVML did not "
-                                   "answer within 10 s"));
-  EXPECT_THAT(refusal({shared_host(), shared_host(), shared_host()}, options),
-              AllOf(HasSubstr("3 ranks on host a but 2 GPUs"), HasSubstr("left out: GPU-aaaaaaaa (others use 63% of its memory)")));
+              testing::ElementsAre(
+                  "other processes use 63% of the memory of GPU 0 (GPU-aaaaaaaa) on host a, --max-gpu-memory allows 10%; "
+                  "it is left out",
+                  "--max-gpu-memory: what others use of GPU 2 (GPU-cccccccc) on host a is not known: NVML did not "
+                  "answer within 10 s"));
+  EXPECT_THAT(
+      refusal({shared_host(), shared_host(), shared_host()}, options),
+      AllOf(HasSubstr("3 ranks on host a but 2 GPUs"), HasSubstr("left out: GPU-aaaaaaaa (others use 63% of its memory)")));
 }
 
 TEST(Binding, WhoNamesAGpuThatOthersUseIsToldWhatToType) {
   BindingOptions options;
   options.max_gpu_memory = 0.1;
   options.devices = "0";
-  EXPECT_EQ(refusal({shared_host()}, options),
-            "--devices 0: other processes use 63% of the memory of GPU 0 (GPU-aaaaaaaa) on host a, --max-gpu-memory allows 10%; type "
-            "--devices 1, or --max-gpu-memory 63%");
+  EXPECT_EQ(
+      refusal({shared_host()}, options),
+      "--devices 0: other processes use 63% of the memory of GPU 0 (GPU-aaaaaaaa) on host a, --max-gpu-memory allows 10%; type "
+      "--devices 1, or --max-gpu-memory 63%");
   options.devices = "0,1,2";
   EXPECT_THAT(refusal({shared_host()}, options), HasSubstr("wait for them, or type --max-gpu-memory 63%"));
   options.devices = "1";
@@ -137,7 +140,8 @@ TEST(Binding, WhoNamesAGpuThatOthersUseIsToldWhatToType) {
   options.devices = "auto";
   RankFacts full = rank_on("b", 1);
   full.join.gpu_memory = {{"GPU-aaaaaaaa", 999, 1000}};
-  EXPECT_THAT(refusal({full}, options), AllOf(HasSubstr("other processes use 100%"), HasSubstr("wait for them, or type --max-gpu-memory 100%")));
+  EXPECT_THAT(refusal({full}, options),
+              AllOf(HasSubstr("other processes use 100%"), HasSubstr("wait for them, or type --max-gpu-memory 100%")));
 }
 
 TEST(Binding, UnknownDevicesAreNamed) {

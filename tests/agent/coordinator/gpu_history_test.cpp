@@ -35,7 +35,8 @@ TEST(GpuHistory, DoublesItsIntervalWhenItIsFull) {
     ASSERT_GE(rows.size(), GpuHistory::most_rows / 2) << samples;
     const double step_s = rows[1].time_s - rows[0].time_s;
     EXPECT_EQ(rows[0].time_s, 0);
-    for (std::size_t row = 1; row < rows.size(); ++row) EXPECT_EQ(rows[row].time_s - rows[row - 1].time_s, step_s) << samples << ' ' << row;
+    for (std::size_t row = 1; row < rows.size(); ++row)
+      EXPECT_EQ(rows[row].time_s - rows[row - 1].time_s, step_s) << samples << ' ' << row;
     EXPECT_GT(rows.back().time_s + step_s, 5.0 * (samples - 1)) << "up to the end";
   }
 }

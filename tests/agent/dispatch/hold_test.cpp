@@ -29,8 +29,8 @@ void no_row(const Lease&) {
 constexpr Schedule schedules[] = {Schedule::dynamic, Schedule::block, Schedule::cyclic};
 
 /// Ranks do what they have, one batch a second each; `at` may hold and release them. Batches by rank, each done once.
-std::map<int, std::set<std::uint64_t>> run(Dispatcher& dispatcher, int ranks, double until_s,
-                                           const std::function<void(double)>& at = [](double) {}) {
+std::map<int, std::set<std::uint64_t>> run(
+    Dispatcher& dispatcher, int ranks, double until_s, const std::function<void(double)>& at = [](double) {}) {
   std::map<int, std::set<std::uint64_t>> done;
   std::set<std::uint64_t> all;
   for (double now = 0; !dispatcher.finished() && now < until_s; now += 1) {

@@ -83,7 +83,10 @@ TEST_F(GpuMonitorTest, ACallThatHangsIsSeenAndNobodyWaitsForIt) {
 }
 
 TEST_F(GpuMonitorTest, AThreadThatSleepsEndsWithItsOwner) {
-  { GpuMonitor monitor(open(), 3600); wait_for([&] { return script_->samples > 0; }); }
+  {
+    GpuMonitor monitor(open(), 3600);
+    wait_for([&] { return script_->samples > 0; });
+  }
   EXPECT_TRUE(wait_for([] { return !nvml_is_in_use(); }));
   EXPECT_EQ(script_.use_count(), 1);
 }

@@ -26,8 +26,9 @@ TEST_F(TrainingHealthTest, HeatIsOnlyToldOf) {
   show(1, GpuState::fine, "at 80 °C");
   train(6, 20);
   EXPECT_EQ(end_training().code, ExitCode::ok);
-  EXPECT_THAT(said(), AllOf(HasSubstr("warning: rank 1 on a: its GPU  is at 90 °C, --max-gpu-temp is 85; a training does not rest"),
-                            HasSubstr("rank 1 on a: its GPU  is at 80 °C")));
+  EXPECT_THAT(said(),
+              AllOf(HasSubstr("warning: rank 1 on a: its GPU  is at 90 °C, --max-gpu-temp is 85; a training does not rest"),
+                    HasSubstr("rank 1 on a: its GPU  is at 80 °C")));
   const write::ReadFile file(setup_.output);
   EXPECT_EQ(write::h5::shape_of(write::h5::open_dataset(file.file(), "telemetry")).at(0), 2U);
 }

@@ -45,14 +45,16 @@ TEST(Telemetry, RowsComeBackGpuAfterGpu) {
   hot.xid = 79;
   TelemetryRow unknown;
   unknown.temperature_c = std::numeric_limits<float>::quiet_NaN();
-  const std::string path = write_file(folder, {{0, "GPU-0000", {hot, unknown}}, {1, "GPU-none", {}}, {3, std::string(60, 'x'), {hot}}});
+  const std::string path =
+      write_file(folder, {{0, "GPU-0000", {hot, unknown}}, {1, "GPU-none", {}}, {3, std::string(60, 'x'), {hot}}});
   EXPECT_THAT(column<std::int32_t>(path, "rank", H5T_NATIVE_INT32), testing::ElementsAre(0, 0, 3));
   EXPECT_THAT(column<double>(path, "time_s", H5T_NATIVE_DOUBLE), testing::ElementsAre(5.5, 0, 5.5));
   const auto heat = column<float>(path, "temperature_c", H5T_NATIVE_FLOAT);
   EXPECT_EQ(heat[0], 91);
   EXPECT_TRUE(std::isnan(heat[1]));
   EXPECT_EQ(column<float>(path, "power_w", H5T_NATIVE_FLOAT)[2], 699.5F);
-  EXPECT_THAT(column<std::int64_t>(path, "memory_used_bytes", H5T_NATIVE_INT64), testing::ElementsAre(80'000'000'000, -1, 80'000'000'000));
+  EXPECT_THAT(column<std::int64_t>(path, "memory_used_bytes", H5T_NATIVE_INT64),
+              testing::ElementsAre(80'000'000'000, -1, 80'000'000'000));
   EXPECT_THAT(column<std::int64_t>(path, "throttle_reasons", H5T_NATIVE_INT64), testing::ElementsAre(0x40, -1, 0x40));
   EXPECT_THAT(column<std::int64_t>(path, "uncorrected_ecc", H5T_NATIVE_INT64), testing::ElementsAre(2, -1, 2));
   EXPECT_THAT(column<std::int8_t>(path, "remap_failed", H5T_NATIVE_INT8), testing::ElementsAre(1, -1, 1));

@@ -58,7 +58,7 @@ struct Footer {
   bool complete = true;
   std::vector<RankRow> ranks;
   std::vector<GpuTelemetry> telemetry; ///< without rows: the file gets no /telemetry
-  std::vector<Series> training; ///< empty: the file gets no /training
+  std::vector<Series> training;        ///< empty: the file gets no /training
 };
 
 /// What earlier runs left behind.

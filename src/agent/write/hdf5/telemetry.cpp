@@ -66,8 +66,8 @@ void write_telemetry(const h5::Id& file, std::span<const GpuTelemetry> gpus) {
   const h5::Id file_type = h5::copy(memory_type.get());
   h5::check(H5Tpack(file_type.get()), "H5Tpack");
   const h5::Id space(H5Screate_simple(1, &rows, nullptr), H5Sclose, "H5Screate_simple");
-  h5::Id dataset(H5Dcreate2(file.get(), "telemetry", file_type.get(), space.get(), H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT), H5Dclose,
-                 "H5Dcreate2");
+  h5::Id dataset(H5Dcreate2(file.get(), "telemetry", file_type.get(), space.get(), H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT),
+                 H5Dclose, "H5Dcreate2");
   hsize_t first = 0;
   for (const GpuTelemetry& gpu : gpus) {
     std::vector<FileRow> table;
