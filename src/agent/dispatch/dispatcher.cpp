@@ -51,7 +51,7 @@ int Dispatcher::available() const {
 /// A batch that nobody has tried is anybody's, or its own rank's and that is held or coming up. A second try that only waits for its time is not
 /// for held ranks.
 bool Dispatcher::waits_for_held(double now_s) const {
-  if (waiting_ == 0 || leases_.total() > 0) return false;
+  if (finished() || leases_.total() > 0) return false;
   const bool untried = !stopped_ && waiting_ > returned_.size();
   bool any_held = false;
   for (int rank = 0; rank < plan_.ranks(); ++rank) {
