@@ -9,10 +9,10 @@ import h5py
 import numpy as np
 import pytest
 
-from conftest import BIN, ENVIRONMENT, RUN_LIMIT_S
+from conftest import BIN, ENVIRONMENT, RUN_LIMIT_S, arrays
 from test_fake_gpu import FAKE_GPU, check_all_ok, data, infer, train  # noqa: F401
 
-ITEMS = 600
+ITEMS = 400
 COOL = "* temperature 60"
 INTERVAL = {"MGPU_HEALTH_INTERVAL": 0.1}
 GPU_2 = "GPU-00000000-0000-0000-0000-000000000002"
@@ -157,6 +157,9 @@ def test_all_hot(data, long_list, tmp_path):  # noqa: F811
     text = start(data, tmp_path, long_list, nvml, "--max-gpu-temp", 85, "--max-hold", 2, "--resume").end()
     assert f"{done} of {ITEMS} items are done already" in text, text
     check_each_item_once(tmp_path / "out.h5")
+    (tmp_path / "alone").mkdir()
+    start(data, tmp_path / "alone", long_list, nvml, ranks=1, FAKE_GPU_DELAY_US=200).end()
+    assert arrays(tmp_path / "out.h5") == arrays(tmp_path / "alone/out.h5"), "the bits of an undisturbed run"
 
 
 def test_the_last_gpu_fails(data, long_list, tmp_path):  # noqa: F811
@@ -223,7 +226,7 @@ def test_a_gpu_that_fails_in_a_training(ranks_left, code, data, tmp_path):  # no
     nvml = Nvml(tmp_path, COOL)
     options = ["train", "--model", data / "net.pt", "--image-size", 8, "--input", data / "table.csv", "--output", tmp_path / "out.h5", "--global-batch", 8, "--lr", "0.01", "--epochs", 8,
                "--checkpoint-every", 4, "--min-ranks", ranks_left]
-    settings = {"FAKE_GPU_NVML_FILE": nvml.path, "FAKE_GPU_DELAY_US": 10000}
+    settings = {"FAKE_GPU_NVML_FILE": nvml.path, "FAKE_GPU_DELAY_US": 4000}
     run = Run(tmp_path, *options, **settings)
     run.wait_for("rank 1 on")
     limit = time.monotonic() + 60
