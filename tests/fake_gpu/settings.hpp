@@ -16,7 +16,7 @@ struct Settings {
   long fail_at = 0;          ///< FAKE_GPU_FAIL_AT: the kernel, counted from 1, that breaks the device; 0: none
   int fail_code = 700;       ///< FAKE_GPU_FAIL_CODE: the error of every call from then on
   std::string fail_once;     ///< FAKE_GPU_FAIL_ONCE: a file; the process that makes it fails, those that find it do not
-  int nvml_code = 0;         ///< FAKE_GPU_NVML: what NVML says of each device
+  int nvml_code = 0;         ///< FAKE_GPU_NVML: what NVML says of the GPUs that break (nvml.cpp; FAKE_GPU_NVML_FILE says more)
   std::string counts_folder; ///< FAKE_GPU_COUNTS: each process counts its calls in a file there (calls.cpp)
   long nccl_hangs_at = 0;    ///< FAKE_GPU_NCCL_HANG: the collective, counted from 1, that never ends; 0: none
 };

@@ -51,7 +51,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
                               check<wire::Configure>, check<wire::Supervise>, check<wire::Grant>,    check<wire::SharedRange>,
                               check<wire::Join>,      check<wire::Stage>,     check<wire::Staged>,   check<wire::Items>,
                               check<wire::Connect>,   check<wire::Halt>,      check<wire::Reduce>,   check<wire::Steps>,
-                              check<wire::Metrics>,   check<wire::Skipped>,   check<wire::Saved>};
+                              check<wire::Metrics>,   check<wire::Skipped>,   check<wire::Saved>,    check<wire::Health>};
   fuzz::must_not_fall([&] { checks[data[0] % std::size(checks)](bytes); });
   return 0;
 }

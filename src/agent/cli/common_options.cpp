@@ -15,6 +15,15 @@ const std::vector<OptionSpec>& common_options() {
       {"config", "", "TOML file that sets any of these options", "FILE.toml"},
       {"batch-size", "auto", "items per batch; auto: 64 on GPUs, 16 on CPUs, 8 recordings", "N|auto"},
       {"devices", "auto", "GPUs of a node by index or UUID (0,2,3), auto or cpu; CUDA_VISIBLE_DEVICES is honoured", "LIST"},
+      {"max-gpu-memory", "",
+       "leave out GPUs of whose memory other processes use more before the start, for example 10%; one named by --devices: exit "
+       "2",
+       "P%"},
+      {"max-gpu-temp", 0.0,
+       "degrees Celsius from which a rank's GPU gets no new work until it is 5 below, for example 85; training: warns; 0: no "
+       "limit",
+       "C"},
+      {"max-hold", 1800.0, "seconds to wait while all GPUs are too hot, before the run stops with exit code 75", "SECONDS"},
       {"oversubscribe", false, "allow several ranks on one GPU"},
       {"dtype", "float32", "number format the model computes in", "TYPE", {"float32", "bfloat16", "float16"}},
       {"schedule",

@@ -4,8 +4,11 @@
 
 #include <algorithm>
 #include <charconv>
+#include <cmath>
 #include <map>
+#include <optional>
 #include <set>
+#include <utility>
 
 #include "agent/comm/core_shares.hpp"
 #include "common/support/text.hpp"
@@ -37,14 +40,55 @@ const std::string* bad_reason(const RankFacts& facts, const wire::Device& device
   return nullptr;
 }
 
-/// The devices `option` names on the node of this rank, as CUDA indices in the order given.
-std::vector<int> choose_devices(const RankFacts& facts, const std::string& option) {
+/// Share of the device's memory that was in use before the run; nullopt: not known.
+std::optional<double> used_share(const RankFacts& facts, const wire::Device& device) {
+  for (const wire::GpuMemory& memory : facts.join.gpu_memory)
+    if (memory.uuid == device.uuid && memory.total_bytes > 0)
+      return static_cast<double>(memory.used_bytes) / static_cast<double>(memory.total_bytes);
+  return std::nullopt;
+}
+
+bool in_use(const RankFacts& facts, const wire::Device& device, const BindingOptions& options) {
+  return used_share(facts, device).value_or(0) > options.max_gpu_memory;
+}
+
+std::string percent(double share) {
+  return fmt::format("{:.0f}%", std::ceil(100 * share));
+}
+
+/// "other processes use 63% of the memory of GPU 0 (GPU-5c…) on host a, --max-gpu-memory allows 10%".
+std::string describe_use(const RankFacts& facts, const wire::Device& device, const BindingOptions& options) {
+  return fmt::format("other processes use {} of the memory of GPU {} ({}) on host {}, --max-gpu-memory allows {}",
+                     percent(used_share(facts, device).value_or(0)), device.index, device.uuid, facts.join.host,
+                     percent(options.max_gpu_memory));
+}
+
+/// What to type instead of a list with a device that others use.
+std::string describe_instead(const RankFacts& facts, const wire::Device& device, const BindingOptions& options,
+                             std::size_t named) {
+  std::string free;
+  std::size_t count = 0;
+  for (const wire::Device& other : facts.hello.devices)
+    if (count < named && bad_reason(facts, other) == nullptr && !in_use(facts, other, options))
+      free += fmt::format("{}{}", count++ == 0 ? "" : ",", other.index);
+  const std::string allow = fmt::format("--max-gpu-memory {}", percent(used_share(facts, device).value_or(0)));
+  return count < named ? fmt::format("wait for them, or type {}", allow) : fmt::format("type --devices {}, or {}", free, allow);
+}
+
+/// The devices the options name on the node of this rank, as CUDA indices in the order given.
+std::vector<int> choose_devices(const RankFacts& facts, const BindingOptions& options) {
+  const std::string& option = options.devices;
   const std::vector<wire::Device>& devices = facts.hello.devices;
   std::vector<int> chosen;
   if (option == "auto") {
     for (const wire::Device& device : devices)
-      if (!bad_reason(facts, device)) chosen.push_back(device.index);
-    if (chosen.empty() && !devices.empty())
+      if (!bad_reason(facts, device) && !in_use(facts, device, options)) chosen.push_back(device.index);
+    if (!chosen.empty()) return chosen;
+    for (const wire::Device& device : devices)
+      if (!bad_reason(facts, device))
+        throw usage_error(fmt::format("{}; {}", describe_use(facts, device, options),
+                                      describe_instead(facts, device, options, devices.size())));
+    if (!devices.empty())
       throw usage_error(
           fmt::format("host {}: every GPU is left out because it failed lately ({}: {}); --devices 0,1,… takes them "
                       "all the same, docs/faults.md says where the list is",
@@ -62,6 +106,9 @@ std::vector<int> choose_devices(const RankFacts& facts, const std::string& optio
                                     option, facts.join.host, name, device_count(facts.hello)));
     if (std::find(chosen.begin(), chosen.end(), found->index) != chosen.end())
       throw usage_error(fmt::format("--devices {}: device {} is named twice", option, name));
+    if (in_use(facts, *found, options))
+      throw usage_error(fmt::format("--devices {}: {}; {}", option, describe_use(facts, *found, options),
+                                    describe_instead(facts, *found, options, split(option).size())));
     chosen.push_back(found->index);
   }
   if (chosen.empty())
@@ -76,6 +123,21 @@ std::string identity(const RankFacts& facts, int index) {
   return std::to_string(index);
 }
 
+/// "; left out: GPU-5c… (…)": what `auto` leaves out, for the message when too few are left.
+std::string left_out(const RankFacts& facts, const BindingOptions& options) {
+  std::string text;
+  if (options.devices != "auto") return text;
+  for (const wire::Device& device : facts.hello.devices) {
+    const std::string* bad = bad_reason(facts, device);
+    if (bad == nullptr && !in_use(facts, device, options)) continue;
+    text +=
+        fmt::format("{}{} ({})", text.empty() ? "; left out: " : ", ", device.uuid,
+                    bad != nullptr ? "failed lately: " + *bad
+                                   : fmt::format("others use {} of its memory", percent(used_share(facts, device).value_or(0))));
+  }
+  return text;
+}
+
 /// A GPU for each rank of one node, -1 where there is none: the permitted GPU with the fewest users. Ranks with fewer permitted
 /// GPUs choose first.
 std::vector<int> choose_for_node(const std::vector<RankFacts>& ranks, const std::vector<std::size_t>& members,
@@ -83,7 +145,7 @@ std::vector<int> choose_for_node(const std::vector<RankFacts>& ranks, const std:
   std::vector<std::vector<int>> choices;
   std::vector<std::size_t> order;
   for (std::size_t at = 0; at < members.size(); ++at) {
-    choices.push_back(choose_devices(ranks[members[at]], options.devices));
+    choices.push_back(choose_devices(ranks[members[at]], options));
     order.push_back(at);
   }
   std::stable_sort(order.begin(), order.end(),
@@ -101,8 +163,8 @@ std::vector<int> choose_for_node(const std::vector<RankFacts>& ranks, const std:
       const std::size_t count = users.size();
       throw usage_error(
           fmt::format("{} ranks on host {} but {} to use (--devices {}); start {} a node, or allow sharing with "
-                      "--oversubscribe",
-                      members.size(), facts.join.host, counted(count, "GPU"), options.devices, count));
+                      "--oversubscribe{}",
+                      members.size(), facts.join.host, counted(count, "GPU"), options.devices, count, left_out(facts, options)));
     }
   }
   return chosen;
@@ -154,6 +216,23 @@ Locality find_locality(const std::vector<RankFacts>& ranks) {
     }
   }
   return locality;
+}
+
+std::vector<std::string> describe_left_out(const std::vector<RankFacts>& ranks, const BindingOptions& options) {
+  std::vector<std::string> lines;
+  if (options.max_gpu_memory > 1 || options.devices == "cpu") return lines;
+  std::set<std::pair<std::string, std::string>> told; // ranks of a node see the same GPUs
+  for (const RankFacts& facts : ranks)
+    for (const wire::Device& device : facts.hello.devices) {
+      const std::optional<double> used = used_share(facts, device);
+      const bool left_out = options.devices == "auto" && in_use(facts, device, options);
+      if ((used && !left_out) || !told.emplace(facts.join.node, device.uuid).second) continue;
+      lines.push_back(used ? fmt::format("{}; it is left out", describe_use(facts, device, options))
+                           : fmt::format("--max-gpu-memory: what others use of GPU {} ({}) on host {} is not known{}{}",
+                                         device.index, device.uuid, facts.join.host,
+                                         facts.join.gpu_memory_note.empty() ? "" : ": ", facts.join.gpu_memory_note));
+    }
+  return lines;
 }
 
 std::vector<Binding> bind_devices(const std::vector<RankFacts>& ranks, const BindingOptions& options, const Locality& locality) {

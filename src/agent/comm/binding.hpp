@@ -17,6 +17,7 @@ struct RankFacts {
 struct BindingOptions {
   std::string devices = "auto"; ///< auto, cpu, or a list of indices or UUIDs ("0,2", "GPU-5c…")
   bool oversubscribe = false;   ///< several ranks may share a GPU
+  double max_gpu_memory = 2;    ///< share of a GPU's memory that others may use; above 1: any
   int threads = 0;              ///< intra-op threads per rank; 0: its cores
   int loaders = 0;              ///< decoding threads per rank; 0: by its cores
 };
@@ -35,7 +36,10 @@ struct Locality {
 };
 Locality find_locality(const std::vector<RankFacts>& ranks);
 
-/// Throws usage_error in one line: no such device, more ranks than GPUs, GPU and CPU ranks mixed.
+/// GPUs that `auto` leaves out because others use their memory, and those of which that is not known: a line each.
+std::vector<std::string> describe_left_out(const std::vector<RankFacts>& ranks, const BindingOptions& options);
+
+/// Throws usage_error in one line: no such device, one that others use, more ranks than GPUs, GPU and CPU ranks mixed.
 std::vector<Binding> bind_devices(const std::vector<RankFacts>& ranks, const BindingOptions& options, const Locality& locality);
 
 } // namespace mgpu::agent::comm

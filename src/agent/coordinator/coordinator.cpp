@@ -49,7 +49,7 @@ Outcome Coordinator::run(const wire::Join& own_join) {
 }
 
 void Coordinator::start(const wire::Join& own_join) {
-  const double now = beat_s_ = now_s();
+  const double now = began_s_ = beat_s_ = now_s();
   phase_deadline_s_ = now + setup_.start_timeout_s;
   rank_table_.at(0).join = own_join;
   workload_ = make_workload_(*this);
@@ -188,6 +188,8 @@ void Coordinator::hear(int rank, Type type, wire::View payload, const std::share
       return on_failure(rank, wire::decode<wire::Failure>(payload));
     case Type::died:
       return on_died(rank, wire::decode<wire::Died>(payload));
+    case Type::health:
+      return on_health(rank, wire::decode<wire::Health>(payload));
     case Type::heartbeat:
       return;
     default:

@@ -76,6 +76,7 @@ class Coordinator final : private RunControl {
   void on_opened(int rank, wire::Opened opened);
   void on_failure(int rank, const wire::Failure& failure);
   void on_died(int rank, const wire::Died& died);
+  void on_health(int rank, const wire::Health& health);
   void drop_rank(int rank, const std::string& reason, ExitCode code);
   int lost_agents() const;
   void lose_agent(int rank, const std::string& reason);
@@ -91,6 +92,7 @@ class Coordinator final : private RunControl {
   void watch_finishing();
 
   void make_plan(); ///< when all ranks are ready
+  void name_gpus(const std::vector<comm::RankFacts>& facts);
   void watch_planning(double now);
   void begin_work();
   void stage_or_configure();
@@ -120,7 +122,7 @@ class Coordinator final : private RunControl {
   std::future<void> planning_;
   Phase phase_ = Phase::gathering;
   Suspension suspension_;
-  double beat_s_ = 0, phase_deadline_s_ = 0, drain_s_ = 0;
+  double began_s_ = 0, beat_s_ = 0, phase_deadline_s_ = 0, drain_s_ = 0;
   bool stopping_ = false;
   wire::Signal asked_; ///< the first signal that any rank received
 

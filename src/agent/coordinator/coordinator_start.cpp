@@ -30,8 +30,10 @@ void Coordinator::make_plan() {
   const comm::Locality locality = comm::find_locality(facts);
   bindings_ = comm::bind_devices(facts, setup_.binding, locality);
   const bool gpu = bindings_[0].device >= 0;
+  name_gpus(facts);
 
   for (const std::string& warning : locality.warnings) print_warning(warning);
+  for (const std::string& line : comm::describe_left_out(facts, setup_.binding)) print_notice(line);
   if (!gpu && setup_.binding.devices == "auto")
     print_notice(fmt::format("no GPU here ({}): running on the CPU", facts[0].hello.device_note));
   phase_ = Phase::planning;
@@ -141,7 +143,11 @@ void Coordinator::configure(int rank) {
   message.trace = trace_ ? 1 : 0;
   workload_->describe(rank, message);
   wire::Buffer bytes;
-  wire::encode(workload_->supervise(), bytes);
+  wire::Supervise supervise = workload_->supervise();
+  supervise.gpu_uuid = rank_table_.at(rank).gpu_uuid;
+  supervise.max_gpu_temperature_c = setup_.max_gpu_temperature_c;
+  supervise.health_interval_s = setup_.health_interval_s;
+  wire::encode(supervise, bytes);
   post(rank, Type::supervise, wire::View(bytes));
   bytes.clear();
   wire::encode(message, bytes);

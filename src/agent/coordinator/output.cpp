@@ -110,6 +110,8 @@ write::Footer Output::finish(bool complete, const RankTable& rank_table, std::ve
   for (int rank = 0; rank < rank_table.size(); ++rank) {
     footer.ranks.push_back(rank_row(rank, rank_table.at(rank)));
     if (adjust) adjust(footer.ranks.back());
+    const RankState& state = rank_table.at(rank);
+    if (!state.gpu.rows().empty()) footer.telemetry.push_back({rank, state.gpu_uuid, state.gpu.rows()});
   }
   footer.training = std::move(training);
   writer().finish(footer);

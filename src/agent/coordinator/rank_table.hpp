@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "agent/comm/binding.hpp"
+#include "agent/coordinator/gpu_history.hpp"
 #include "common/wire/control_messages.hpp"
 
 namespace mgpu::agent {
@@ -20,6 +21,8 @@ struct RankState {
   bool left = false; ///< has sent its bye
   int deaths = 0;    ///< of its workers
   double heard_s = 0;
+  std::string gpu_uuid; ///< of the GPU it is bound to; "": none
+  GpuHistory gpu;
   wire::Progress progress;
 
   bool ready() const { return join && hello; }

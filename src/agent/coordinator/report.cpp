@@ -142,7 +142,23 @@ write::RankRow rank_row(int rank, const RankState& state) {
   return row;
 }
 
-void print_table(const RunSetup& setup, const Outcome& outcome, const std::vector<write::RankRow>& ranks) {
+void print_gpus(const RankTable& rank_table) {
+  std::size_t shown = 0;
+  for (int rank = 0; rank < rank_table.size() && shown < most_rows_shown; ++rank) {
+    const RankState& state = rank_table.at(rank);
+    const double held_s = state.gpu.held_s();
+    if (held_s <= 0 && state.gpu.drained().empty()) continue;
+    ++shown;
+    std::string text = fmt::format("rank {} on {}: its GPU {}", rank, state.join->host, state.gpu_uuid);
+    if (held_s > 0) text += fmt::format(" was too hot for {}", human_duration(held_s));
+    if (!state.gpu.drained().empty())
+      text += fmt::format("{} failed: {}; it is left out of runs for a day", held_s > 0 ? ", and" : "", state.gpu.drained());
+    say("{}\n", text);
+  }
+}
+
+void print_table(const RunSetup& setup, const Outcome& outcome, const std::vector<write::RankRow>& ranks,
+                 const RankTable& rank_table) {
   std::vector<std::vector<std::string>> rows{
       {"rank", "host", "device", "items", "failed", "items/s", "busy", "waiting for data", "memory"}};
   for (std::size_t at = 0; at < ranks.size() && at < most_rows_shown; ++at) {
@@ -153,6 +169,7 @@ void print_table(const RunSetup& setup, const Outcome& outcome, const std::vecto
                     human_bytes(static_cast<double>(row.memory_bytes))});
   }
   say("\n{}", table(rows, {true, false, false, true, true, true, true, true, true}));
+  print_gpus(rank_table);
   const std::uint64_t done_now = outcome.done - outcome.earlier;
   say("{} items in {} ({:.1f} items/s), {} failed", done_now, human_duration(outcome.run_s), items_per_second(outcome),
       outcome.failed);

@@ -31,8 +31,12 @@ std::string opening_line(const RankTable& rank_table);
 
 write::RankRow rank_row(int rank, const RankState& state);
 
-/// One row per rank, and the sentence that names the bottleneck.
-void print_table(const RunSetup& setup, const Outcome& outcome, const std::vector<write::RankRow>& ranks);
+/// One row per rank, the GPUs that were too hot or failed, and the sentence that names the bottleneck.
+void print_table(const RunSetup& setup, const Outcome& outcome, const std::vector<write::RankRow>& ranks,
+                 const RankTable& rank_table);
+
+/// One line per rank whose GPU was too hot or failed.
+void print_gpus(const RankTable& rank_table);
 
 /// "The bottleneck was …": the largest share of the ranks' time: device, loading, writing or too little work.
 std::string bottleneck(const Outcome& outcome, const std::vector<write::RankRow>& ranks);

@@ -76,6 +76,8 @@ class Workload {
   virtual void opened(int rank, bool again) = 0;
   /// The rank's worker died. Another one will open, unless died.retired: then lost() follows.
   virtual void worker_died(int rank, const wire::Died& died) = 0;
+  /// What a rank's GPU reports; its warnings are printed and its sample is kept already. `changed`: its state differs from the previous one.
+  virtual void on_health(int /*rank*/, const wire::Health& /*health*/, bool /*changed*/) {}
   /// A frame that the coordinator does not handle itself.
   virtual void on_frame(int rank, wire::Type type, wire::View payload, const std::shared_ptr<void>& owner) = 0;
   /// A rank is lost; `code`: the exit code of the reason. `over`: all work was done, only its statistics are missing. Throws

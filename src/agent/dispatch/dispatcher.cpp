@@ -21,6 +21,7 @@ Dispatcher::Dispatcher(const Plan& plan, const DispatcherOptions& options, std::
       queues_(static_cast<std::size_t>(plan.queues())),
       active_(index(plan.ranks()), false),
       lost_(active_.size(), false),
+      held_(active_.size(), false),
       health_(plan.ranks()),
       batch_s_(active_.size(), 0.0),
       waiting_(plan.batches() - static_cast<std::uint64_t>(std::count(done_.begin(), done_.end(), true))) {}
@@ -35,6 +36,34 @@ void Dispatcher::deactivate(int rank) {
   if (!active_[index(rank)]) return;
   active_[index(rank)] = false;
   --active_count_;
+}
+
+void Dispatcher::hold(int rank, bool held) {
+  held_[index(rank)] = held;
+}
+
+int Dispatcher::available() const {
+  int count = 0;
+  for (std::size_t rank = 0; rank < active_.size(); ++rank) count += active_[rank] && !held_[rank] ? 1 : 0;
+  return count;
+}
+
+/// A batch that nobody has tried is anybody's, or its own rank's and that is held or coming up. A second try that only waits for its time is not
+/// for held ranks.
+bool Dispatcher::waits_for_held(double now_s) const {
+  if (finished() || leases_.total() > 0) return false;
+  const bool untried = !stopped_ && waiting_ > returned_.size();
+  bool any_held = false;
+  for (int rank = 0; rank < plan_.ranks(); ++rank) {
+    if (lost_[index(rank)]) continue;
+    any_held |= held_[index(rank)];
+    if (held_[index(rank)]) continue;
+    if (!active_[index(rank)] || untried) return false;
+    const double later_s = now_s + 2 * options_.elsewhere_s;
+    for (const Lease& lease : returned_)
+      if ((!stopped_ || lease.second_try()) && may_try(rank, lease, later_s)) return false;
+  }
+  return any_held;
 }
 
 void Dispatcher::release(int rank, Death death, const std::function<void(const Lease&)>& failed) {
@@ -66,11 +95,16 @@ void Dispatcher::lose_rank(int rank, const std::function<void(const Lease&)>& fa
   if (plan_.schedule() != Schedule::dynamic) queues_[index(rank)].adopted = true;
 }
 
+/// With block and cyclic.
+bool Dispatcher::may_take_from(int rank, int queue) const {
+  return queue == rank || queues_[index(queue)].adopted || held_[index(queue)];
+}
+
 std::uint64_t Dispatcher::left_for(int rank) const {
   if (plan_.schedule() == Schedule::dynamic) return waiting_;
   std::uint64_t left = returned_.size();
   for (int queue = 0; queue < plan_.queues(); ++queue)
-    if (queue == rank || queues_[index(queue)].adopted) left += plan_.queue_length(queue) - queues_[index(queue)].next;
+    if (may_take_from(rank, queue)) left += plan_.queue_length(queue) - queues_[index(queue)].next;
   return left;
 }
 
@@ -100,7 +134,7 @@ bool Dispatcher::may_try(int rank, const Lease& lease, double now_s) const {
   if (!same_node(rank, lease.failed_on)) return true;
   const bool waited = now_s - lease.granted_at_s > options_.elsewhere_s;
   if (rank != lease.failed_on) return waited || !any_other(lease.failed_on, true);
-  return !any_other(rank, false) || (waited && active_count_ == 1);
+  return !any_other(rank, false) || (waited && available() == 1);
 }
 
 bool Dispatcher::note_rows(int rank, const Lease& lease, std::uint32_t unreadable) {
@@ -150,11 +184,11 @@ bool Dispatcher::take(int rank, double now_s, Lease& lease) {
   const auto take_any = [&] {
     if (take_returned(rank, lease, now_s)) return true;
     if (stopped_) return false;
-    if (health_.held_back(rank) && active_count_ > 1) return false;
+    if (health_.held_back(rank) && available() > 1) return false;
     if (plan_.schedule() == Schedule::dynamic) return take_from(0);
     if (take_from(rank)) return true;
     for (int queue = 0; queue < plan_.queues(); ++queue)
-      if (queues_[index(queue)].adopted && take_from(queue)) return true;
+      if (may_take_from(rank, queue) && take_from(queue)) return true;
     return false;
   };
   if (!take_any()) return false;
@@ -171,7 +205,7 @@ std::uint32_t Dispatcher::credit(int rank) const {
 }
 
 void Dispatcher::pump(double now_s, const std::function<void(int, const Lease&)>& grant) {
-  if ((stopped_ && !second_tries_wait()) || waiting_ == 0 || active_count_ == 0) return;
+  if ((stopped_ && !second_tries_wait()) || waiting_ == 0 || available() == 0) return;
   if (first_pump_s_ < 0) first_pump_s_ = now_s;
   if (plan_.costs_known() && plan_.schedule() == Schedule::dynamic)
     pump_by_cost(now_s, grant);
@@ -182,7 +216,7 @@ void Dispatcher::pump(double now_s, const std::function<void(int, const Lease&)>
 void Dispatcher::pump_by_count(double now_s, const std::function<void(int, const Lease&)>& grant) {
   Lease lease;
   for (int rank = 0; rank < plan_.ranks(); ++rank) {
-    if (!active_[index(rank)]) continue;
+    if (!active_[index(rank)] || held_[index(rank)]) continue;
     const std::uint64_t left = left_for(rank);
     std::uint64_t room = credit(rank);
     if (plan_.schedule() == Schedule::dynamic) {
@@ -214,7 +248,7 @@ void Dispatcher::pump_by_cost(double now_s, const std::function<void(int, const 
     int chosen = -1;
     double earliest = std::numeric_limits<double>::infinity();
     for (int rank = 0; rank < plan_.ranks(); ++rank) {
-      if (!active_[index(rank)] || skipped[index(rank)] || holds_suspicious(rank)) continue;
+      if (!active_[index(rank)] || held_[index(rank)] || skipped[index(rank)] || holds_suspicious(rank)) continue;
       const double finish = leases_.count(rank) == 0 ? -1.0 : expected_finish_s(rank, now_s);
       if (finish < earliest) {
         earliest = finish;

@@ -44,6 +44,13 @@ class Dispatcher {
   /// As release(), permanently; its oldest lease is the suspect.
   void lose_rank(int rank, const std::function<void(const Lease&)>& failed);
 
+  /// A held rank is granted nothing new; what it has goes on. Whether it has a worker or not makes no difference. With block and cyclic, ranks
+  /// without work of their own take from its queue meanwhile.
+  void hold(int rank, bool held);
+  bool held(int rank) const { return held_[static_cast<std::size_t>(rank)]; }
+  /// Nothing is under way, and what waits is for held ranks only: all are held, or no other may take it.
+  bool waits_for_held(double now_s) const;
+
   /// Grants what can be granted now: calls `grant(rank, lease)` for each.
   void pump(double now_s, const std::function<void(int rank, const Lease&)>& grant);
   /// Ends the lease of `batch` that begins at row `begin`, when its result arrives. nullopt: this rank does not hold it (late or
@@ -78,6 +85,9 @@ class Dispatcher {
   };
 
   void deactivate(int rank);
+  /// Ranks with a worker that may be granted something.
+  int available() const;
+  bool may_take_from(int rank, int queue) const;
   bool second_tries_wait() const;
   bool take(int rank, double now_s, Lease& lease);
   bool take_returned(int rank, Lease& lease, double now_s);
@@ -97,7 +107,7 @@ class Dispatcher {
   std::vector<bool> done_; ///< by batch, by an earlier run; empty: none
   std::vector<Queue> queues_;
   std::deque<Lease> returned_; ///< returned after a worker's death, and second tries
-  std::vector<bool> active_, lost_;
+  std::vector<bool> active_, lost_, held_;
   RankHealth health_;
   std::vector<double> batch_s_;             ///< by rank: smoothed time per batch, 0: unknown
   double seconds_done_ = 0, cost_done_ = 0; ///< of completed batches: their ratio turns costs into seconds

@@ -77,6 +77,7 @@ void ItemWorkload::plan(const std::vector<comm::Binding>& bindings) {
   identify(bindings[0].device >= 0);
   dispatcher_.emplace(*plan_, options, setup_.resume && !setup_.dry_run ? go_on() : std::vector<bool>());
   failover_.emplace(control_, *dispatcher_);
+  held_.emplace(control_, *dispatcher_, setup_.max_hold_s);
   input_.emplace(setup_, control_.rank_table(), *plan_, dispatcher_->leases());
   if (setup_.ship_bytes && !setup_.dry_run) shipper_.emplace(control_.rank_table().size(), setup_.max_file_bytes, shipped_bytes);
   for (const std::string& name : setup_.item_columns) item_columns_.push_back(setup_.manifest.column(name).value());
@@ -184,12 +185,14 @@ bool ItemWorkload::step(double now) {
   output_.check();
   if (const double away_s = suspension_.seconds(now); away_s > 0) {
     dispatcher_->postpone(away_s);
+    held_->postpone(away_s);
     input_->note_life(now);
   }
   if (input_->look(now))
     stop_early(fmt::format("no rank got anything read for {:.0f} s: the input does not answer", input_->quiet_s(now)), now, 0);
   failover_->give_up_stalled_ranks();
   if (!stop_.asked()) failover_->put_aside_sick_ranks();
+  if (const std::string reason = held_->step(now); !reason.empty()) stop_early(reason, now, setup_.grace_s);
   for (const int rank : dispatcher_->overdue(now))
     control_.give_up(rank, fmt::format("its batch took longer than --item-timeout allows ({:.0f} s)", setup_.item_timeout_s));
   if (dispatcher_->finished() || stop_.expired(now)) {
@@ -353,7 +356,7 @@ Outcome ItemWorkload::finish() {
     outcome.code = ExitCode::stopped;
   else if (outcome.failed > 0)
     outcome.code = ExitCode::items_failed;
-  print_table(setup_, outcome, footer.ranks);
+  print_table(setup_, outcome, footer.ranks, control_.rank_table());
   if (footer.complete) finish_job(*setup_.job, setup_.config, write::ReadFile(setup_.output));
   write_summary(setup_, outcome, footer);
   return outcome;

@@ -12,6 +12,7 @@
 #include "agent/items/failover.hpp"
 #include "agent/items/failure_report.hpp"
 #include "agent/items/gatherer.hpp"
+#include "agent/items/held_ranks.hpp"
 #include "agent/items/input_watch.hpp"
 #include "agent/items/shipper.hpp"
 #include "common/support/suspension.hpp"
@@ -30,6 +31,9 @@ class ItemWorkload final : public Workload {
   wire::Supervise supervise() const override;
   void opened(int rank, bool again) override;
   void worker_died(int rank, const wire::Died& died) override;
+  void on_health(int rank, const wire::Health& health, bool changed) override {
+    if (changed) held_->note(rank, health);
+  }
   void on_frame(int rank, wire::Type type, wire::View payload, const std::shared_ptr<void>& owner) override;
   void lost(int rank, const std::string& reason, ExitCode code, bool over) override;
   bool step(double now) override;
@@ -65,6 +69,7 @@ class ItemWorkload final : public Workload {
   std::optional<dispatch::Plan> plan_;
   std::optional<dispatch::Dispatcher> dispatcher_;
   std::optional<items::Failover> failover_;
+  std::optional<items::HeldRanks> held_;
   std::optional<items::InputWatch> input_;
   std::optional<items::Gatherer> gatherer_;
   std::optional<Shipper> shipper_;        ///< --ship bytes

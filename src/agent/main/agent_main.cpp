@@ -125,7 +125,7 @@ int run_rank0(const JobEntry& entry, const std::vector<std::string>& arguments, 
     if (!setup.dry_run) status.running();
     coordinator.emplace(
         setup, messenger, rank.worker, agent::make_workload, [&status] { status.beat(); }, [&rank] { rank.end_worker(); });
-    const agent::Outcome outcome = coordinator->run(agent::describe_rank(facts, rank.environment));
+    const agent::Outcome outcome = coordinator->run(rank.describe(facts));
     return static_cast<int>(outcome.code);
   });
   std::fflush(nullptr);
@@ -145,7 +145,7 @@ int run_job(const JobEntry& entry, const std::vector<std::string>& arguments, co
   agent::catch_signals(facts.launcher, false);
   Rank rank(facts, arguments, command);
   agent::Router router(rank.environment.messenger(), rank.worker, {});
-  const int code = guarded(name_of(facts), [&] { return router.run(agent::describe_rank(facts, rank.environment)); });
+  const int code = guarded(name_of(facts), [&] { return router.run(rank.describe(facts)); });
   return rank.leave(code, router.without_finalize());
 }
 

@@ -6,6 +6,8 @@
 #include <cstdlib>
 #include <memory>
 
+#include "agent/coordinator/join.hpp"
+#include "agent/gpu_health/nvml.hpp"
 #include "agent/slurm/slurm.hpp"
 #include "agent/supervisor/worker_process.hpp"
 #include "common/support/text.hpp"
@@ -40,7 +42,8 @@ void require_joined(const comm::LauncherFacts& facts, int world_size, const std:
 }
 
 Rank::Rank(const comm::LauncherFacts& facts, const std::vector<std::string>& arguments, const std::string& command)
-    : supervisor([starter = std::make_shared<WorkerStarter>(WorkerProcess::find_program())] {
+    : memory_look(gpu_health::may_limit_memory(arguments)),
+      supervisor([starter = std::make_shared<WorkerStarter>(WorkerProcess::find_program())] {
         return std::make_unique<WorkerProcess>(*starter, ring_bytes);
       }),
       environment(facts, start_limit(arguments)),
@@ -48,12 +51,18 @@ Rank::Rank(const comm::LauncherFacts& facts, const std::vector<std::string>& arg
   require_joined(facts, environment.messenger().size(), command);
 }
 
+wire::Join Rank::describe(const comm::LauncherFacts& facts) const {
+  wire::Join join = describe_rank(facts, environment);
+  join.gpu_memory = memory_look.finish(join.gpu_memory_note);
+  return join;
+}
+
 int Rank::leave(int code, bool without_finalize, bool left_behind) {
   end_worker();
   std::fflush(nullptr);
   if (without_finalize) _exit(code);
   environment.close(code);
-  if (left_behind) _exit(code);
+  if (left_behind || gpu_health::nvml_is_in_use()) _exit(code);
   return code;
 }
 

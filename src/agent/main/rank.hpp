@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "agent/comm/environment.hpp"
+#include "agent/gpu_health/gpu_memory.hpp"
 #include "agent/supervisor/summing_worker.hpp"
 #include "agent/supervisor/supervisor.hpp"
 
@@ -23,12 +24,15 @@ void require_joined(const comm::LauncherFacts& facts, int world_size, const std:
 struct Rank {
   /// `arguments`: may limit the start of MPI (--start-timeout). `command`: as typed. Throws as require_joined.
   Rank(const comm::LauncherFacts& facts, const std::vector<std::string>& arguments, const std::string& command);
+  /// What rank 0 is told of this rank.
+  wire::Join describe(const comm::LauncherFacts& facts) const;
   /// Ends the worker and MPI, and returns `code`. After a lost rank (`without_finalize`) MPI_Finalize would wait forever: the
-  /// process then ends here. It also ends here if an abandoned thread (`left_behind`) may use objects that the normal end of a
-  /// process destroys.
+  /// process then ends here. It also ends here if an abandoned thread (`left_behind`, or one in NVML) may use objects that the normal
+  /// end of a process destroys.
   int leave(int code, bool without_finalize, bool left_behind = false);
   void end_worker();
 
+  gpu_health::GpuMemoryLook memory_look; ///< first: its thread works while the others start
   Supervisor supervisor;
   comm::Environment environment;
   SummingWorker worker;

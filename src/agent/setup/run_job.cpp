@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <atomic>
 #include <charconv>
+#include <cstdlib>
 #include <filesystem>
 #include <future>
 
@@ -95,6 +96,36 @@ void cut_out(RunSetup& setup, const manifest::Shard& shard) {
   const manifest::ItemSpan span = manifest::items_of(shard, items, setup.batch_size);
   setup.shard = {shard, span.first, items, write::sha256_of(setup.manifest)};
   setup.manifest = setup.manifest.part(span.first, span.count);
+}
+
+/// --max-gpu-memory.
+double parse_memory_share(const std::string& text) {
+  if (text.empty()) return comm::BindingOptions().max_gpu_memory;
+  double value = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+  const std::string_view rest(end, static_cast<std::size_t>(text.data() + text.size() - end));
+  if (error != std::errc() || !(value >= 0 && value <= 100) || rest != "%")
+    throw usage_error(fmt::format("--max-gpu-memory {}: a share of the GPU's memory from 0% to 100%, for example 10%", text));
+  return value / 100;
+}
+
+void prepare_health(const Config& config, RunSetup& setup) {
+  // Below any idle GPU, or above what one survives: a number of another unit, or a slip.
+  constexpr double lowest_c = 30, highest_c = 120, longest_s = 1e9;
+  setup.max_gpu_temperature_c = config.get<double>("max-gpu-temp");
+  if (setup.max_gpu_temperature_c != 0 && !(setup.max_gpu_temperature_c >= lowest_c && setup.max_gpu_temperature_c <= highest_c))
+    throw usage_error(fmt::format("--max-gpu-temp {:g}: degrees Celsius from {:g} to {:g}, for example 85; 0: no limit",
+                                  setup.max_gpu_temperature_c, lowest_c, highest_c));
+  setup.max_hold_s = config.get<double>("max-hold");
+  if (!(setup.max_hold_s >= 0 && setup.max_hold_s < longest_s))
+    throw usage_error(fmt::format("--max-hold {:g}: seconds, for example 1800", setup.max_hold_s));
+  setup.binding.max_gpu_memory = parse_memory_share(config.get<std::string>("max-gpu-memory"));
+  if (const char* set = std::getenv("MGPU_HEALTH_INTERVAL"); set != nullptr) {
+    constexpr double least_s = 0.05, most_s = 3600;
+    if (!parse_number(std::string_view(set), setup.health_interval_s) ||
+        !(setup.health_interval_s >= least_s && setup.health_interval_s <= most_s))
+      throw usage_error(fmt::format("MGPU_HEALTH_INTERVAL={}: seconds from {:g} to {:g}", set, least_s, most_s));
+  }
 }
 
 /// The manifest as a job sees it.
@@ -193,6 +224,7 @@ RunSetup prepare_run(const std::string& job_name, const Job& job, const cli::Res
   setup.start_timeout_s = config.get<double>("start-timeout");
   setup.rank_timeout_s = config.get<double>("rank-timeout");
   setup.grace_s = setup.term_grace_s = config.get<double>("grace");
+  prepare_health(config, setup);
 
   manifest::ReadOptions read;
   read.media = setup.media = job.media(config);

@@ -62,6 +62,9 @@ struct RunSetup {
   std::uint64_t max_failures = ~0ull; ///< items
   std::string progress = "auto";
   std::string log_dir, trace;
+  double max_gpu_temperature_c = 0; ///< a rank whose GPU is hotter gets no new work; 0: no limit
+  double max_hold_s = 1800;         ///< for so long a run waits for such ranks
+  double health_interval_s = 5;     ///< between two samples of a GPU
   double start_timeout_s = 60, rank_timeout_s = 25, grace_s = 20;
   double term_grace_s = 20; ///< after TERM: no longer than the launcher waits before it kills
 };

@@ -1,13 +1,11 @@
 #include "agent/supervisor/bad_devices.hpp"
 
-#include <dlfcn.h>
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
-#include <array>
 #include <cstdlib>
 
 #include "common/support/text.hpp"
@@ -71,58 +69,6 @@ bool BadDevices::add(const BadDevice& device, double now_unix_s) const {
   if (written && closed && ::rename(aside.c_str(), path_.c_str()) == 0) return true;
   ::unlink(aside.c_str());
   return false;
-}
-
-// --- NVML --------------------------------------------------------------------------------------------------------------------
-
-namespace {
-
-// nvmlReturn_t, nvml.h.
-constexpr int success = 0, gpu_is_lost = 15, reset_required = 16;
-
-/// The functions of NVML that are needed (NVML API reference: nvmlInit_v2, nvmlDeviceGetHandleByUUID, nvmlDeviceGetMemoryInfo,
-/// nvmlErrorString).
-struct Nvml {
-  using Device = void*;
-  struct Memory {
-    unsigned long long total = 0, free = 0, used = 0;
-  };
-  int (*init)() = nullptr;
-  int (*by_uuid)(const char*, Device*) = nullptr;
-  int (*memory)(Device, Memory*) = nullptr;
-  const char* (*error)(int) = nullptr;
-
-  static Nvml load() {
-    Nvml nvml;
-    void* library = dlopen("libnvidia-ml.so.1", RTLD_NOW | RTLD_LOCAL);
-    if (library == nullptr) return nvml;
-    nvml.init = reinterpret_cast<int (*)()>(dlsym(library, "nvmlInit_v2"));
-    nvml.by_uuid = reinterpret_cast<int (*)(const char*, Device*)>(dlsym(library, "nvmlDeviceGetHandleByUUID"));
-    nvml.memory = reinterpret_cast<int (*)(Device, Memory*)>(dlsym(library, "nvmlDeviceGetMemoryInfo"));
-    nvml.error = reinterpret_cast<const char* (*)(int)>(dlsym(library, "nvmlErrorString"));
-    return nvml;
-  }
-  bool usable() const { return init != nullptr && by_uuid != nullptr && memory != nullptr && error != nullptr; }
-};
-
-} // namespace
-
-std::string probe_device(const std::string& uuid) {
-  static const Nvml nvml = Nvml::load();
-  if (uuid.empty() || !nvml.usable()) return {};
-  Nvml::Device device = nullptr;
-  Nvml::Memory memory;
-  const std::array<std::pair<const char*, std::function<int()>>, 3> steps{
-      {{"nvmlInit", [] { return nvml.init(); }},
-       {"nvmlDeviceGetHandleByUUID", [&] { return nvml.by_uuid(uuid.c_str(), &device); }},
-       {"nvmlDeviceGetMemoryInfo", [&] { return nvml.memory(device, &memory); }}}};
-  for (const auto& [call, step] : steps) {
-    const int code = step();
-    // Any other code does not mean a bad device: a MIG slice is "not found", a container forbids NVML.
-    if (code == gpu_is_lost || code == reset_required) return fmt::format("{}: {}", call, nvml.error(code));
-    if (code != success) return {};
-  }
-  return {};
 }
 
 } // namespace mgpu::agent

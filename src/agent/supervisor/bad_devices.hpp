@@ -1,7 +1,5 @@
 #pragma once
-// GPUs of this host that failed permanently, as the driver's management library (NVML) reports. They are recorded for a while, so
-// that the next run does not use them.
-#include <functional>
+// GPUs of this host that failed permanently. They are recorded for a while, so that the next run does not use them.
 #include <string>
 #include <vector>
 
@@ -28,9 +26,5 @@ class BadDevices {
  private:
   std::string path_;
 };
-
-/// NVML's state of a GPU: "" when it is usable or NVML is missing; else why it cannot be used. NVML is loaded on the first call,
-/// never linked.
-std::string probe_device(const std::string& uuid);
 
 } // namespace mgpu::agent

@@ -30,8 +30,13 @@ constexpr double obeys_within_s = 10;
 
 } // namespace
 
-Supervisor::Supervisor(MakeWorker make, ProbeDevice probe, BadDevices bad, Clock clock)
-    : make_(std::move(make)), probe_(std::move(probe)), bad_(std::move(bad)), clock_(std::move(clock)), worker_(make_()) {}
+Supervisor::Supervisor(MakeWorker make, ProbeDevice probe, BadDevices bad, Clock clock, WatchDevice watch)
+    : make_(std::move(make)),
+      probe_(std::move(probe)),
+      bad_(std::move(bad)),
+      clock_(std::move(clock)),
+      watch_device_(std::move(watch)),
+      worker_(make_()) {}
 
 void Supervisor::enter(WorkerEvent event) {
   const WorkerState state = next(life_.state, event);
@@ -46,6 +51,7 @@ void Supervisor::post(Type type, wire::View payload) {
     limits_ = wire::decode<wire::Supervise>(payload);
     limits_.batch_size = std::max<std::int64_t>(limits_.batch_size, 1);
     watchdog_.set_limits({limits_.item_timeout_s, limits_.stall_timeout_s, limits_.batch_size});
+    watch_device();
     return;
   }
   if (type == Type::configure) {
@@ -64,6 +70,7 @@ void Supervisor::post(Type type, wire::View payload) {
 
 bool Supervisor::poll(const OnWorkerFrame& handle) {
   bool busy = pass_frames(handle);
+  busy |= tell_health(handle);
   const double now = clock_();
   if (const double away_s = suspension_.seconds(now); away_s > 0) {
     watchdog_.resume(now);
@@ -76,6 +83,32 @@ bool Supervisor::poll(const OnWorkerFrame& handle) {
   }
   busy |= replace_dead(handle);
   return busy;
+}
+
+void Supervisor::watch_device() {
+  if (limits_.gpu_uuid == watched_uuid_) return; // sent again with each worker
+  watched_uuid_ = limits_.gpu_uuid;
+  health_.reset();
+  drained_ = false;
+  if (watched_uuid_.empty()) return;
+  health_ = std::make_unique<gpu_health::HealthReporter>([watch = watch_device_, uuid = watched_uuid_] { return watch(uuid); },
+                                                         limits_.health_interval_s,
+                                                         gpu_health::HealthSettings{limits_.max_gpu_temperature_c});
+}
+
+bool Supervisor::tell_health(const OnWorkerFrame& handle) {
+  if (health_ == nullptr || life_.state == WorkerState::given_up || life_.state == WorkerState::dismissed) return false;
+  const auto health = health_->poll(clock_());
+  if (!health) return false;
+  if (health->state == wire::GpuState::drained && !std::exchange(drained_, true)) leave_out(watched_uuid_, health->reason);
+  wire::Buffer bytes;
+  wire::encode(*health, bytes);
+  handle(Type::health, wire::View(bytes), nullptr);
+  return true;
+}
+
+void Supervisor::leave_out(const std::string& uuid, const std::string& reason) {
+  bad_.add({uuid, reason, unix_now_s() + left_out_s}, unix_now_s());
 }
 
 bool Supervisor::pass_frames(const OnWorkerFrame& handle) {
@@ -210,7 +243,7 @@ bool Supervisor::cannot_use_device(wire::Died& died, bool stuck, bool retired) {
   const std::string trouble = stuck ? "a process hangs in its driver" : probe_(uuid_);
   if (!trouble.empty()) died.reason += fmt::format("; its GPU {} cannot be used: {}", uuid_, trouble);
   if (!trouble.empty() || (retired && died.device == DeviceTrouble::hardware))
-    bad_.add({uuid_, trouble.empty() ? died.reason : trouble, unix_now_s() + left_out_s}, unix_now_s());
+    leave_out(uuid_, trouble.empty() ? died.reason : trouble);
   return !trouble.empty();
 }
 
@@ -282,6 +315,7 @@ void Supervisor::kill() {
 
 void Supervisor::end() {
   enter(WorkerEvent::dismiss);
+  health_.reset();
   standby_.reset();
   worker_.reset();
 }

@@ -7,6 +7,8 @@
 #include <utility>
 #include <vector>
 
+#include "agent/gpu_health/health_reporter.hpp"
+#include "agent/gpu_health/nvml.hpp"
 #include "agent/supervisor/bad_devices.hpp"
 #include "agent/supervisor/watchdog.hpp"
 #include "agent/supervisor/worker_link.hpp"
@@ -29,14 +31,19 @@ class LocalWorker : public WorkerLink {
 
 /// The link between the event loop and the workers of a rank. The frame Supervise sets the limits: before it, or without
 /// restarts, the end of a worker is the end of the rank. Other frames pass. When a working worker dies, the event loop gets all
-/// frames that it had sent, then the frame `died`, then the next worker's hello.
+/// frames that it had sent, then the frame `died`, then the next worker's hello. The state of the GPU that Supervise names becomes
+/// frames `health`; a GPU that fails is excluded from later runs.
 class Supervisor final : public WorkerLink {
  public:
   using MakeWorker = std::function<std::unique_ptr<LocalWorker>()>;
   /// Whether a GPU, by UUID, can still be used: "" or why not.
   using ProbeDevice = std::function<std::string(const std::string& uuid)>;
+  /// What watches a GPU; called on a thread of its own.
+  using WatchDevice = std::function<std::unique_ptr<gpu_health::GpuProbe>(const std::string& uuid)>;
   /// Starts the first worker.
-  explicit Supervisor(MakeWorker make, ProbeDevice probe = probe_device, BadDevices bad = BadDevices(), Clock clock = now_s);
+  explicit Supervisor(
+      MakeWorker make, ProbeDevice probe = [](const std::string& uuid) { return gpu_health::probe_device(uuid); },
+      BadDevices bad = BadDevices(), Clock clock = now_s, WatchDevice watch = gpu_health::open_nvml_probe);
 
   void post(wire::Type type, wire::View payload = {}) override;
   void flush() override { worker_->flush(); }
@@ -73,12 +80,19 @@ class Supervisor final : public WorkerLink {
   wire::Failure reported() const;
   wire::Died describe(const WorkerEnd& end) const;
   bool cannot_use_device(wire::Died& died, bool stuck, bool retired);
+  void watch_device();
+  bool tell_health(const OnWorkerFrame& handle);
+  void leave_out(const std::string& uuid, const std::string& reason);
 
   MakeWorker make_;
   ProbeDevice probe_;
   BadDevices bad_;
   Clock clock_;
-  wire::Supervise limits_; ///< no restarts before the frame Supervise
+  WatchDevice watch_device_;
+  std::unique_ptr<gpu_health::HealthReporter> health_;
+  std::string watched_uuid_; ///< by health_
+  bool drained_ = false;     ///< the GPU is on the list
+  wire::Supervise limits_;   ///< no restarts before the frame Supervise
   Watchdog watchdog_;
   Suspension suspension_;
 

@@ -367,6 +367,7 @@ Outcome TrainingWorkload::finish() {
   put_statuses(output_, setup_.manifest.size(), unusable_.skipped, all_used);
   const write::Footer footer = output_.finish(complete, rank_table, with_classes(records_.series(), last_metrics_));
   print_training_table(footer.ranks, last_metrics_, best_metrics_);
+  print_gpus(rank_table);
   const TrainingEnd end{.complete = complete,
                         .step = step,
                         .samples = samples_,

@@ -32,6 +32,7 @@ class TrainingWorkload final : public Workload {
   void configured(int rank) override;
   void opened(int rank, bool again) override;
   void worker_died(int rank, const wire::Died& died) override;
+  void on_health(int rank, const wire::Health& health, bool changed) override;
   void on_frame(int rank, wire::Type type, wire::View payload, const std::shared_ptr<void>& owner) override;
   void lost(int rank, const std::string& reason, ExitCode code, bool over) override;
   bool step(double now) override;

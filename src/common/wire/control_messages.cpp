@@ -43,14 +43,25 @@ auto fields(Is<Configure> auto& m) {
                   m.threads, m.loaders, m.cores, m.batch_size, m.batches_in_flight, m.trace);
 }
 auto fields(Is<Supervise> auto& m) {
-  return std::tie(m.item_timeout_s, m.stall_timeout_s, m.batch_size, m.restarts, m.max_restarts);
+  return std::tie(m.item_timeout_s, m.stall_timeout_s, m.batch_size, m.restarts, m.max_restarts, m.gpu_uuid,
+                  m.max_gpu_temperature_c, m.health_interval_s);
+}
+auto fields(Is<GpuSample> auto& m) {
+  return std::tie(m.temperature_c, m.slowdown_c, m.utilization_percent, m.power_w, m.sm_clock_mhz, m.memory_used_bytes,
+                  m.memory_total_bytes, m.throttle_reasons, m.uncorrected_ecc, m.remap_pending, m.remap_failed);
+}
+auto fields(Is<Health> auto& m) {
+  return std::tie(m.sample, m.xids, m.state, m.reason, m.warnings);
+}
+auto fields(Is<GpuMemory> auto& m) {
+  return std::tie(m.uuid, m.used_bytes, m.total_bytes);
 }
 auto fields(Is<SharedRange> auto& m) {
   return std::tie(m.offset, m.size);
 }
 auto fields(Is<Join> auto& m) {
   return std::tie(m.node, m.host, m.pid, m.launcher_local_rank, m.shared_rank, m.shared_size, m.cores, m.memory_free_bytes, m.mpi,
-                  m.hdf5, m.bad_devices);
+                  m.hdf5, m.bad_devices, m.gpu_memory, m.gpu_memory_note);
 }
 auto fields(Is<Heartbeat> auto& m) {
   return std::tie(m.timeout_s, m.pid, m.node);
@@ -86,6 +97,10 @@ void take(Decoder& in, DeviceTrouble& value) {
   value = in.get<DeviceTrouble>();
   if (value > DeviceTrouble::hardware) throw Malformed("wire: an unknown trouble of a device");
 }
+void take(Decoder& in, GpuState& value) {
+  value = in.get<GpuState>();
+  if (value > GpuState::drained) throw Malformed("wire: an unknown state of a GPU");
+}
 
 MGPU_WIRE_MESSAGE(Hello)
 MGPU_WIRE_MESSAGE(Progress)
@@ -96,6 +111,7 @@ MGPU_WIRE_MESSAGE(Failure)
 MGPU_WIRE_MESSAGE(Died)
 MGPU_WIRE_MESSAGE(Configure)
 MGPU_WIRE_MESSAGE(Supervise)
+MGPU_WIRE_MESSAGE(Health)
 MGPU_WIRE_MESSAGE(SharedRange)
 MGPU_WIRE_MESSAGE(Join)
 MGPU_WIRE_MESSAGE(Heartbeat)

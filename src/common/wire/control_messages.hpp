@@ -1,6 +1,7 @@
 #pragma once
 // Messages about ranks and workers: join, configuration, supervision, end.
 #include <cstdint>
+#include <limits>
 #include <string>
 #include <utility>
 #include <vector>
@@ -143,6 +144,42 @@ struct Supervise {
   std::int64_t batch_size = 1;                    ///< a batch may take this many times item_timeout_s
   std::uint8_t restarts = 0;                      ///< 1: a worker that dies is replaced; 0: the rank ends with it
   std::int32_t max_restarts = -1;                 ///< deaths in a row before the rank is given up; -1: any number, rank 0 counts
+  std::string gpu_uuid;                           ///< of the worker's GPU, whose health is reported; "": none
+  double max_gpu_temperature_c = 0;               ///< the rank is held from this temperature on; 0: no limit
+  double health_interval_s = 5;                   ///< between two samples
+};
+
+/// What the driver reports of a GPU at one moment. NaN and -1: unknown.
+struct GpuSample {
+  static constexpr double unknown = std::numeric_limits<double>::quiet_NaN();
+  double temperature_c = unknown, slowdown_c = unknown; ///< slowdown_c: from this temperature on it slows itself down
+  double utilization_percent = unknown, power_w = unknown, sm_clock_mhz = unknown;
+  std::int64_t memory_used_bytes = -1, memory_total_bytes = -1;
+  std::int64_t throttle_reasons = -1; ///< bits of nvmlClocksEventReasons
+  std::int64_t uncorrected_ecc = -1;  ///< memory errors since the driver was loaded
+  std::int32_t remap_pending = -1;    ///< 1: a memory row is replaced at the next reset
+  std::int32_t remap_failed = -1;     ///< 1: a memory row could not be replaced
+};
+
+/// An agent's judgement of its GPU.
+enum class GpuState : std::uint8_t {
+  fine = 0,
+  held,    ///< too hot: no new work until it has cooled down
+  drained, ///< it fails: no more work
+};
+
+struct Health {
+  GpuSample sample;
+  std::vector<std::uint32_t> xids; ///< since the previous message
+  GpuState state = GpuState::fine;
+  std::string reason;                ///< of the state
+  std::vector<std::string> warnings; ///< new ones
+};
+
+/// Memory of a GPU that is in use.
+struct GpuMemory {
+  std::string uuid;
+  std::uint64_t used_bytes = 0, total_bytes = 0;
 };
 
 struct SharedRange {
@@ -159,6 +196,8 @@ struct Join {
   std::uint64_t memory_free_bytes = 0;
   std::string mpi, hdf5;                                        ///< versions
   std::vector<std::pair<std::string, std::string>> bad_devices; ///< UUIDs of excluded GPUs, with the reasons
+  std::vector<GpuMemory> gpu_memory; ///< before this run uses any; asked for only if --max-gpu-memory may be set
+  std::string gpu_memory_note;       ///< why it is unknown of some
 };
 
 struct Heartbeat {

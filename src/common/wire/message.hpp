@@ -45,6 +45,7 @@ enum class Type : std::uint32_t {
   end_agent, ///< EndAgent: end the stuck agent of another rank on this node
   survey,    ///< Survey: `doctor` asks for facts about this rank's node
   surveyed,  ///< Surveyed: the answer
+  health,    ///< Health: what a rank's GPU shows; from its agent
 };
 
 /// Precedes every frame, on a socket and in a packet of frames.

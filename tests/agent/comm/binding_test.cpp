@@ -7,6 +7,7 @@
 namespace mgpu::agent::comm {
 namespace {
 
+using testing::AllOf;
 using testing::HasSubstr;
 
 RankFacts rank_on(const std::string& node, int gpus, int cores = 8) {
@@ -93,6 +94,54 @@ TEST(Binding, GpusThatFailedLatelyAreLeftOut) {
   RankFacts only = rank_on("b", 1);
   only.join.bad_devices = {{"GPU-aaaaaaaa", "fell off the bus"}};
   EXPECT_THAT(refusal({only}), HasSubstr("fell off the bus"));
+}
+
+/// Of GPU a others use 63 %, of b nothing, of c it is not known.
+RankFacts shared_host() {
+  RankFacts facts = rank_on("a", 3);
+  facts.join.gpu_memory = {{"GPU-aaaaaaaa", 63, 100}, {"GPU-bbbbbbbb", 0, 100}};
+  facts.join.gpu_memory_note = "NVML did not answer within 10 s";
+  return facts;
+}
+
+TEST(Binding, GpusWhoseMemoryOthersUseAreLeftOut) {
+  BindingOptions options;
+  EXPECT_EQ(bind_all({shared_host()}, options)[0].device, 0) << "without the option";
+  EXPECT_TRUE(describe_left_out({shared_host()}, options).empty());
+  options.max_gpu_memory = 0.63;
+  EXPECT_EQ(bind_all({shared_host()}, options)[0].device, 0);
+  options.max_gpu_memory = 0.1;
+  const std::vector<RankFacts> two{shared_host(), shared_host()};
+  EXPECT_EQ(bind_all(two, options)[0].device, 1);
+  EXPECT_EQ(bind_all(two, options)[1].device, 2) << "what is not known is no reason";
+  EXPECT_THAT(describe_left_out(two, options),
+              testing::ElementsAre(
+                  "other processes use 63% of the memory of GPU 0 (GPU-aaaaaaaa) on host a, --max-gpu-memory allows 10%; "
+                  "it is left out",
+                  "--max-gpu-memory: what others use of GPU 2 (GPU-cccccccc) on host a is not known: NVML did not "
+                  "answer within 10 s"));
+  EXPECT_THAT(
+      refusal({shared_host(), shared_host(), shared_host()}, options),
+      AllOf(HasSubstr("3 ranks on host a but 2 GPUs"), HasSubstr("left out: GPU-aaaaaaaa (others use 63% of its memory)")));
+}
+
+TEST(Binding, WhoNamesAGpuThatOthersUseIsToldWhatToType) {
+  BindingOptions options;
+  options.max_gpu_memory = 0.1;
+  options.devices = "0";
+  EXPECT_EQ(
+      refusal({shared_host()}, options),
+      "--devices 0: other processes use 63% of the memory of GPU 0 (GPU-aaaaaaaa) on host a, --max-gpu-memory allows 10%; type "
+      "--devices 1, or --max-gpu-memory 63%");
+  options.devices = "0,1,2";
+  EXPECT_THAT(refusal({shared_host()}, options), HasSubstr("wait for them, or type --max-gpu-memory 63%"));
+  options.devices = "1";
+  EXPECT_EQ(bind_all({shared_host()}, options)[0].device, 1);
+  options.devices = "auto";
+  RankFacts full = rank_on("b", 1);
+  full.join.gpu_memory = {{"GPU-aaaaaaaa", 999, 1000}};
+  EXPECT_THAT(refusal({full}, options),
+              AllOf(HasSubstr("other processes use 100%"), HasSubstr("wait for them, or type --max-gpu-memory 100%")));
 }
 
 TEST(Binding, UnknownDevicesAreNamed) {

@@ -51,9 +51,5 @@ TEST_F(BadDevicesTest, ALinkIsNotFollowed) {
   std::filesystem::remove(other);
 }
 
-TEST(ProbeDevice, WithoutADriverThereIsNothingToSay) {
-  EXPECT_EQ(probe_device(""), "");
-}
-
 } // namespace
 } // namespace mgpu::agent

@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include <cmath>
 #include <random>
 
 namespace mgpu::wire {
@@ -150,6 +151,61 @@ TEST(Messages, TornOnesAreRefused) {
   expect_torn_is_refused(Bye{1, 1});
   expect_torn_is_refused(Signal{15, 1, 0});
   expect_torn_is_refused(Staged{"p", "e", 1});
+}
+
+Health some_health() {
+  Health health;
+  health.sample.temperature_c = 91;
+  health.sample.memory_used_bytes = 7;
+  health.sample.uncorrected_ecc = 2;
+  health.sample.remap_failed = 1;
+  health.xids = {45, 79};
+  health.state = GpuState::drained;
+  health.reason = "Xid 79";
+  health.warnings = {"hot", ""};
+  return health;
+}
+
+TEST(Messages, HealthComesBack) {
+  const Health back = round_trip(some_health());
+  EXPECT_EQ(back.sample.temperature_c, 91);
+  EXPECT_TRUE(std::isnan(back.sample.power_w)) << "unknown stays unknown";
+  EXPECT_EQ(back.sample.memory_used_bytes, 7);
+  EXPECT_EQ(back.sample.memory_total_bytes, -1);
+  EXPECT_EQ(back.sample.uncorrected_ecc, 2);
+  EXPECT_EQ(back.sample.remap_pending, -1);
+  EXPECT_EQ(back.sample.remap_failed, 1);
+  EXPECT_EQ(back.xids, (std::vector<std::uint32_t>{45, 79}));
+  EXPECT_EQ(back.state, GpuState::drained);
+  EXPECT_EQ(back.reason, "Xid 79");
+  EXPECT_EQ(back.warnings, (std::vector<std::string>{"hot", ""}));
+  expect_torn_is_refused(some_health());
+}
+
+TEST(Messages, AnUnknownStateOfAGpuIsRefused) {
+  Health health = some_health();
+  health.state = static_cast<GpuState>(3);
+  EXPECT_THROW(decode<Health>(encoded(health)), Error);
+}
+
+TEST(Messages, WhatIsToldOfGpusComesBack) {
+  Supervise supervise;
+  supervise.gpu_uuid = "GPU-1";
+  supervise.max_gpu_temperature_c = 85;
+  supervise.health_interval_s = 0.5;
+  const Supervise watched = round_trip(supervise);
+  EXPECT_EQ(watched.gpu_uuid, "GPU-1");
+  EXPECT_EQ(watched.max_gpu_temperature_c, 85);
+  EXPECT_EQ(watched.health_interval_s, 0.5);
+  Join join;
+  join.gpu_memory = {{"GPU-1", 5, 9}};
+  join.gpu_memory_note = "NVML did not answer";
+  const Join joined = round_trip(join);
+  ASSERT_EQ(joined.gpu_memory.size(), 1u);
+  EXPECT_EQ(joined.gpu_memory[0].uuid, "GPU-1");
+  EXPECT_EQ(joined.gpu_memory[0].used_bytes, 5u);
+  EXPECT_EQ(joined.gpu_memory[0].total_bytes, 9u);
+  EXPECT_EQ(joined.gpu_memory_note, "NVML did not answer");
 }
 
 TEST(Messages, UnknownColumnTypeIsRefused) {

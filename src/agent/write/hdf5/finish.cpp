@@ -11,6 +11,7 @@
 #include "agent/write/hdf5/h5.hpp"
 #include "agent/write/hdf5/ranks.hpp"
 #include "agent/write/hdf5/running_file.hpp"
+#include "agent/write/hdf5/telemetry.hpp"
 
 namespace mgpu::agent::write {
 
@@ -106,6 +107,7 @@ void RunningFile::assemble_all(const Footer& footer) {
   stage_->flush();
   items_.write_changes(*file_);
   write_ranks(file, footer.ranks);
+  write_telemetry(file, footer.telemetry);
   if (!footer.training.empty()) write_series(file, "training", footer.training);
   h5::set_attribute(file, "model_sha256", footer.model_sha256);
   Identity identity = identity_;

@@ -35,12 +35,30 @@ struct RankRow {
   std::uint64_t memory_bytes = 0;
 };
 
+/// One row of /telemetry: what a GPU showed. NaN and -1: unknown.
+struct TelemetryRow {
+  double time_s = 0; ///< since the start of the run
+  float temperature_c = 0, utilization_percent = 0, power_w = 0, sm_clock_mhz = 0;
+  std::int64_t memory_used_bytes = -1, memory_total_bytes = -1;
+  std::int64_t throttle_reasons = -1, uncorrected_ecc = -1;
+  std::int8_t remap_pending = -1, remap_failed = -1;
+  std::uint8_t state = 0; ///< wire::GpuState
+  std::uint32_t xid = 0;  ///< 0: none
+};
+
+struct GpuTelemetry {
+  std::int32_t rank = 0;
+  std::string uuid;
+  std::vector<TelemetryRow> rows; ///< in the order of time
+};
+
 struct Footer {
   std::string finished;     ///< ISO 8601 UTC
   std::string model_sha256; ///< hashed during the run
   bool complete = true;
   std::vector<RankRow> ranks;
-  std::vector<Series> training; ///< empty: the file gets no /training
+  std::vector<GpuTelemetry> telemetry; ///< without rows: the file gets no /telemetry
+  std::vector<Series> training;        ///< empty: the file gets no /training
 };
 
 /// The results of earlier runs.

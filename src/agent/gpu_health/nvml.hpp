@@ -1,0 +1,88 @@
+#pragma once
+// NVIDIA's management library, loaded when first asked for and never linked. Its calls may hang for as long as the driver does: nothing here is
+// to be called on an event loop (gpu_monitor.hpp, within_limit() below).
+#include <functional>
+#include <string>
+
+namespace mgpu::agent::gpu_health {
+
+/// The functions that are used (NVML API reference), nullptr where the installed library has none. All return an nvmlReturn_t. Structures and
+/// constants are those of nvml.h, which is not needed to build.
+struct Nvml {
+  using Device = void*;
+  using EventSet = void*;
+
+  // nvmlReturn_t
+  static constexpr int success = 0, gpu_is_lost = 15, reset_required = 16;
+  // nvmlTemperatureSensors_t, nvmlTemperatureThresholds_t, nvmlClockType_t, nvmlMemoryErrorType_t, nvmlEccCounterType_t
+  static constexpr int sensor_gpu = 0, threshold_slowdown = 1, clock_sm = 1, uncorrected = 1, since_driver_load = 0;
+  static constexpr unsigned long long event_xid = 8; ///< nvmlEventTypeXidCriticalError
+
+  struct Memory { ///< nvmlMemory_t: `used` has what the driver keeps for itself in it
+    unsigned long long total = 0, free = 0, used = 0;
+  };
+  struct Memory2 { ///< nvmlMemory_v2_t
+    unsigned version = static_cast<unsigned>(sizeof(Memory2)) | 2u << 24;
+    unsigned long long total = 0, reserved = 0, free = 0, used = 0;
+  };
+  struct Utilization { ///< nvmlUtilization_t, percent
+    unsigned gpu = 0, memory = 0;
+  };
+  struct Event { ///< nvmlEventData_t
+    Device device = nullptr;
+    unsigned long long type = 0, data = 0; ///< of an Xid: its number
+    unsigned gpu_instance = 0, compute_instance = 0;
+  };
+
+  int (*init)() = nullptr;
+  const char* (*error)(int) = nullptr;
+  int (*count)(unsigned*) = nullptr;
+  int (*by_index)(unsigned, Device*) = nullptr;
+  int (*by_uuid)(const char*, Device*) = nullptr;
+  int (*uuid)(Device, char*, unsigned) = nullptr;
+  int (*memory)(Device, Memory*) = nullptr;
+  int (*memory2)(Device, Memory2*) = nullptr;
+  int (*temperature)(Device, int sensor, unsigned*) = nullptr;
+  int (*threshold)(Device, int which, unsigned*) = nullptr;
+  int (*utilization)(Device, Utilization*) = nullptr;
+  int (*power)(Device, unsigned* milliwatts) = nullptr;
+  int (*clock)(Device, int which, unsigned* mhz) = nullptr;
+  int (*throttle)(Device, unsigned long long* reasons) = nullptr;
+  int (*ecc)(Device, int type, int counter, unsigned long long*) = nullptr;
+  int (*remapped)(Device, unsigned* corrected, unsigned* uncorrected, unsigned* pending, unsigned* failed) = nullptr;
+  int (*event_set)(EventSet*) = nullptr;
+  int (*watch_events)(Device, unsigned long long types, EventSet) = nullptr;
+  int (*next_event)(EventSet, Event*, unsigned timeout_ms) = nullptr;
+
+  /// What no use can do without.
+  bool usable() const { return init != nullptr && by_uuid != nullptr && memory != nullptr && error != nullptr; }
+  /// The device of this code can be used no more, or not before its next reset.
+  static bool is_lost(int code) { return code == gpu_is_lost || code == reset_required; }
+};
+
+/// The library of this host. Without one nothing is usable.
+const Nvml& nvml();
+
+/// The device's total memory and what is in use, without what the driver keeps where it tells that apart. As nvmlReturn_t.
+int read_memory(Nvml::Device device, Nvml::Memory& memory);
+
+/// Runs `work`, which calls NVML, on a thread of its own. False when that has not come back after `limit_s`: the thread is left behind with all
+/// that `work` holds.
+bool within_limit(double limit_s, std::function<void()> work);
+
+/// Counts itself while it lives: a thread that may be in NVML.
+class NvmlThread {
+ public:
+  NvmlThread();
+  ~NvmlThread();
+  NvmlThread(const NvmlThread&) = delete;
+  NvmlThread& operator=(const NvmlThread&) = delete;
+};
+/// Whether there is any. Then the process must leave by _exit: what NVML destroys at the end of a process, the thread may be using.
+bool nvml_is_in_use();
+
+/// What NVML says of a GPU: "" when it answers as it should, when it does not answer in time, or where there is no NVML to ask; else why it
+/// cannot be used. Takes at most `limit_s`.
+std::string probe_device(const std::string& uuid, double limit_s = 5);
+
+} // namespace mgpu::agent::gpu_health

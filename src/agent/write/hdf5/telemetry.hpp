@@ -1,0 +1,12 @@
+#pragma once
+#include <span>
+
+#include "agent/write/hdf5/h5.hpp"
+#include "agent/write/hdf5/result_file.hpp"
+
+namespace mgpu::agent::write {
+
+/// Writes the table /telemetry, GPU after GPU; nothing where no GPU was seen.
+void write_telemetry(const h5::Id& file, std::span<const GpuTelemetry> gpus);
+
+} // namespace mgpu::agent::write
