@@ -6,6 +6,7 @@ The namespaces have no names: they end with their first process, and that ends w
 import os
 import pathlib
 import re
+import signal
 import subprocess
 import time
 
@@ -145,3 +146,13 @@ class NetworkNodes:
     def processes(self):
         """The same without the nodes' own ones."""
         return self.all_processes() - self._own
+
+    def end_processes(self):
+        """Ends them."""
+        while left := self.processes():
+            for pid in left:
+                try:
+                    os.kill(pid, signal.SIGKILL)
+                except ProcessLookupError:
+                    pass
+            time.sleep(0.05)
