@@ -33,9 +33,10 @@ def agents_of(output):
 
 
 class Run:
-    """A run of ITEMS items with 4 to a batch. `launch`: by `mgpu_run launch` with these options, else by mpirun."""
+    """A run of ITEMS items with 4 to a batch. `launch`: by `mgpu_run launch` with these options, else by mpirun. `place`: what makes of a command one that runs it
+    elsewhere."""
 
-    def __init__(self, folder, *options, ranks=2, items=4000, item_s=0.0005, launch=None, mpi=ULFM, **environment):
+    def __init__(self, folder, *options, ranks=2, items=4000, item_s=0.0005, launch=None, mpi=ULFM, place=list, **environment):
         self.folder, self.items, self.output = folder, items, folder / "out.h5"
         table, model = folder / "items.csv", folder / "net.pt"
         table.write_text("path\n" + "".join(f"item{index}.png\n" for index in range(items)))
@@ -47,7 +48,7 @@ class Run:
             command = [BIN / "mgpu_run", "launch", "-np", ranks, *launch, "--", *job]
         self.text = ""
         self.log = open(folder / f"log{time.time_ns()}", "w+")
-        self.process = subprocess.Popen(list(map(str, command)), stdin=subprocess.DEVNULL, stdout=self.log, stderr=subprocess.STDOUT, env={
+        self.process = subprocess.Popen(list(map(str, place(command))), stdin=subprocess.DEVNULL, stdout=self.log, stderr=subprocess.STDOUT, env={
             **ENVIRONMENT, "TMPDIR": str(folder), "MGPU_WORKER": os.environ["MGPU_FAKE_WORKER"], "FAKE_ITEM_S": str(item_s), **{name: str(value) for name, value in environment.items()}})
 
     def __enter__(self):
