@@ -5,9 +5,9 @@ import signal
 
 import pytest
 import torch
-from jobs import SlowJob, agents_of_job, submit
+from jobs import SlowJob, agents_of_job, at_work, submit
 
-from conftest import arrays, mgpu_run
+from conftest import BIN, arrays, mgpu_run
 
 COMPUTE_ROWS = 300
 
@@ -23,7 +23,7 @@ class Slow(torch.nn.Module):
 
     def forward(self, x):
         y = (x.flatten(1) @ self.weights).repeat(64, 1)
-        for _ in range(25):
+        for _ in range(50):
             y = torch.tanh(y @ self.square)
         return y[: x.size(0), :10]
 
@@ -58,15 +58,10 @@ def test_requeued_twice_gives_the_file_of_one_rank(cluster, slow_run, tmp_path):
     arguments, alone = slow_run
     output = tmp_path / "out.h5"
     job = submit(cluster, "infer.sbatch", ("-N2", "-n4"), [*arguments, "--output", output], tmp_path)
-    journal = tmp_path / "out.h5.journal"
-    sizes = [0]
     for start, end in enumerate((("scancel", "--signal=USR2", job), ("scontrol", "requeue", job))):
-        def at_work(start=start):
-            return int(cluster.show(job)["Restarts"]) == start and agents_of_job(output) and journal.exists() and journal.stat().st_size > sizes[-1] + 2000
-        cluster.wait_for(at_work, 60, lambda: cluster.text(job))
+        cluster.wait_for(at_work(cluster, job, output, start), 60, lambda: cluster.text(job))
         cluster.run(*end)
         cluster.wait_for(lambda start=start: int(cluster.show(job)["Restarts"]) == start + 1, 60, lambda: cluster.text(job))
-        sizes.append(journal.stat().st_size)
     assert cluster.wait_ended(job) == ("FAILED", 3), cluster.text(job)
     text = cluster.text(job)
     assert f"job {job} stopped early: requeue 1 of 10" in text and text.count("are done and kept") >= 1, text
@@ -92,7 +87,7 @@ def test_a_cancelled_job_ends_and_can_be_resumed(cluster, tmp_path):
 def test_a_time_limit_requeues_the_job(cluster, tmp_path):
     """The shortest limit there is; SLURM looks every 30 s which job is near its limit. Meanwhile the job's comment shows its progress."""
     job = SlowJob(cluster, tmp_path, "--progress", "plain", options=("-N2", "-n4", "--time=1", "--signal=USR2@20"), items=20000)
-    job.hurry()
+    job.wait_for_work().hurry()
     job.wait_for(lambda: int(cluster.show(job.id)["Restarts"]) == 1, 90)
     assert "/20000 items · " in cluster.comment(job.id)
     assert "signal USR2 received" in job.text() and "requeue 1 of 10" in job.text(), job.text()
@@ -121,3 +116,23 @@ def test_a_killed_rank_costs_the_step_and_the_job_is_requeued(cluster, tmp_path)
     assert "requeue 1 of 10" in job.text()
     assert job.wait_ended() == ("COMPLETED", 0), job.text()
     job.check_complete()
+
+
+def test_ranks_that_die_before_the_work_are_started_again(cluster, tmp_path):
+    """As Open MPI's ranks do at times in MPI_Init (ompi #12495)."""
+    program = tmp_path / "program"
+    program.write_text(f"#!/bin/sh\n[ $SLURM_STEP_ID != 0 ] || [ $SLURM_PROCID != 1 ] || kill -SEGV $$\nexec {BIN}/mgpu_run \"$@\"\n")
+    program.chmod(0o755)
+    job = SlowJob(cluster, tmp_path, items=8, MGPU_RUN=str(program))
+    assert job.wait_ended() == ("COMPLETED", 0), job.text()
+    assert "the ranks ended before the work began" in job.text() and cluster.show(job.id)["Restarts"] == "0", job.text()
+
+
+def test_ranks_that_always_die_before_the_work_end_the_job(cluster, tmp_path):
+    program = tmp_path / "program"
+    program.write_text("#!/bin/sh\nkill -SEGV $$\n")
+    program.chmod(0o755)
+    job = SlowJob(cluster, tmp_path, items=8, MGPU_RUN=str(program))
+    state, code = job.wait_ended()
+    assert state == "FAILED" and code > 3 and code != 75, job.text()
+    assert job.text().count("the ranks ended before the work began") == 2 and cluster.show(job.id)["Restarts"] == "0", job.text()
