@@ -39,7 +39,7 @@ find_programs() {
   done
   [ -x "$mgpu_run" ] || fail "mgpu_run ${mgpu_run:+($mgpu_run) }not found: set MGPU_RUN in $slurm_folder/site.env, or put it in PATH before sbatch"
   # mpirun of another Open MPI than the program's starts worlds of one rank. The one beside the program's library comes first.
-  linked=$(ldd "$mgpu_run" | sed -n 's|.*=> \(.*\)/lib[^/]*/libmpi\.so.*|\1/bin|p' | head -n 1)
+  linked=$(ldd "$mgpu_run" 2>/dev/null | sed -n 's|.*=> \(.*\)/lib[^/]*/libmpi\.so.*|\1/bin|p' | head -n 1)
   [ ! -x "$linked/mpirun" ] || PATH=$linked:$PATH
 }
 
@@ -127,7 +127,7 @@ run_ranks() {
     if [ "$code" -le 3 ] || [ "$code" = 127 ] || [ "$try" = 3 ] || ! still_running; then break; fi
     say "the ranks ended before the work began (srun: exit code $code): starting them again"
   done
-  kill "$commenter"
+  kill "$commenter" 2>/dev/null
   comment
   # Without a token a run that could not begin leaves no status; with one it does.
   [ "$code" != 2 ] || [ -z "$said" ] || rm -f "$output.status.json"
@@ -161,7 +161,7 @@ run_launch() {
     wait "$launch"
     code=$?
   done
-  kill "$commenter"
+  kill "$commenter" 2>/dev/null
   comment
 }
 
