@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Epilog= of slurm.conf: SLURM runs it as root on each node when a job has ended. It removes what killed ranks of the job's user left there:
-# shared memory, staged models, temporary folders. What another job of the user on this node has in use stays.
+# shared memory (Open MPI's too), staged models, temporary folders. What another job of the user on this node has in use stays.
 set -u
 folders=(/tmp "${MGPU_EPILOG_FOLDER:-/tmp}") # the second one: where the site's TMPDIR is another
 user=${SLURM_JOB_UID:-}
@@ -12,8 +12,10 @@ if [ "$(id -u)" = 0 ] && [ "$user" != 0 ]; then
   exit 0
 fi
 
-# Whether a process has it open, as every agent has its folders and every rank its shared memory.
-in_use() { [ -n "$(find /proc/[0-9]*/fd -lname "$1" -print -quit 2>/dev/null)" ]; }
+# Whether a process has it open, as every agent has its folders, or in its memory, as ranks have Open MPI's segments.
+in_use() {
+  [ -n "$(find /proc/[0-9]*/fd -lname "$1" -print -quit 2>/dev/null)" ] || grep -qsF -- "$1" /proc/[0-9]*/maps
+}
 
 # A worker's folder holds notes of folders that LibTorch made elsewhere: links, called by the folder's name and inode.
 remove_noted() {
@@ -27,7 +29,7 @@ remove_noted() {
 
 # Not mgpu-* of /tmp: the list of bad GPUs is there.
 {
-  find /dev/shm -maxdepth 1 -user "$user" ! -type l -name 'mgpu-*' -print0
+  find /dev/shm -maxdepth 1 -user "$user" ! -type l \( -name 'mgpu-*' -o -name 'sm_segment.*' \) -print0
   find "${folders[@]}" -maxdepth 1 -user "$user" -type d -name 'mgpu_worker.*' -print0
 } 2>/dev/null |
   while IFS= read -r -d '' path; do

@@ -39,7 +39,7 @@ find_programs() {
   done
   [ -x "$mgpu_run" ] || fail "mgpu_run ${mgpu_run:+($mgpu_run) }not found: set MGPU_RUN in $slurm_folder/site.env, or put it in PATH before sbatch"
   # mpirun of another Open MPI than the program's starts worlds of one rank. The one beside the program's library comes first.
-  linked=$(ldd "$mgpu_run" | sed -n 's|.*=> \(.*\)/lib[^/]*/libmpi\.so.*|\1/bin|p' | head -n 1)
+  linked=$(ldd "$mgpu_run" 2>/dev/null | sed -n 's|.*=> \(.*\)/lib[^/]*/libmpi\.so.*|\1/bin|p' | head -n 1)
   [ ! -x "$linked/mpirun" ] || PATH=$linked:$PATH
 }
 
@@ -97,28 +97,40 @@ code_of_status() {
   esac
 }
 
-# run_ranks JOB ARGUMENTS…: one rank a task, in one step. Sets `code`.
+# Whether nobody ends the job. Of one that is cancelled, pre-empted or requeued, SLURM says COMPLETING as soon as it begins to end it.
+still_running() { scontrol show job "$(job_id)" | grep -q 'JobState=RUNNING'; }
+
+# run_ranks JOB ARGUMENTS…: one rank a task, in one step; another one if that did not begin. Sets `code`.
 run_ranks() {
-  local job=$1 output commenter; shift
+  local job=$1 output commenter try said=; shift
   output=$(value_of --output "$@")
   check_gpus "$@"
   check_pmix
   resume_arguments "$@"
-  # Rank 0 repeats it in OUTPUT.status.json: a status of an earlier start is not taken for this one's.
-  export MGPU_LAUNCH_TOKEN="slurm-$SLURM_JOB_ID-${SLURM_RESTART_COUNT:-0}"
   # Since 22.05 srun does not inherit sbatch's --cpus-per-task: without this each rank would be given one core.
   [ -z "${SLURM_CPUS_PER_TASK:-}" ] || export SRUN_CPUS_PER_TASK=$SLURM_CPUS_PER_TASK
   keep_commenting &
   commenter=$!
-  # kill-on-bad-exit: rank 0 leaves with 3 when items failed. With 1, which a site may have made the default, SLURM would end its neighbours
-  # and report them as killed.
-  srun --mpi=pmix --kill-on-bad-exit=0 --job-name="$job:$(basename "$output")" "$mgpu_run" "$job" "${resumed[@]}"
-  code=$?
-  kill "$commenter"
+  for try in 1 2 3; do
+    # Rank 0 repeats it in OUTPUT.status.json: a status of an earlier start is not taken for this one's.
+    export MGPU_LAUNCH_TOKEN="slurm-$SLURM_JOB_ID-${SLURM_RESTART_COUNT:-0}-$try"
+    # kill-on-bad-exit: rank 0 leaves with 3 when items failed. With 1, which a site may have made the default, SLURM would end its neighbours
+    # and report them as killed.
+    srun --mpi=pmix --kill-on-bad-exit=0 --job-name="$job:$(basename "$output")" "$mgpu_run" "$job" "${resumed[@]}"
+    code=$?
+    # Open MPI 5 crashes at times in MPI_Init, where a rank gets a message before it is ready (ompi #12495): SLURM then ends the step, and no
+    # rank has begun. Codes up to 3 are the program's own, 127 is a program that is not there.
+    if said=$(code_of_status "$output"); then
+      code=$said
+      break
+    fi
+    if [ "$code" -le 3 ] || [ "$code" = 127 ] || [ "$try" = 3 ] || ! still_running; then break; fi
+    say "the ranks ended before the work began (srun: exit code $code): starting them again"
+  done
+  kill "$commenter" 2>/dev/null
   comment
-  code=$(code_of_status "$output" || echo "$code")
   # Without a token a run that could not begin leaves no status; with one it does.
-  [ "$code" != 2 ] || ! code_of_status "$output" >/dev/null || rm -f "$output.status.json"
+  [ "$code" != 2 ] || [ -z "$said" ] || rm -f "$output.status.json"
 }
 
 # The tasks of the job: SLURM_NTASKS is not set by -N alone, SLURM_TASKS_PER_NODE is as in "2(x3),1".
@@ -149,7 +161,7 @@ run_launch() {
     wait "$launch"
     code=$?
   done
-  kill "$commenter"
+  kill "$commenter" 2>/dev/null
   comment
 }
 
@@ -160,7 +172,7 @@ end_job() {
   [ "$code" = 75 ] || exit "$code"
   # scancel ends the ranks with 75 too, and SLURM requeues a pre-empted job itself. Only a job that nobody ends is still RUNNING here;
   # `scontrol requeue` would bring the others back.
-  scontrol show job "$id" | grep -q 'JobState=RUNNING' || { say "job $id was ended from outside; the same sbatch line continues it"; exit 75; }
+  still_running || { say "job $id was ended from outside; the same sbatch line continues it"; exit 75; }
   [ "$restarts" -lt "$limit" ] || { say "job $id was restarted $restarts times (MAX_REQUEUES=$limit); the same sbatch line continues it"; exit 75; }
   say "job $id stopped early: requeue $((restarts + 1)) of $limit"
   scontrol requeue "$id" || say "SLURM did not requeue job $id; the same sbatch line continues it"

@@ -38,6 +38,7 @@ class SlowJob:
 
     def hurry(self):
         (self.folder / "hurry").touch()
+        return self
 
     def text(self):
         return self.cluster.text(self.id)
@@ -45,16 +46,9 @@ class SlowJob:
     def wait_for(self, condition, limit_s=LIMIT_S):
         return self.cluster.wait_for(condition, limit_s, self.text)
 
-    def wait_for_work(self, start=0, output=None):
+    def wait_for_work(self, start=0):
         """Until start number `start` has stored results."""
-        output = pathlib.Path(output or self.output)
-        def at_work():
-            journal = output.with_name(output.name + ".journal")
-            facts = self.cluster.show(self.id)
-            return facts["JobState"] == "RUNNING" and int(facts["Restarts"]) == start and agents_of(output) and journal.exists() and journal.stat().st_size
-        before = self.wait_for(at_work)
-        journal = output.with_name(output.name + ".journal")
-        self.wait_for(lambda: journal.exists() and journal.stat().st_size > before)
+        self.wait_for(at_work(self.cluster, self.id, self.output, start))
         return self
 
     def wait_ended(self, limit_s=LIMIT_S):
@@ -69,3 +63,17 @@ class SlowJob:
             assert file.attrs["complete"] == 1
             assert (file["items/status"][:] == 1).all()
             np.testing.assert_array_equal(file["results/double_index"][:], 2.0 * np.arange(self.items))
+
+
+def at_work(cluster, job, output, start=0):
+    """A condition for Cluster.wait_for: start number `start` of the job has begun, and its journal has been seen to grow."""
+    journal = pathlib.Path(f"{output}.journal")
+    sizes = set()
+
+    def condition():
+        facts = cluster.show(job)
+        if facts["JobState"] != "RUNNING" or int(facts["Restarts"]) != start or not agents_of(output) or not journal.exists():
+            return False
+        sizes.add(journal.stat().st_size)
+        return len(sizes) > 2  # the first ones may be those of its head
+    return condition

@@ -36,8 +36,13 @@ def test_a_killed_rank_costs_the_step(value, cluster, tmp_path):
     cluster.run("scancel", job.id)
     with open(tmp_path / "step.log", "w") as log:
         with subprocess.Popen(step(value, *job.arguments), env={**cluster.environment, **job.environment}, stdin=subprocess.DEVNULL, stdout=log, stderr=log) as running:
-            journal = tmp_path / "out.h5.journal"
-            cluster.wait_for(lambda: len(agents_of(job.output)) == 4 and journal.exists() and journal.stat().st_size > 1000, LIMIT_S)
+            sizes = set()
+
+            def at_work():
+                journal = tmp_path / "out.h5.journal"
+                sizes.update([journal.stat().st_size] if journal.exists() else [])
+                return len(sizes) > 2 and len(agents_of(job.output)) == 4
+            cluster.wait_for(at_work, LIMIT_S, (tmp_path / "step.log").read_text)
             job.hurry()
             os.kill(agents_of(job.output)[3], signal.SIGKILL)
             assert running.wait(LIMIT_S) not in (0, 3)

@@ -1,5 +1,7 @@
 """What the batch scripts find, pass on and refuse; the epilog; plain srun."""
 
+import ctypes
+import mmap
 import os
 import pathlib
 import re
@@ -95,6 +97,7 @@ def test_plain_srun_is_refused(cluster, tmp_path):
 def test_the_epilog_removes_what_nobody_holds(tmp_path):
     memory = pathlib.Path("/dev/shm") / f"mgpu-test{os.getpid()}-0"
     used = pathlib.Path("/dev/shm") / f"mgpu-test{os.getpid()}-1"
+    segments = [pathlib.Path("/dev/shm") / f"sm_segment.host.test{os.getpid()}.{number}" for number in (0, 1)]
     left, held = tmp_path / "mgpu_worker.host.left", tmp_path / "mgpu_worker.host.held"
     elsewhere, other = tmp_path / "unpacked", tmp_path / "other"
     for folder in (left, held, elsewhere, other):
@@ -104,13 +107,18 @@ def test_the_epilog_removes_what_nobody_holds(tmp_path):
     open_folder = os.open(held, os.O_RDONLY)
     try:
         memory.write_text("x")
+        for path in segments:
+            path.write_bytes(bytes(4096))
+        with open(segments[0], "r+b") as file:
+            assert ctypes.CDLL(None).mmap(None, 4096, mmap.PROT_READ, mmap.MAP_SHARED, file.fileno(), 0) != -1  # stays when the file is closed
         with open(used, "w"):
             done = subprocess.run([SCRIPTS / "epilog.sh"], env={**os.environ, "SLURM_JOB_UID": str(os.getuid()), "MGPU_EPILOG_FOLDER": str(tmp_path)}, timeout=60)
         assert done.returncode == 0
         assert not memory.exists() and used.exists() and not left.exists() and held.exists() and not elsewhere.exists() and other.exists()
+        assert segments[0].exists() and not segments[1].exists()
     finally:
         os.close(open_folder)
-        for path in (memory, used):
+        for path in (memory, used, *segments):
             path.unlink(missing_ok=True)
 
 
