@@ -3,7 +3,8 @@
 import h5py
 import numpy as np
 import pytest
-from jobs import SlowJob, agents_of_job, submit
+from jobs import SlowJob, submit
+from struck import agents_of
 
 from conftest import arrays, mgpu_run
 
@@ -28,7 +29,7 @@ def test_a_requeued_task_leaves_its_siblings_alone(cluster, tmp_path):
         (tmp_path / f"list{task}.csv").write_text("path\n" + "".join(f"item{task}_{index}.png\n" for index in range(1500)))
     job = SlowJob(cluster, tmp_path, "--input", tmp_path / "list%a.csv", "--output", tmp_path / "out%a.h5", script="array.sbatch", options=("--array=1-3", "-n1"), item_s=0.01)
     second = f"{job.id}_2"
-    job.wait_for(lambda: len([task for task in TASKS if agents_of_job(tmp_path / f"out{task}.h5")]) == 3 and (tmp_path / "out2.h5.journal").exists())
+    job.wait_for(lambda: len([task for task in TASKS if agents_of(tmp_path / f"out{task}.h5")]) == 3 and (tmp_path / "out2.h5.journal").exists())
     job.hurry()
     cluster.run("scancel", "--signal=USR2", second)
     job.wait_for(lambda: int(cluster.show(second)["Restarts"]) == 1)
