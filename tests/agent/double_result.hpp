@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "common/wire/batch_result.hpp"
+#include "common/wire/encoded_block.hpp"
 #include "common/wire/items_messages.hpp"
 #include "common/wire/row_crc.hpp"
 

@@ -7,6 +7,7 @@
 #include <cmath>
 #include <cstdlib>
 #include <cstring>
+#include <optional>
 #include <thread>
 #include <vector>
 
@@ -131,7 +132,9 @@ int main(int, char** argv) {
 
   const auto [agent_fd, worker_fd] = wire::Channel::make_pair();
   agent::ThreadWorker process(agent_fd);
-  agent::SummingWorker link(process, environment.reducer(), rank);
+  std::optional<agent::SummingWorker> summing;
+  if (environment.reducer() != nullptr) summing.emplace(process, *environment.reducer(), rank);
+  agent::WorkerLink& link = summing ? static_cast<agent::WorkerLink&>(*summing) : process;
   wire::Channel channel(worker_fd);
   wire::Connect connect;
   // The same for all ranks of one mpirun.

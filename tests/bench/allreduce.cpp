@@ -10,6 +10,7 @@
 #include <atomic>
 #include <cstdlib>
 #include <functional>
+#include <optional>
 #include <string_view>
 #include <thread>
 #include <vector>
@@ -48,14 +49,11 @@ FlatLayout make_layout() {
 class Rank {
  public:
   Rank(comm::Environment& environment, const wire::Connect& connect, std::pair<int, int> ends)
-      : rank_(environment.messenger().rank()),
-        process_(ends.first),
-        link_(process_, environment.reducer(), rank_),
-        channel_(ends.second),
-        reducers_(channel_) {
+      : rank_(environment.messenger().rank()), process_(ends.first), channel_(ends.second), reducers_(channel_) {
     wire::Buffer bytes;
     wire::encode(connect, bytes);
-    link_.post(wire::Type::connect, bytes);
+    if (comm::NodeReducer* reducer = environment.reducer()) summing_.emplace(process_, *reducer, rank_);
+    link().post(wire::Type::connect, bytes);
     reader_ = std::thread([this] { read(); });
   }
   ~Rank() {
@@ -72,14 +70,18 @@ class Rank {
     });
     agent::Backoff backoff;
     while (!done) {
-      const bool busy = link_.poll([](auto&&...) {});
-      link_.flush();
-      if (const auto pause = backoff.next(busy); pause.count() > 0) link_.wait(pause);
+      const bool busy = link().poll([](auto&&...) {});
+      link().flush();
+      if (const auto pause = backoff.next(busy); pause.count() > 0) link().wait(pause);
     }
     worker.join();
   }
 
  private:
+  agent::WorkerLink& link() {
+    if (summing_) return *summing_;
+    return process_;
+  }
   void read() {
     while (!leaving_) {
       channel_.wait(std::chrono::milliseconds(10));
@@ -90,7 +92,7 @@ class Rank {
   }
   int rank_;
   agent::ThreadWorker process_;
-  agent::SummingWorker link_;
+  std::optional<agent::SummingWorker> summing_;
   wire::Channel channel_;
   ChannelReducers reducers_;
   std::atomic<bool> leaving_ = false;

@@ -276,22 +276,25 @@ std::uint32_t ItemWorkload::row_in_batch(std::uint64_t batch, std::uint64_t item
 
 /// A failed row, reported in place of the worker.
 void ItemWorkload::fail_row(int rank, const dispatch::Lease& lease, const std::string& reason) {
-  const std::uint8_t status = static_cast<std::uint8_t>(Status::failed), flags = flag_none;
-  const float seconds = 0;
+  struct Row {
+    std::uint8_t status = static_cast<std::uint8_t>(Status::failed), flags = flag_none;
+    float seconds = 0;
+    std::string reason;
+  };
+  const auto row = std::make_shared<Row>(Row{.reason = reason});
   wire::BatchResult result;
   result.batch = lease.batch;
   result.first = plan_->span(lease.batch).first + lease.begin;
   result.attempt = lease.attempt - 1;
-  result.status = {&status, 1};
-  result.flags = {&flags, 1};
-  result.seconds = {&seconds, 1};
-  result.errors.emplace_back(0, reason);
-  const wire::Block block = wire::make_block(result);
-  accept(rank, result, {.rank = rank, .bytes = block.bytes, .owner = block.owner});
+  result.status = {&row->status, 1};
+  result.flags = {&row->flags, 1};
+  result.seconds = {&row->seconds, 1};
+  result.errors.emplace_back(0, row->reason);
+  accept({rank, std::move(result), row, sizeof(Row) + reason.size()});
 }
 
 void ItemWorkload::on_results(int rank, wire::View block, const std::shared_ptr<void>& owner) {
-  const wire::BatchResult result = gatherer_->open(block);
+  wire::BatchResult result = gatherer_->open(block);
   const std::uint32_t begin = row_in_batch(result.batch, result.first);
   // Late and repeated results are dropped: the first one counts.
   const std::uint32_t leased = dispatcher_->rows_of(rank, result.batch, begin);
@@ -303,29 +306,25 @@ void ItemWorkload::on_results(int rank, wire::View block, const std::shared_ptr<
       dispatcher_->complete(rank, result.batch, begin, control_.now_s(), static_cast<std::uint32_t>(result.rows())).value();
   if (shipper_ && !dispatcher_->leases().holds(rank, result.batch)) shipper_->answered(rank, result.batch);
   const std::vector<items::Unreadable> for_others = failover_->rows_for_others(rank, lease, result);
-  if (for_others.empty()) return accept(rank, result, {rank, block, owner, setup_.first_item()});
+  if (for_others.empty()) return accept({rank, std::move(result), owner, block.size()});
   std::size_t at = 0;
+  const auto accept_until = [&](std::size_t end) {
+    if (at < end) accept({rank, wire::part_of(result, at, end), owner, block.size()});
+  };
   for (const items::Unreadable& rows : for_others) {
-    accept_rows(rank, result, at, rows.begin);
+    accept_until(rows.begin);
     at = rows.end;
   }
-  accept_rows(rank, result, at, result.rows());
+  accept_until(result.rows());
 }
 
-void ItemWorkload::accept_rows(int rank, const wire::BatchResult& result, std::size_t begin, std::size_t end) {
-  if (begin == end) return;
-  const wire::BatchResult rows = wire::part_of(result, begin, end);
-  const wire::Block block = wire::make_block(rows);
-  accept(rank, rows, {.rank = rank, .bytes = block.bytes, .owner = block.owner});
-}
-
-void ItemWorkload::accept(int rank, const wire::BatchResult& result, write::Block block) {
+void ItemWorkload::accept(write::Block block) {
   last_result_s_ = control_.now_s();
   input_->note_life(last_result_s_);
-  failover_->note_done(rank);
-  const items::Accepted accepted =
-      gatherer_->count(result, [&](const items::FailedItem& failed) { failures_.add(rank, failed, gatherer_->failed()); });
-  Count& count = counts_[static_cast<std::size_t>(rank)];
+  failover_->note_done(block.rank);
+  const items::Accepted accepted = gatherer_->count(
+      block.result, [&](const items::FailedItem& failed) { failures_.add(block.rank, failed, gatherer_->failed()); });
+  Count& count = counts_[static_cast<std::size_t>(block.rank)];
   count.items += accepted.rows;
   count.failed += accepted.failed;
   ++count.batches;

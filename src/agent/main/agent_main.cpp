@@ -124,12 +124,12 @@ int run_rank0(const JobEntry& entry, const std::vector<std::string>& arguments, 
     if (const std::string slurm = slurm::describe(slurm::SlurmFacts::read()); !slurm.empty()) say("{}\n", slurm);
     if (!setup.dry_run) status.running();
     coordinator.emplace(
-        setup, messenger, rank.worker, agent::make_workload, [&status] { status.beat(); }, [&rank] { rank.end_worker(); });
+        setup, messenger, rank.worker(), agent::make_workload, [&status] { status.beat(); }, [&rank] { rank.end_worker(); });
     const agent::Outcome outcome = coordinator->run(rank.describe(facts));
     return static_cast<int>(outcome.code);
   });
   std::fflush(nullptr);
-  if (!coordinator) coordinator.emplace(setup, messenger, rank.worker, agent::make_workload);
+  if (!coordinator) coordinator.emplace(setup, messenger, rank.worker(), agent::make_workload);
   status.done(code, coordinator->lost_machines());
   const bool all_left = coordinator->dismiss();
   coordinator.reset(); // removes staged models, closes files
@@ -144,7 +144,7 @@ int run_job(const JobEntry& entry, const std::vector<std::string>& arguments, co
   // Only rank 0 reads the command line, prints and has the exit code; the others follow it.
   agent::catch_signals(facts.launcher, false);
   Rank rank(facts, arguments, command);
-  agent::Router router(rank.environment.messenger(), rank.worker, {});
+  agent::Router router(rank.environment.messenger(), rank.worker(), {});
   const int code = guarded(name_of(facts), [&] { return router.run(rank.describe(facts)); });
   return rank.leave(code, router.without_finalize());
 }

@@ -46,8 +46,8 @@ Rank::Rank(const comm::LauncherFacts& facts, const std::vector<std::string>& arg
       supervisor([starter = std::make_shared<WorkerStarter>(WorkerProcess::find_program())] {
         return std::make_unique<WorkerProcess>(*starter, ring_bytes);
       }),
-      environment(facts, start_limit(arguments)),
-      worker(supervisor, environment.reducer(), environment.messenger().rank()) {
+      environment(facts, start_limit(arguments)) {
+  if (comm::NodeReducer* reducer = environment.reducer()) summing_.emplace(supervisor, *reducer, environment.messenger().rank());
   require_joined(facts, environment.messenger().size(), command);
 }
 
@@ -66,9 +66,9 @@ int Rank::leave(int code, bool without_finalize, bool left_behind) {
   return code;
 }
 
-void Rank::end_worker() {
-  worker.forget();
-  supervisor.end();
+WorkerLink& Rank::worker() {
+  if (summing_) return *summing_;
+  return supervisor;
 }
 
 } // namespace mgpu::agent

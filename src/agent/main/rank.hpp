@@ -1,5 +1,6 @@
 #pragma once
 #include <cstddef>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -30,12 +31,16 @@ struct Rank {
   /// process then ends here. It also ends here if an abandoned thread (`left_behind`, or one in NVML) may use objects that the normal
   /// end of a process destroys.
   int leave(int code, bool without_finalize, bool left_behind = false);
-  void end_worker();
+  void end_worker() { supervisor.end(); }
+  /// The way to the worker; between nodes with the sums of a training on CPUs.
+  WorkerLink& worker();
 
   gpu_health::GpuMemoryLook memory_look; ///< first: its thread works while the others start
   Supervisor supervisor;
   comm::Environment environment;
-  SummingWorker worker;
+
+ private:
+  std::optional<SummingWorker> summing_;
 };
 
 } // namespace mgpu::agent

@@ -33,9 +33,9 @@ int run_doctor(const comm::LauncherFacts& facts, const std::vector<std::string>&
   if (messenger.rank() == 0) {
     const auto slurm = slurm::SlurmFacts::read();
     const doctor::Surroundings around{facts.launcher, slurm, slurm::mpi_plugins(slurm, slurm::ask_program()), ring_bytes};
-    verdict = doctor::examine(messenger, rank.worker, join, options, around);
+    verdict = doctor::examine(messenger, rank.worker(), join, options, around);
   } else {
-    verdict.all_here = Router(messenger, rank.worker, {.survey = doctor::survey}).run(join) == 0;
+    verdict.all_here = Router(messenger, rank.worker(), {.survey = doctor::survey}).run(join) == 0;
   }
   if (!verdict.all_here) {
     if (messenger.rank() == 0) say("not every rank is well\n");

@@ -4,8 +4,6 @@
 
 #include <fmt/format.h>
 
-#include <utility>
-
 namespace mgpu::agent {
 
 using wire::Type;
@@ -14,9 +12,8 @@ void SummingWorker::post(Type type, wire::View payload) {
   if (type == Type::configure) rank_ = wire::decode<wire::Configure>(payload).rank;
   if (type == Type::connect) {
     const auto connect = wire::decode<wire::Connect>(payload);
-    forget(); // the training has restarted
     if (reducer_ != nullptr && connect.attempt > 1) reducer_->drop();
-    token_ = connect.token;
+    connected_ = true;
     node_ = connect.node_of.at(static_cast<std::size_t>(rank_));
     timeout_s_ = connect.timeout_s;
   }
@@ -31,7 +28,7 @@ bool SummingWorker::poll(const OnWorkerFrame& handle) {
     reducer_ = nullptr; // reported once
   };
   bool busy = worker_.poll([&](Type type, wire::View payload, const std::shared_ptr<void>& owner) {
-    if (type == Type::died) forget(); // the next worker has not asked for what is under way
+    if (type == Type::died) connected_ = false; // the next worker has not asked for what is under way
     if (type != Type::reduce) return handle(type, payload, owner);
     try {
       begin(wire::decode<wire::Reduce>(payload));
@@ -43,7 +40,7 @@ bool SummingWorker::poll(const OnWorkerFrame& handle) {
   try {
     bool answered = false;
     busy |= reducer_->poll(timeout_s_, [&](const wire::Reduce& done) {
-      if (token_.empty()) return;
+      if (!connected_) return;
       wire::Buffer bytes;
       wire::encode(done, bytes);
       worker_.post(Type::reduced, bytes);
@@ -57,7 +54,7 @@ bool SummingWorker::poll(const OnWorkerFrame& handle) {
 }
 
 void SummingWorker::begin(const wire::Reduce& request) {
-  if (reducer_ == nullptr) throw Error(fmt::format("rank {}: there are no other nodes to sum with", rank_));
+  if (reducer_ == nullptr) throw Error(fmt::format("rank {}: the sums between nodes have failed before", rank_));
   auto memory = memories_.find(request.memory);
   if (memory == memories_.end()) {
     if (!reducer_->busy()) memories_.clear(); // the memory of earlier stages
@@ -70,13 +67,8 @@ void SummingWorker::begin(const wire::Reduce& request) {
 
 std::optional<WorkerEnd> SummingWorker::ended() {
   auto end = worker_.ended();
-  if (end) forget();
+  if (end) connected_ = false;
   return end;
-}
-
-void SummingWorker::forget() {
-  // Every rank of the node tries it: the first one removes it.
-  if (!token_.empty()) wire::unlink_node_memory(std::exchange(token_, {}), node_);
 }
 
 } // namespace mgpu::agent

@@ -14,10 +14,8 @@ namespace mgpu::agent {
 
 class SummingWorker final : public WorkerLink {
  public:
-  /// `reducer`: nullptr with a single node. Both must outlive this object.
-  SummingWorker(WorkerLink& worker, comm::NodeReducer* reducer, int rank) : worker_(worker), reducer_(reducer), rank_(rank) {}
-  /// As forget().
-  ~SummingWorker() override { forget(); }
+  /// Both must outlive this object.
+  SummingWorker(WorkerLink& worker, comm::NodeReducer& reducer, int rank) : worker_(worker), reducer_(&reducer), rank_(rank) {}
 
   void post(wire::Type type, wire::View payload = {}) override;
   void flush() override { worker_.flush(); }
@@ -25,16 +23,14 @@ class SummingWorker final : public WorkerLink {
   void wait(std::chrono::microseconds timeout) override { worker_.wait(timeout); }
   std::optional<WorkerEnd> ended() override;
   void kill() override { worker_.kill(); }
-  /// Removes the names of the workers' shared memory; pending sums are reported to nobody.
-  void forget();
 
  private:
   void begin(const wire::Reduce& request);
 
   WorkerLink& worker_;
-  comm::NodeReducer* reducer_;
-  int rank_;          ///< of the process; after a Configure: among the ranks that train
-  std::string token_; ///< "": not connected
+  comm::NodeReducer* reducer_; ///< nullptr after it has failed
+  int rank_;                   ///< of the process; after a Configure: among the ranks that train
+  bool connected_ = false;     ///< false: pending sums are reported to nobody
   int node_ = 0;
   double timeout_s_ = 0;
   std::map<std::string, wire::NodeMemory> memories_; ///< by token; mapped while sums are pending

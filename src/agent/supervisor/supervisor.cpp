@@ -65,6 +65,7 @@ void Supervisor::post(Type type, wire::View payload) {
     enter(WorkerEvent::halt);
     life_.halted = true;
   }
+  memory_names_.note(type, payload);
   worker_->post(type, payload);
 }
 
@@ -190,6 +191,7 @@ bool Supervisor::replace_dead(const OnWorkerFrame& handle) {
   const bool stuck = is_stuck();
   const auto end = stuck ? std::optional(WorkerEnd{"it does not end even by SIGKILL"}) : worker_->ended();
   if (!end) return false;
+  memory_names_.remove();
   wire::Died died = describe(*end);
   count(died);
   const bool too_often = limits_.max_restarts >= 0 && deaths_ > limits_.max_restarts;
@@ -318,6 +320,7 @@ void Supervisor::end() {
   health_.reset();
   standby_.reset();
   worker_.reset();
+  memory_names_.remove();
 }
 
 } // namespace mgpu::agent

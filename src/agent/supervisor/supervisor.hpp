@@ -10,6 +10,7 @@
 #include "agent/gpu_health/health_reporter.hpp"
 #include "agent/gpu_health/nvml.hpp"
 #include "agent/supervisor/bad_devices.hpp"
+#include "agent/supervisor/node_memory_names.hpp"
 #include "agent/supervisor/watchdog.hpp"
 #include "agent/supervisor/worker_link.hpp"
 #include "agent/supervisor/worker_state.hpp"
@@ -100,6 +101,7 @@ class Supervisor final : public WorkerLink {
   wire::Buffer standby_hello_;
   double standby_due_s_ = 0; ///< when a standby worker may be started
   Life life_;
+  NodeMemoryNames memory_names_;
 
   std::string uuid_;         ///< of the GPU; "" on a CPU
   bool model_opens_ = false; ///< a worker has opened the model: the model is then not the cause of a later death

@@ -1,6 +1,7 @@
 #include "agent/training/training_result.hpp"
 
 #include <algorithm>
+#include <memory>
 #include <string>
 #include <utility>
 
@@ -8,28 +9,40 @@
 
 namespace mgpu::agent {
 
+namespace {
+
+/// Rows that have no results besides their status.
+struct Statuses {
+  Statuses(std::uint64_t rows, Status all)
+      : status(rows, static_cast<std::uint8_t>(all)), flags(rows, flag_none), seconds(rows, 0.0F), crcs(rows, 0) {}
+  static constexpr std::size_t row_bytes = 10;
+  std::vector<std::uint8_t> status, flags;
+  std::vector<float> seconds;
+  std::vector<std::uint32_t> crcs;
+};
+
+} // namespace
+
 void put_statuses(Output& output, std::uint64_t items, const ReasonByPlace& skipped, bool all_used) {
   constexpr auto part = static_cast<std::uint8_t>(wire::DataPart::train);
   constexpr std::uint64_t block_rows = 65536;
   output.set_columns({});
   for (std::uint64_t first = 0; first < items; first += block_rows) {
     const std::uint64_t rows = std::min(block_rows, items - first);
-    std::vector<std::uint8_t> status(rows, static_cast<std::uint8_t>(all_used ? Status::ok : Status::pending));
-    const std::vector<std::uint8_t> flags(rows, flag_none);
-    const std::vector<float> seconds(rows, 0.0F);
+    const auto block = std::make_shared<Statuses>(rows, all_used ? Status::ok : Status::pending);
     wire::BatchResult result;
     result.first = first;
     result.attempt = 1;
     for (auto at = skipped.lower_bound({part, first}); at != skipped.end() && at->first < ItemPlace(part, first + rows); ++at) {
       const auto row = static_cast<std::uint32_t>(at->first.second - first);
-      status[row] = static_cast<std::uint8_t>(Status::failed);
+      block->status[row] = static_cast<std::uint8_t>(Status::failed);
       result.errors.emplace_back(row, at->second);
     }
-    result.status = status;
-    result.flags = flags;
-    result.seconds = seconds;
-    const wire::Block block = wire::make_block(result);
-    output.put({-1, block.bytes, block.owner});
+    result.status = block->status;
+    result.flags = block->flags;
+    result.seconds = block->seconds;
+    result.crcs = block->crcs;
+    output.put({-1, std::move(result), block, rows * Statuses::row_bytes});
   }
 }
 

@@ -200,13 +200,4 @@ BatchResult part_of(const BatchResult& result, std::size_t begin, std::size_t en
   return part;
 }
 
-Block make_block(const BatchResult& result) {
-  const std::size_t size = encoded_size(result);
-  auto* bytes = static_cast<std::byte*>(std::aligned_alloc(block_alignment, size));
-  if (bytes == nullptr) throw std::bad_alloc();
-  const std::shared_ptr<void> owner(bytes, [](void* pointer) { std::free(pointer); });
-  encode(result, bytes);
-  return {{bytes, size}, owner};
-}
-
 } // namespace mgpu::wire

@@ -2,7 +2,6 @@
 // The result of one batch on its way from the worker to the writer: one flat block with aligned columns, written once (by the
 // worker, into shared memory) and read in place (by the writer).
 #include <cstdint>
-#include <memory>
 #include <span>
 #include <string>
 #include <string_view>
@@ -42,13 +41,6 @@ struct BatchResult {
 
 /// Rows [begin, end) of a result; views into the same memory.
 BatchResult part_of(const BatchResult& result, std::size_t begin, std::size_t end);
-
-/// An encoded result with its own memory.
-struct Block {
-  View bytes;
-  std::shared_ptr<void> owner;
-};
-Block make_block(const BatchResult& result);
 
 inline constexpr std::size_t block_alignment = 64;
 

@@ -4,6 +4,8 @@
 
 #include <cstdlib>
 
+#include "common/wire/encoded_block.hpp"
+
 namespace mgpu::agent::items {
 namespace {
 

@@ -1,8 +1,12 @@
 // Ends that are not met by another worker: of a GPU, a model, the work.
 #include <gmock/gmock.h>
 
+#include <fstream>
+
 #include "agent/supervisor/supervisor_rig.hpp"
 #include "common/wire/control_messages.hpp"
+#include "common/wire/node_memory.hpp"
+#include "common/wire/training_messages.hpp"
 
 namespace mgpu::agent {
 namespace {
@@ -28,6 +32,32 @@ TEST_F(SupervisorTest, AGpuIsNotBlamedForWhatAnItemDid) {
   }
   EXPECT_EQ(died_.back().retired, 1);
   EXPECT_TRUE(BadDevices(bad_path_).read(0).empty());
+}
+
+TEST_F(SupervisorTest, NamesOfSharedMemoryAreRemovedWithTheWorker) {
+  open();
+  wire::Connect connect;
+  connect.token = "supervisor-test-" + std::to_string(getpid());
+  connect.node_of = {0, 3};
+  const std::string path = wire::node_memory_path(connect.token, 0);
+  const auto create = [&] {
+    wire::Buffer bytes;
+    wire::encode(connect, bytes);
+    supervisor_.post(Type::connect, bytes);
+    std::ofstream(path) << "as a worker leaves it";
+  };
+  create();
+  EXPECT_TRUE(std::filesystem::exists(path)) << "the workers are connecting";
+  worker().end = "killed by signal 9 (Killed)";
+  poll();
+  EXPECT_FALSE(std::filesystem::exists(path)) << "the worker died";
+  configure(2);
+  create();
+  connect.token += "-2";
+  wire::Buffer bytes;
+  wire::encode(connect, bytes);
+  supervisor_.post(Type::connect, bytes);
+  EXPECT_FALSE(std::filesystem::exists(path)) << "the training restarted";
 }
 
 TEST_F(SupervisorTest, AResultMakesItANewRow) {

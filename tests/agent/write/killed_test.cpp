@@ -12,6 +12,7 @@
 #include "agent/write/hdf5/writer.hpp"
 #include "agent/write/resume_rig.hpp"
 #include "common/support/clock.hpp"
+#include "common/wire/encoded_block.hpp"
 
 namespace mgpu::agent::write::test {
 namespace {
@@ -150,11 +151,9 @@ void write_for_ever(const std::string& path, const manifest::Manifest& manifest,
   writer.set_columns(columns);
   for (std::uint64_t item = 0; item < manifest.size(); ++item) {
     const SampleBatch batch(columns, item, 1, item);
-    const std::size_t size = wire::encoded_size(batch.result);
-    const std::shared_ptr<void> block(std::aligned_alloc(wire::block_alignment, size), &std::free);
-    wire::encode(batch.result, static_cast<std::byte*>(block.get()));
+    const wire::Block block = wire::make_block(batch.result);
     times.at[item] = now_s();
-    writer.put({0, {static_cast<std::byte*>(block.get()), size}, block});
+    writer.put({0, wire::decode_batch_result(block.bytes), block.owner, block.bytes.size()});
     if (item == 20) begins();
     ::usleep(300);
   }

@@ -1,5 +1,7 @@
 #include "common/wire/batch_result.hpp"
 
+#include "common/wire/encoded_block.hpp"
+
 #include <gtest/gtest.h>
 
 #include <cstdlib>

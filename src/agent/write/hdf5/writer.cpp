@@ -63,7 +63,7 @@ void Writer::Impl::push(Task task) {
   {
     const std::lock_guard lock(mutex);
     if (failed) return; // check() throws the reason; the block's memory is released at once
-    queued_bytes += task.block.bytes.size() + block_cost_bytes;
+    queued_bytes += task.block.owner_bytes + block_cost_bytes;
     queue.push_back(std::move(task));
     wake = sleep == Sleep::until_block || (sleep == Sleep::until_commit && (queue.back().columns || queued_bytes >= wake_bytes));
   }
@@ -124,7 +124,7 @@ void Writer::Impl::process(std::deque<Task>& tasks) {
   std::size_t unchecked_bytes = 0;
   for (; !tasks.empty(); tasks.pop_front()) {
     Task& task = tasks.front();
-    queued_bytes -= task.block.bytes.size() + block_cost_bytes;
+    queued_bytes -= task.block.owner_bytes + block_cost_bytes;
     if (task.columns) {
       file->set_columns(*task.columns);
       continue;
@@ -132,13 +132,11 @@ void Writer::Impl::process(std::deque<Task>& tasks) {
     if (!task.model_sha256.empty()) {
       file->set_model_sha256(task.model_sha256);
     } else {
-      wire::BatchResult result = wire::decode_batch_result(task.block.bytes);
-      result.first -= task.block.items_before;
-      file->put(result, task.block.rank, task.block.owner);
+      file->put(task.block.result, task.block.rank, task.block.owner);
     }
     if (!uncommitted) oldest_uncommitted = Clock::now();
     uncommitted = true;
-    unchecked_bytes += task.block.bytes.size();
+    unchecked_bytes += task.block.owner_bytes;
     if (unchecked_bytes < commit_check_bytes) continue;
     unchecked_bytes = 0;
     commit_if_due();

@@ -13,13 +13,13 @@
 
 namespace mgpu::agent::write {
 
-/// The encoded results of one batch, and the owner of the memory (a receive buffer, or a range of the worker's ring that is
-/// released with `owner`).
+/// The results of one batch, and the owner of the memory that they are views of (a receive buffer, or a range of the worker's ring that
+/// is released with `owner`).
 struct Block {
   std::int32_t rank = 0;
-  wire::View bytes; ///< an encoded wire::BatchResult
+  wire::BatchResult result; ///< `first` is a row of the file
   std::shared_ptr<void> owner;
-  std::uint64_t items_before = 0; ///< item i of the block is row i - items_before of the file
+  std::size_t owner_bytes = 0; ///< memory that `owner` holds
 };
 
 class Writer {
