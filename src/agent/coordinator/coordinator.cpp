@@ -8,12 +8,10 @@
 #include <algorithm>
 #include <utility>
 
-#include "agent/coordinator/report.hpp"
 #include "agent/coordinator/signals.hpp"
-#include "agent/coordinator/staging.hpp"
-#include "agent/supervisor/stuck_agent.hpp"
 #include "common/support/clock.hpp"
-#include "common/support/say.hpp"
+#include "common/support/rank_logs.hpp"
+#include "common/support/text.hpp"
 #include "common/wire/control_messages.hpp"
 
 namespace mgpu::agent {
@@ -30,7 +28,7 @@ Coordinator::Coordinator(const RunSetup& setup, comm::Messenger& messenger, Work
       on_leave_(std::move(on_leave)),
       process_(std::move(process)),
       rank_table_(messenger.size()),
-      staged_paths_(static_cast<std::size_t>(messenger.size()), setup.model) {
+      heartbeats_(messenger, rank_table_, setup.rank_timeout_s) {
   // Also for a coordinator that only dismisses: no rank counts as silent yet.
   for (int rank = 0; rank < rank_table_.size(); ++rank) rank_table_.at(rank).heard_s = process_.clock();
 }
@@ -53,8 +51,7 @@ void Coordinator::start(const wire::Join& own_join) {
   phase_deadline_s_ = now + setup_.start_timeout_s;
   rank_table_.at(0).join = own_join;
   workload_ = make_workload_(*this);
-  if (!setup_.trace.empty()) trace_ = std::make_shared<TraceFile>(setup_.trace);
-  if (!setup_.log_dir.empty()) logs_ = std::make_shared<RankLogs>(setup_.log_dir);
+  logs_.open(setup_);
 }
 
 bool Coordinator::step() {
@@ -68,8 +65,7 @@ bool Coordinator::step() {
 
 /// Cleans up after a failed run.
 void Coordinator::abandon() {
-  call_off_ = true;
-  if (planning_.valid()) planning_.wait();
+  planning_.call_off();
   workload_->discard_unused();
 }
 
@@ -119,12 +115,8 @@ void Coordinator::say(std::string_view line) {
   if (progress_) progress_->say(line);
 }
 
-void Coordinator::log(int rank, int level, std::string_view text) {
-  if (!logs_) return;
-  const bool kept =
-      disk_.post([logs = logs_, rank, level, line = std::string(text)] { logs->write(rank, level, line); }, text.size());
-  if (!kept && !std::exchange(told_slow_disk_, true))
-    print_warning("--log-dir, --trace: their folder does not keep up; lines are left out");
+void Coordinator::configure_waiting() {
+  if (phase_ == Phase::running) rank_setup_->configure_ready();
 }
 
 void Coordinator::give_up(int rank, const std::string& reason) {
@@ -157,10 +149,12 @@ void Coordinator::hear(int rank, Type type, wire::View payload, const std::share
       break;
     case Type::hello:
       state.hello = wire::decode<wire::Hello>(payload);
-      if (phase_ == Phase::running && !state.configured) configure_ready(); // it replaces a worker that died
+      if (!state.configured) configure_waiting(); // it may replace a worker that died
       break;
     case Type::staged:
-      return on_staged(rank, wire::decode<wire::Staged>(payload));
+      // Otherwise the other ranks have finished all work meanwhile.
+      if (phase_ == Phase::running) rank_setup_->on_staged(rank, wire::decode<wire::Staged>(payload));
+      return;
     case Type::progress:
       state.progress = wire::decode<wire::Progress>(payload);
       return;
@@ -179,10 +173,7 @@ void Coordinator::hear(int rank, Type type, wire::View payload, const std::share
                       state.stats->batches, human_duration(state.stats->busy_s)));
       return;
     case Type::trace:
-      if (trace_)
-        disk_.post([trace = trace_, events = std::string(reinterpret_cast<const char*>(payload.data()),
-                                                         payload.size())] { trace->append(events); },
-                   payload.size());
+      logs_.trace(payload);
       return;
     case Type::failure:
       return on_failure(rank, wire::decode<wire::Failure>(payload));
@@ -197,6 +188,50 @@ void Coordinator::hear(int rank, Type type, wire::View payload, const std::share
       return;
   }
   if (phase_ == Phase::gathering && rank_table_.all([](const RankState& each) { return each.ready(); })) make_plan();
+}
+
+void Coordinator::make_plan() {
+  bindings_ = bind_ranks(rank_table_, setup_);
+  phase_ = Phase::planning;
+  planning_.begin([this] { workload_->plan(bindings_); }, now_s());
+}
+
+void Coordinator::begin_work() {
+  if (setup_.dry_run) {
+    phase_ = Phase::done;
+    return;
+  }
+  workload_->start();
+  progress_ = std::make_unique<Progress>(setup_.progress, setup_.manifest.size());
+  phase_ = Phase::running;
+  RunControl& control = *this;
+  rank_setup_ = std::make_unique<RankSetup>(control, rank_table_, *workload_, bindings_, logs_.traces());
+  rank_setup_->begin();
+}
+
+void Coordinator::on_opened(int rank, wire::Opened opened) {
+  RankState& state = rank_table_.at(rank);
+  const bool again = state.opened.has_value(); // with columns that were unknown before the first batch
+  state.opened = std::move(opened);
+  if (!again && setup_.progress != "none" && rank_table_.size() <= 64)
+    say(fmt::format("rank {} on {}: {} ready in {}, {} of memory", rank, state.join->host, state.opened->device,
+                    human_duration(state.opened->seconds), human_bytes(static_cast<double>(state.opened->memory_bytes))));
+  if (!again) log(rank, log_info, fmt::format("{} ready in {}", state.opened->device, human_duration(state.opened->seconds)));
+  workload_->opened(rank, again);
+  if (!again) configure_waiting();
+}
+
+void Coordinator::on_health(int rank, const wire::Health& health) {
+  if (starting()) return;
+  RankState& state = rank_table_.at(rank);
+  const bool changed = health.state != state.gpu.state();
+  state.gpu.add(health, now_s() - began_s_);
+  for (const std::string& warning : health.warnings) {
+    log(rank, log_warning, fmt::format("GPU {}: {}", state.gpu_uuid, warning));
+    say(fmt::format("warning: rank {} on {}, {}: {}", rank, state.join->host, state.gpu_uuid, warning));
+  }
+  if (changed) log(rank, log_warning, fmt::format("GPU {}: {}", state.gpu_uuid, health.reason));
+  workload_->on_health(rank, health, changed);
 }
 
 void Coordinator::on_failure(int rank, const wire::Failure& failure) {
@@ -229,30 +264,13 @@ void Coordinator::drop_rank(int rank, const std::string& reason, ExitCode code) 
   if (starting())
     throw Error(fmt::format("rank {} on {}: {}", rank, state.join ? state.join->host : "unknown host", reason), code);
   workload_->lost(rank, reason, code, phase_ == Phase::draining);
-  if (phase_ != Phase::running) return;
-  restage(rank);
-  configure_ready(); // ranks that waited for it to open its model
+  if (phase_ == Phase::running) rank_setup_->lost(rank);
 }
 
 /// The rank is lost with its agent: no message can reach it. Not a failure of the job, so a run that ends by it may be resumed.
 void Coordinator::lose_agent(int rank, const std::string& reason) {
   if (std::exchange(rank_table_.at(rank).gone, true) || over()) return;
   drop_rank(rank, reason, ExitCode::stopped);
-}
-
-/// Asks another agent on the node to end it. A node that is silent as a whole is left to mpirun.
-void Coordinator::end_silent_agent(int rank) {
-  if (!rank_table_.at(rank).join) return; // it never joined
-  const wire::Join& silent = *rank_table_.at(rank).join;
-  for (int other = 0; other < rank_table_.size(); ++other) {
-    const RankState& state = rank_table_.at(other);
-    if (other == rank || state.gone || !state.join || state.join->node != silent.node) continue;
-    if (other == 0)
-      end_stuck_agent(silent.pid);
-    else
-      messenger_.post_message(other, Type::end_agent, wire::EndAgent{silent.pid});
-    return;
-  }
 }
 
 void Coordinator::on_signal(const wire::Signal& told) {
@@ -286,7 +304,7 @@ void Coordinator::watch(double now) {
         "rank {} did not {} within {:.0f} s; raise --start-timeout, or see whether its host can start mgpu_run and mgpu_worker",
         missing, rank_table_.at(missing).join ? "bring up its worker" : "join", setup_.start_timeout_s));
   }
-  if (phase_ == Phase::planning) watch_planning(now);
+  if (phase_ == Phase::planning && planning_.poll(now, setup_.progress != "none")) begin_work();
   if (phase_ == Phase::finishing) watch_finishing();
   if (phase_ == Phase::draining) watch_draining(now);
   if (phase_ == Phase::running) watch_running(now);
@@ -306,21 +324,11 @@ void Coordinator::beat(double now) {
   if (on_beat_) on_beat_();
   if (process_.launcher_gone() && phase_ != Phase::done)
     throw Error("the launcher of rank 0 has ended, and the other ranks with it", ExitCode::stopped);
-  wire::Buffer word;
-  wire::encode(wire::Heartbeat{setup_.rank_timeout_s, getpid(), rank_table_.at(0).join ? rank_table_.at(0).join->node : ""},
-               word);
-  for (int rank = 1; rank < rank_table_.size(); ++rank) {
-    const RankState& state = rank_table_.at(rank);
-    // A silent rank may only be suspended: it still gets heartbeats, one at a time.
-    if (!state.gone || messenger_.idle(rank)) messenger_.post(rank, Type::heartbeat, wire::View(word));
-    if (phase_ == Phase::gathering || state.gone || now - state.heard_s <= setup_.rank_timeout_s) continue;
-    end_silent_agent(rank);
-    lose_agent(rank, fmt::format("nothing heard from it for {:.0f} s", now - state.heard_s));
-  }
+  heartbeats_.beat(now, phase_ != Phase::gathering, [this](int rank, const std::string& reason) { lose_agent(rank, reason); });
 }
 
 void Coordinator::watch_running(double now) {
-  if (const auto staged = staging_.poll()) on_staged(0, *staged);
+  rank_setup_->poll();
   if (asked_.number != 0 && !stopping_) {
     stopping_ = true;
     const double grace_s = asked_.number == SIGTERM ? setup_.term_grace_s : setup_.grace_s;

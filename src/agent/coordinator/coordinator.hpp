@@ -1,28 +1,26 @@
 #pragma once
 // Rank 0's event loop: starts the ranks, runs a workload on them, ends them. One thread. Start and drain have deadlines, and a
 // rank that stops responding is dropped.
-#include <atomic>
 #include <functional>
 #include <future>
-#include <map>
 #include <memory>
-#include <mutex>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "agent/comm/messenger.hpp"
+#include "agent/coordinator/planning.hpp"
 #include "agent/coordinator/process.hpp"
+#include "agent/coordinator/rank_heartbeats.hpp"
+#include "agent/coordinator/rank_setup.hpp"
 #include "agent/coordinator/rank_table.hpp"
 #include "agent/coordinator/router.hpp"
-#include "agent/coordinator/staging.hpp"
+#include "agent/coordinator/run_logs.hpp"
 #include "agent/coordinator/workload.hpp"
 #include "agent/setup/run_setup.hpp"
 #include "agent/supervisor/worker_link.hpp"
-#include "common/support/background.hpp"
 #include "common/support/progress.hpp"
-#include "common/support/rank_logs.hpp"
 #include "common/support/suspension.hpp"
-#include "common/support/trace.hpp"
 #include "common/wire/control_messages.hpp"
 
 namespace mgpu::agent {
@@ -63,10 +61,10 @@ class Coordinator final : private RunControl {
   bool idle(int rank) const override { return rank == 0 || messenger_.idle(rank); }
   void post_all(wire::Type type, wire::View payload = {}) override;
   void say(std::string_view line) override;
-  void log(int rank, int level, std::string_view text) override;
+  void log(int rank, int level, std::string_view text) override { logs_.log(rank, level, text); }
   void give_up(int rank, const std::string& reason) override;
-  void configure_waiting() override { configure_ready(); }
-  void reading(std::string_view what, std::uint64_t done, std::uint64_t total) override;
+  void configure_waiting() override;
+  void reading(std::string_view what, std::uint64_t done, std::uint64_t total) override { planning_.reading(what, done, total); }
 
   bool round();
   void abandon();
@@ -80,7 +78,6 @@ class Coordinator final : private RunControl {
   void drop_rank(int rank, const std::string& reason, ExitCode code);
   int lost_agents() const;
   void lose_agent(int rank, const std::string& reason);
-  void end_silent_agent(int rank);
   void on_signal(const wire::Signal& told);
   [[noreturn]] void leave_at_once();
   bool starting() const { return phase_ == Phase::gathering || phase_ == Phase::planning; }
@@ -92,15 +89,7 @@ class Coordinator final : private RunControl {
   void watch_finishing();
 
   void make_plan(); ///< when all ranks are ready
-  void name_gpus(const std::vector<comm::RankFacts>& facts);
-  void watch_planning(double now);
   void begin_work();
-  void stage_or_configure();
-  void stage_on(int rank);
-  void restage(int lost);
-  void on_staged(int rank, const wire::Staged& staged);
-  void configure_ready(); ///< all ranks that may open the model now; when staggered, one per node at a time
-  void configure(int rank);
   void drain();
 
   const RunSetup& setup_;
@@ -111,31 +100,19 @@ class Coordinator final : private RunControl {
   Process process_;
   RankTable rank_table_;
   std::unique_ptr<Workload> workload_;
-  std::mutex reading_mutex_;
-  struct Reading {
-    std::string what;
-    std::uint64_t done = 0, total = 0;
-  } reading_; ///< guarded by reading_mutex_
-  double reading_shown_s_ = 0;
-  std::atomic<bool> call_off_{false}; ///< the planned run must not start
-  /// On its own thread: reading a long journal or a large model must not delay the heartbeats.
-  std::future<void> planning_;
+  std::vector<comm::Binding> bindings_; ///< by rank
+  Planning planning_;
+  RankHeartbeats heartbeats_;
   Phase phase_ = Phase::gathering;
   Suspension suspension_;
   double began_s_ = 0, beat_s_ = 0, phase_deadline_s_ = 0, drain_s_ = 0;
   bool stopping_ = false;
   wire::Signal asked_; ///< the first signal that any rank received
 
-  std::vector<comm::Binding> bindings_;
-  std::map<std::string, int> staging_nodes_; ///< nodes whose model is being staged, and the rank that does it
-  std::vector<std::string> staged_paths_;    ///< by rank: the path that it opens
-  Staging staging_;                          ///< on this rank
+  std::unique_ptr<RankSetup> rank_setup_; ///< from the plan on
   std::unique_ptr<Progress> progress_;
-  std::shared_ptr<TraceFile> trace_;
-  std::shared_ptr<RankLogs> logs_;
-  Background disk_; ///< writes trace and logs: their folder may stall, this loop must not
-  bool told_slow_disk_ = false;
-  std::future<Outcome> finishing_; ///< as planning_, for a large file
+  RunLogs logs_;
+  std::future<Outcome> finishing_; ///< on a thread of its own: completing a large file takes long
   Outcome outcome_;
 };
 

@@ -21,7 +21,7 @@ void TrainingWorkload::on_health(int rank, const wire::Health& health, bool chan
   if (!error_.empty() || (progress_.total() > 0 && last_step() >= progress_.total())) return;
   const std::string reason = fmt::format("its GPU {} fails: {}", state.gpu_uuid, health.reason);
   const int least = config_.get<int>("min-ranks");
-  if (least > 0 && control_.rank_table().living() > least && setup_.max_restarts > 0 && stop_reason_.empty() && !agents_sum()) {
+  if (least > 0 && control_.rank_table().living() > least && setup_.max_restarts > 0 && stop_reason_.empty()) {
     wire::Buffer bytes;
     wire::encode(wire::Halt{1, reason}, bytes);
     control_.post(rank, wire::Type::halt, wire::View(bytes));
