@@ -24,8 +24,8 @@
 #include "agent/coordinator/process.hpp"
 #include "agent/supervisor/worker_link.hpp"
 #include "common/wire/batch_result.hpp"
-#include "common/wire/encoded_block.hpp"
 #include "common/wire/control_messages.hpp"
+#include "common/wire/encoded_block.hpp"
 #include "mgpu/job.hpp"
 #include "mgpu/version.hpp"
 

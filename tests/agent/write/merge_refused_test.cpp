@@ -62,7 +62,7 @@ TEST_F(MergeRefused, ShardsOfAnotherRunAreNamedWithTheDifference) {
               HasSubstr("--input: the paths or columns of its 203 items are not the same"));
   EXPECT_THAT(refused_with([](Header& header) { header.identity->shard.reset(); }), HasSubstr("is no shard"));
   EXPECT_THAT(refused_with([](Header& header) { header.identity.reset(); }), HasSubstr("does not say of which run it is"));
-  EXPECT_THAT(refused({parts[0], folder / "whole.h5"}), HasSubstr("whole.h5' is no shard: its run had no --shard I/N"));
+  EXPECT_THAT(refused({parts[0], folder / "whole.h5"}), HasSubstr("whole.h5': is no shard: its run had no --shard I/N"));
 }
 
 TEST_F(MergeRefused, ShardsOfAnotherModelAreNamed) {
@@ -84,7 +84,7 @@ TEST_F(MergeRefused, ShardsOfAnotherModelAreNamed) {
 
 TEST_F(MergeRefused, ACutThatIsNotItsNumbersIsNotTrusted) {
   EXPECT_THAT(refused_with([](Header& header) { header.identity->shard->first = 63; }), HasSubstr("has items 70 to 140"));
-  EXPECT_THAT(refused_with([](Header& header) { header.identity->batch_size = 70; }), HasSubstr("has items 70 to 140"));
+  EXPECT_THAT(refused_with([](Header& header) { header.identity->batch_size = 70; }), HasSubstr("--batch-size: 7 in"));
   EXPECT_THAT(refused_with([](Header& header) { header.identity->batch_size = 0; }), HasSubstr("damaged"));
   EXPECT_THAT(refused_with([](Header& header) { header.identity->shard->shard.index = 0; }), HasSubstr("damaged"));
 }
