@@ -12,7 +12,7 @@ import pytest
 from conftest import BIN, ENVIRONMENT, RUN_LIMIT_S, arrays
 from test_fake_gpu import FAKE_GPU, check_all_ok, data, infer, train  # noqa: F401
 
-ITEMS = 400
+ITEMS = 240
 COOL = "* temperature 60"
 INTERVAL = {"MGPU_HEALTH_INTERVAL": 0.1}
 GPU_2 = "GPU-00000000-0000-0000-0000-000000000002"
@@ -224,7 +224,7 @@ def test_gpus_that_others_use(data, tmp_path):  # noqa: F811
 def test_a_gpu_that_fails_in_a_training(ranks_left, code, data, tmp_path):  # noqa: F811
     """With --min-ranks the others continue; without, the run stops at its last checkpoint, and is resumed on other GPUs."""
     nvml = Nvml(tmp_path, COOL)
-    options = ["train", "--model", data / "net.pt", "--image-size", 8, "--input", data / "table.csv", "--output", tmp_path / "out.h5", "--global-batch", 8, "--lr", "0.01", "--epochs", 8,
+    options = ["train", "--model", data / "net.pt", "--image-size", 8, "--input", data / "table.csv", "--output", tmp_path / "out.h5", "--global-batch", 8, "--lr", "0.01", "--epochs", 5,
                "--checkpoint-every", 4, "--min-ranks", ranks_left]
     settings = {"FAKE_GPU_NVML_FILE": nvml.path, "FAKE_GPU_DELAY_US": 4000}
     run = Run(tmp_path, *options, **settings)

@@ -1,5 +1,6 @@
 // mgpu_run: the program that a user starts, one process per rank.
 #include <fmt/format.h>
+#include <signal.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -53,7 +54,10 @@ int guarded(const std::string& rank, const Work& work) {
     say("{}", help.text);
     return 0;
   } catch (const ReportedByRank0&) {
-    constexpr unsigned report_s = 2; // a launcher ends all when one ends with an error, also a rank 0 that is about to speak
+    // A launcher ends all ranks when one ends with an error, also a rank 0 that is about to speak. Then it ends this one, whose exit code
+    // must stay.
+    signal(SIGTERM, SIG_IGN);
+    constexpr unsigned report_s = 2;
     sleep(report_s);
     return static_cast<int>(ExitCode::usage);
   } catch (const Error& error) {
