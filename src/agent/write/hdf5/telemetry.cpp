@@ -26,8 +26,10 @@ h5::Id uuid_type() {
 h5::Id state_type() {
   h5::Id type(H5Tenum_create(H5T_STD_U8LE), H5Tclose, "H5Tenum_create");
   constexpr std::array<const char*, 3> names{"fine", "held", "drained"}; // wire::GpuState
-  for (std::uint8_t value = 0; value < names.size(); ++value)
-    h5::check(H5Tenum_insert(type.get(), names[value], &value), "H5Tenum_insert");
+  for (std::size_t at = 0; at < names.size(); ++at) {
+    const auto value = static_cast<std::uint8_t>(at);
+    h5::check(H5Tenum_insert(type.get(), names[at], &value), "H5Tenum_insert");
+  }
   return type;
 }
 
