@@ -1,5 +1,5 @@
 #pragma once
-// What a rank's GPU has shown during the run, for /telemetry and for the summary.
+// The samples of a rank's GPU during the run, for /telemetry and for the summary.
 #include <cstdint>
 #include <string>
 #include <vector>
@@ -9,8 +9,8 @@
 
 namespace mgpu::agent {
 
-/// Of a run of any length at most most_rows rows are kept: each time they are full every second one goes, and from then on half as many are added.
-/// A row that goes leaves its highest temperature, its errors, its reasons for throttling and its state to the row before.
+/// Keeps at most most_rows rows for a run of any length: when they are full, every second row is merged into the row before, and from then on half as
+/// many are added. A merged row keeps the highest temperature, the errors, the reasons for throttling and the more serious state.
 class GpuHistory {
  public:
   static constexpr std::size_t most_rows = 2000;
@@ -20,7 +20,7 @@ class GpuHistory {
 
   const std::vector<write::TelemetryRow>& rows() const { return rows_; }
   wire::GpuState state() const { return state_; }
-  /// For how long it was held, as far as it was heard of.
+  /// For how long it was held, up to the last message.
   double held_s() const { return held_s_ + (state_ == wire::GpuState::held ? last_s_ - held_since_s_ : 0); }
   /// Why it was drained; "" if it was not.
   const std::string& drained() const { return drained_; }

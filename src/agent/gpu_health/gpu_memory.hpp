@@ -1,5 +1,5 @@
 #pragma once
-// Who uses the memory of this host's GPUs, before the run does.
+// Memory of this host's GPUs that other processes use, measured before the run uses any.
 #include <memory>
 #include <string>
 #include <vector>
@@ -9,12 +9,12 @@
 
 namespace mgpu::agent::gpu_health {
 
-/// Asks NVML about every GPU of the host, beside other work.
+/// Asks NVML about every GPU of the host, on a thread of its own.
 class GpuMemoryLook {
  public:
-  /// `wanted`: else nothing is asked.
+  /// `wanted`: false: asks nothing.
   explicit GpuMemoryLook(bool wanted);
-  /// Of each GPU that answered until `limit_s` after the start; waits as long. `note` says why there is none.
+  /// The GPUs that answered within `limit_s` of the start; waits until then. `note`: why some are missing.
   std::vector<wire::GpuMemory> finish(std::string& note, double limit_s = 10) const;
 
  private:

@@ -1,5 +1,5 @@
 #pragma once
-// Watches one GPU on a thread of its own, as the driver may not answer for minutes: whoever asks the monitor never waits for it.
+// Watches one GPU on a thread of its own, because the driver may not answer for minutes. Callers never wait for the driver.
 #include <functional>
 #include <memory>
 #include <optional>
@@ -10,26 +10,26 @@
 
 namespace mgpu::agent::gpu_health {
 
-/// What was seen since the observation before.
+/// What the GPU showed since the previous observation.
 struct Observation {
-  std::optional<wire::GpuSample> sample; ///< none: only an Xid came
+  std::optional<wire::GpuSample> sample; ///< none: only an Xid event
   std::vector<std::uint32_t> xids;
-  std::string lost; ///< why the GPU can be used no more; "" while it can
+  std::string lost; ///< why the GPU cannot be used any more; "" while it can
 };
 
 class GpuMonitor {
  public:
   using OpenProbe = std::function<std::unique_ptr<GpuProbe>()>;
-  /// Takes a sample at once and every `interval_s` from then on, and looks for Xids about twice a second. `open` is called on the thread, too.
+  /// Takes a sample at once and then every `interval_s`, and looks for Xid events about twice a second. `open` is also called on the thread.
   GpuMonitor(OpenProbe open, double interval_s);
-  /// Waits for the thread if that sleeps; one that is in a call is left behind.
+  /// Waits for the thread if it sleeps; abandons it if it is in a call.
   ~GpuMonitor();
   GpuMonitor(const GpuMonitor&) = delete;
   GpuMonitor& operator=(const GpuMonitor&) = delete;
 
-  /// What was seen since the last call, oldest first.
+  /// The observations since the last call, oldest first.
   std::vector<Observation> take();
-  /// The number of the call that the thread is in; 0: it is in none. The same number again: it has not come back.
+  /// The number of the driver call that the thread is in; 0: none. The same number again: the call has not returned.
   std::uint64_t open_call() const;
 
  private:

@@ -1,5 +1,5 @@
 #pragma once
-// One GPU as its driver shows it.
+// One GPU as its driver reports it.
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -10,18 +10,18 @@
 
 namespace mgpu::agent::gpu_health {
 
-/// Calls may hang: only for the monitor's thread.
+/// Calls may hang: for the monitor's thread only.
 class GpuProbe {
  public:
   virtual ~GpuProbe() = default;
-  /// What could be read; the rest is unknown. `lost`: set to the driver's words when the GPU can be used no more.
+  /// The values that could be read; the others are unknown. `lost`: the driver's message when the GPU cannot be used any more.
   virtual wire::GpuSample sample(std::string& lost) = 0;
-  /// Xid errors since the last call, in order. Does not wait for one.
+  /// Xid errors since the last call, in order. Does not wait.
   virtual std::vector<std::uint32_t> take_xids() = 0;
 };
 
-/// A GPU by UUID through NVML. nullptr where there is nothing to see: no NVML, a MIG slice that it does not know, no permission. A GPU that is lost
-/// already is one whose every sample says so.
+/// A GPU by UUID through NVML. nullptr without NVML or permission, and for a MIG slice that NVML does not know. If the GPU is lost already, every
+/// sample says so.
 std::unique_ptr<GpuProbe> open_nvml_probe(const std::string& uuid);
 
 } // namespace mgpu::agent::gpu_health

@@ -1,5 +1,5 @@
 #pragma once
-// What an agent tells rank 0 of its GPU.
+// Makes an agent's messages about its GPU for rank 0.
 #include <memory>
 #include <optional>
 #include <string>
@@ -12,10 +12,10 @@ namespace mgpu::agent::gpu_health {
 
 class HealthReporter {
  public:
-  /// Starts to watch. Where no thread can be started there is nothing to tell.
+  /// Starts to watch. Reports nothing if no thread can be started.
   HealthReporter(GpuMonitor::OpenProbe open, double interval_s, HealthSettings settings);
 
-  /// A message that is due; never waits. To be called in every round of a loop. A driver that does not answer is told once until it does.
+  /// The next message, if one is due; never waits. To be called in every round of the event loop. A driver that does not answer is reported once.
   std::optional<wire::Health> poll(double now);
 
   static constexpr double silent_after_s = 30;

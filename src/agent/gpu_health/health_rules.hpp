@@ -1,5 +1,5 @@
 #pragma once
-// What is made of what a GPU shows: a warning, a rest, or its end. No clock, no driver.
+// Decides what a GPU's values mean: a warning, a hold, or a drain. Uses no clock and no driver.
 #include <cstdint>
 #include <optional>
 #include <set>
@@ -13,12 +13,12 @@
 namespace mgpu::agent::gpu_health {
 
 enum class XidKind : std::uint8_t {
-  application, ///< the program's doing: its CUDA error tells of it
-  warning,     ///< the GPU goes on, or another error of it follows
-  fatal,       ///< the GPU is not to be used before a reset, a reboot or a repair
+  application, ///< caused by the program, which gets a CUDA error
+  warning,     ///< the GPU continues, or another error follows
+  fatal,       ///< the GPU needs a reset, a reboot or a repair
 };
 
-/// What NVIDIA's catalogue of Xid errors says (https://docs.nvidia.com/deploy/xid-errors/analyzing-xid-catalog.html, column "Resolution Bucket
+/// By NVIDIA's catalogue of Xid errors (https://docs.nvidia.com/deploy/xid-errors/analyzing-xid-catalog.html, column "Resolution Bucket
 /// (Immediate Action)"). fatal: those of the hardware and its firmware with RESET_GPU or RESTART_BM: 46 (GPU stopped processing), 48 (double-bit
 /// ECC error), 62 (PMU halted), 64 (row not remapped), 79 (fallen off the bus), 95 (uncontained error), 110 (security fault), 119 and 120 (GSP),
 /// 140 (unrecovered ECC error), 143 (GPU not initialized). application: 13, 31, 43, 45, 68 and 109, which the health check of NVIDIA's Kubernetes
@@ -28,8 +28,8 @@ XidKind kind_of_xid(std::uint32_t xid);
 /// "Xid 79 (the GPU has fallen off the bus)".
 std::string describe_xid(std::uint32_t xid);
 
-/// "heat", "heat, power brake": of the bits of nvmlClocksEventReasons those that say that something is wrong; "" of the others. A power cap and an
-/// idle GPU are as they should be.
+/// "heat", "heat, power brake": the bits of nvmlClocksEventReasons that mean trouble; "" if there are none. A power cap and an idle GPU are
+/// normal.
 std::string describe_throttling(std::int64_t reasons);
 
 struct HealthSettings {
@@ -42,9 +42,9 @@ struct Judgement {
   std::vector<std::string> warnings; ///< new ones
 };
 
-/// One GPU's. It is held from --max-gpu-temp on until it is 5 degrees below. An uncorrected memory error, a row that could not be remapped, a fatal
-/// Xid or a lost GPU drains it for good; what was there before the run only warns. Every warning is given once, of heat and throttling once until
-/// they are over. What is unknown changes nothing.
+/// The rules for one GPU. It is held from --max-gpu-temp on until it is 5 degrees cooler. An uncorrected memory error, a row that could not be
+/// remapped, a fatal Xid or a lost GPU drains it permanently; errors from before the run only warn. Every warning is given once; those of heat and
+/// throttling again when they return. Unknown values change nothing.
 class HealthRules {
  public:
   explicit HealthRules(HealthSettings settings) : settings_(settings) {}

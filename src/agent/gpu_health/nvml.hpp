@@ -1,12 +1,12 @@
 #pragma once
-// NVIDIA's management library, loaded when first asked for and never linked. Its calls may hang for as long as the driver does: nothing here is
-// to be called on an event loop (gpu_monitor.hpp, within_limit() below).
+// NVIDIA's management library, loaded on first use and never linked. Its calls may hang with the driver: never call them on an event loop
+// (use gpu_monitor.hpp or within_limit() below).
 #include <functional>
 #include <string>
 
 namespace mgpu::agent::gpu_health {
 
-/// The functions that are used (NVML API reference), nullptr where the installed library has none. All return an nvmlReturn_t. Structures and
+/// The functions that are used (NVML API reference); nullptr if the installed library lacks one. All return an nvmlReturn_t. Structures and
 /// constants are those of nvml.h, which is not needed to build.
 struct Nvml {
   using Device = void*;
@@ -18,7 +18,7 @@ struct Nvml {
   static constexpr int sensor_gpu = 0, threshold_slowdown = 1, clock_sm = 1, uncorrected = 1, since_driver_load = 0;
   static constexpr unsigned long long event_xid = 8; ///< nvmlEventTypeXidCriticalError
 
-  struct Memory { ///< nvmlMemory_t: `used` has what the driver keeps for itself in it
+  struct Memory { ///< nvmlMemory_t: `used` includes what the driver keeps for itself
     unsigned long long total = 0, free = 0, used = 0;
   };
   struct Memory2 { ///< nvmlMemory_v2_t
@@ -54,23 +54,23 @@ struct Nvml {
   int (*watch_events)(Device, unsigned long long types, EventSet) = nullptr;
   int (*next_event)(EventSet, Event*, unsigned timeout_ms) = nullptr;
 
-  /// What no use can do without.
+  /// Has the functions that every use needs.
   bool usable() const { return init != nullptr && by_uuid != nullptr && memory != nullptr && error != nullptr; }
-  /// The device of this code can be used no more, or not before its next reset.
+  /// The device cannot be used any more, or not before its next reset.
   static bool is_lost(int code) { return code == gpu_is_lost || code == reset_required; }
 };
 
-/// The library of this host. Without one nothing is usable.
+/// The library of this host; not usable() if there is none.
 const Nvml& nvml();
 
-/// The device's total memory and what is in use, without what the driver keeps where it tells that apart. As nvmlReturn_t.
+/// The device's total and used memory, the latter without the driver's own part if the driver reports that. Returns an nvmlReturn_t.
 int read_memory(Nvml::Device device, Nvml::Memory& memory);
 
-/// Runs `work`, which calls NVML, on a thread of its own. False when that has not come back after `limit_s`: the thread is left behind with all
+/// Runs `work`, which calls NVML, on a thread of its own. False if it has not returned after `limit_s`: the thread is then abandoned, with everything
 /// that `work` holds.
 bool within_limit(double limit_s, std::function<void()> work);
 
-/// Counts itself while it lives: a thread that may be in NVML.
+/// Exists as long as a thread may be in NVML; counted by nvml_is_in_use().
 class NvmlThread {
  public:
   NvmlThread();
@@ -78,11 +78,10 @@ class NvmlThread {
   NvmlThread(const NvmlThread&) = delete;
   NvmlThread& operator=(const NvmlThread&) = delete;
 };
-/// Whether there is any. Then the process must leave by _exit: what NVML destroys at the end of a process, the thread may be using.
+/// Whether any thread may be in NVML. The process must then end by _exit, because a normal end destroys NVML's objects under the thread.
 bool nvml_is_in_use();
 
-/// What NVML says of a GPU: "" when it answers as it should, when it does not answer in time, or where there is no NVML to ask; else why it
-/// cannot be used. Takes at most `limit_s`.
+/// Why NVML says that a GPU cannot be used; "" if it can, if there is no answer in time, or without NVML. Takes at most `limit_s`.
 std::string probe_device(const std::string& uuid, double limit_s = 5);
 
 } // namespace mgpu::agent::gpu_health

@@ -1,5 +1,5 @@
 #pragma once
-// Ranks whose GPU is too hot rest; those whose GPU fails leave.
+// Ranks whose GPU is too hot get no new work; ranks whose GPU fails leave the run.
 #include <string>
 #include <vector>
 
@@ -10,18 +10,18 @@ namespace mgpu::agent::items {
 
 class HeldRanks {
  public:
-  /// `max_hold_s`: how long the run waits when nobody else may work.
+  /// `max_hold_s`: how long the run waits while all ranks are held.
   HeldRanks(RunControl& control, dispatch::Dispatcher& dispatcher, double max_hold_s);
 
   /// The state of the rank's GPU has changed.
   void note(int rank, const wire::Health& health);
-  /// One round: gives up drained ranks whose work is back. "", or why the run must end early: the wait for held ranks was too long, or the
-  /// last rank is drained.
+  /// One round of the event loop: gives up drained ranks that hold no work. Returns "", or why the run must stop early: all ranks were held for
+  /// too long, or the last rank is drained.
   std::string step(double now);
-  /// This process was stopped for so long.
+  /// This process was suspended for this time.
   void postpone(double seconds);
 
-  /// A drained rank may finish what it has for so long.
+  /// Time for a drained rank to finish the work that it holds.
   static constexpr double drain_limit_s = 60;
 
  private:
@@ -37,7 +37,7 @@ class HeldRanks {
   dispatch::Dispatcher& dispatcher_;
   double max_hold_s_;
   std::vector<Rank> ranks_;
-  double waits_since_s_ = 0, told_s_ = 0; ///< 0: it does not wait
+  double waits_since_s_ = 0, told_s_ = 0; ///< 0: not waiting
 };
 
 } // namespace mgpu::agent::items

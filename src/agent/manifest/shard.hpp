@@ -1,6 +1,6 @@
 #pragma once
-// --shard I/N: the share of a manifest that one of N runs does. It is cut at whole batches of the whole manifest, so that a shard's batches
-// are those of the run without --shard, and so are its bits.
+// --shard I/N: the share of a manifest that one of N runs processes. It is cut at whole batches of the whole manifest, so that a shard has the
+// batches, and therefore the bits, of the run without --shard.
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -27,8 +27,8 @@ struct ItemSpan {
   bool operator==(const ItemSpan&) const = default;
 };
 
-/// The items of a shard of `items` items in batches of `batch_size` (at least 1): whole batches, but for the manifest's last one. The
-/// numbers of batches of two shards differ by at most 1; with more shards than batches some have none.
+/// The span of a shard of a manifest of `items` items with batches of `batch_size` (at least 1): whole batches, except for the manifest's last one.
+/// The numbers of batches of two shards differ by at most 1; with more shards than batches some shards are empty.
 ItemSpan items_of(const Shard& shard, std::uint64_t items, std::uint32_t batch_size);
 
 } // namespace mgpu::agent::manifest

@@ -6,7 +6,7 @@
 
 namespace mgpu::agent::write {
 
-/// Writes the table /telemetry, GPU after GPU; nothing where no GPU was seen.
+/// Writes the table /telemetry, GPU by GPU; writes nothing if there is no sample.
 void write_telemetry(const h5::Id& file, std::span<const GpuTelemetry> gpus);
 
 } // namespace mgpu::agent::write

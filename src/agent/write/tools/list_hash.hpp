@@ -1,5 +1,5 @@
 #pragma once
-// The list of items as result files keep it: paths, and columns of the manifest.
+// The list of items in a result file: paths and columns of the manifest.
 #include <string>
 #include <vector>
 
@@ -11,12 +11,12 @@ namespace mgpu::agent::write {
 /// Texts of some rows: [0] the paths, [1 + c] column c.
 using ListRows = std::vector<std::vector<std::string>>;
 
-/// The hash of a list, as Identity::manifest_sha256 has it.
+/// The hash of a list, equal to Identity::manifest_sha256.
 class ListHash {
  public:
   /// `columns`: as the manifest named them, in any order.
   explicit ListHash(std::vector<std::string> columns);
-  /// In the order in which rows must have them.
+  /// In the order that add() expects.
   const std::vector<std::string>& columns() const { return columns_; }
   void add(const ListRows& rows);
   /// A text had a NUL, which HDF5 texts cannot hold: the hash cannot be that of the manifest.
@@ -32,7 +32,7 @@ class ListHash {
 
 class ListReader {
  public:
-  /// Throws Error where the file has no such column.
+  /// Throws Error if the file lacks one of the columns.
   ListReader(const ReadFile& file, const std::vector<std::string>& columns);
   ListRows read(std::uint64_t first, std::uint64_t count) const;
 

@@ -1,6 +1,6 @@
 #pragma once
-// The file that `merge` makes: created with its whole size, filled shard after shard in blocks of rows. Numbers are written to their place
-// without HDF5, which keeps some back until a dataset is closed and would tell of a full disk only there.
+// The file that `merge` makes: created with its full size, filled shard by shard in blocks of rows. Numbers are written without HDF5, which
+// buffers some until a dataset is closed and would report a full disk only then.
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -29,11 +29,11 @@ class MergedFile {
   MergedFile(const MergedFile&) = delete;
   MergedFile& operator=(const MergedFile&) = delete;
 
-  /// Adds the rows of the next shard; `on_rows` hears how many rows are done. Throws Error, which names file and row, where one is not what
+  /// Adds the rows of the next shard; calls `on_rows` with the number of rows done. Throws Error, naming file and row, if a row differs from what
   /// its run wrote.
   void append(const ShardFile& shard, const std::function<void(std::uint64_t)>& on_rows);
-  /// After the last shard: the tables and attributes of a complete run. `output`, `command`: what merge was told. Throws Error where the
-  /// list of items is not the one that the shards were cut from. Then everything is on the disk.
+  /// After the last shard: writes the tables and attributes of a complete run and syncs the file. `output`, `command`: of the merge. Throws Error if
+  /// the list of items is not the one that the shards were cut from.
   void finish(const std::string& output, const std::string& command);
   const MergedCounts& counts() const { return counts_; }
 
