@@ -88,7 +88,7 @@ function(mgpu_use_torch target)
   target_link_libraries(${target} PUBLIC mgpu_torch)
 endfunction()
 
-# Compiling a test costs more than running it: without the later passes of the optimiser it costs a third less.
+# Compiling a test costs more than running it: without the later passes of the optimizer it costs a third less.
 function(mgpu_use_test_flags target)
   target_compile_options(${target} PRIVATE $<$<CONFIG:RelWithDebInfo>:-O1>)
 endfunction()
