@@ -85,10 +85,8 @@ class Blocks {
     }
   }
   std::uint64_t count() const { return count_; }
-  wire::View rows_of(std::uint64_t i) const { return (*this)[i].result.columns[0].data; }
-  write::Block operator[](std::uint64_t i) const {
-    return {0, wire::decode_batch_result({memory_.get() + i * block_bytes_, block_bytes_}), memory_, block_bytes_};
-  }
+  wire::View rows_of(std::uint64_t i) const { return wire::decode_batch_result((*this)[i].bytes).columns[0].data; }
+  write::Block operator[](std::uint64_t i) const { return {0, {memory_.get() + i * block_bytes_, block_bytes_}, memory_}; }
 
  private:
   std::shared_ptr<std::byte> memory_;

@@ -89,6 +89,10 @@ void Output::put(write::Block block) {
   writer().put(std::move(block));
 }
 
+void Output::put(write::Rows rows) {
+  writer().put(std::move(rows));
+}
+
 void Output::check() {
   if (model_hash_ && model_sha256_.empty()) model_sha256_ = model_hash_->poll().value_or("");
   if (!writer_ && file_.valid() && file_.wait_for(std::chrono::seconds(0)) == std::future_status::ready) writer();

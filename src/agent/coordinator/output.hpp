@@ -26,8 +26,9 @@ class Output {
   void start(int world_size, const write::Identity& identity, bool by_items);
   /// The output columns, as each rank announces them; throws Error when two ranks differ.
   void set_columns(const std::vector<ColumnSpec>& columns);
-  /// Queues a block of results. Waits only while the file is being created.
+  /// Queues results. Waits only while the file is being created.
   void put(write::Block block);
+  void put(write::Rows rows);
   /// The disk is slower than the ranks, or the file is still being created.
   bool full() const { return writer_ ? writer_->full() : file_.valid(); }
   /// Throws the writer's error. Call it often: it starts the writer when the file is created, and passes on the model's hash when

@@ -290,11 +290,11 @@ void ItemWorkload::fail_row(int rank, const dispatch::Lease& lease, const std::s
   result.flags = {&row->flags, 1};
   result.seconds = {&row->seconds, 1};
   result.errors.emplace_back(0, row->reason);
-  accept({rank, std::move(result), row, sizeof(Row) + reason.size()});
+  accept_rows({rank, std::move(result), row, sizeof(Row) + reason.size()});
 }
 
 void ItemWorkload::on_results(int rank, wire::View block, const std::shared_ptr<void>& owner) {
-  wire::BatchResult result = gatherer_->open(block);
+  const wire::BatchResult result = gatherer_->open(block);
   const std::uint32_t begin = row_in_batch(result.batch, result.first);
   // Late and repeated results are dropped: the first one counts.
   const std::uint32_t leased = dispatcher_->rows_of(rank, result.batch, begin);
@@ -306,10 +306,14 @@ void ItemWorkload::on_results(int rank, wire::View block, const std::shared_ptr<
       dispatcher_->complete(rank, result.batch, begin, control_.now_s(), static_cast<std::uint32_t>(result.rows())).value();
   if (shipper_ && !dispatcher_->leases().holds(rank, result.batch)) shipper_->answered(rank, result.batch);
   const std::vector<items::Unreadable> for_others = failover_->rows_for_others(rank, lease, result);
-  if (for_others.empty()) return accept({rank, std::move(result), owner, block.size()});
+  if (for_others.empty()) {
+    count(rank, result);
+    output_.put(write::Block{rank, block, owner, setup_.first_item()});
+    return stop_if_too_many_failed();
+  }
   std::size_t at = 0;
   const auto accept_until = [&](std::size_t end) {
-    if (at < end) accept({rank, wire::part_of(result, at, end), owner, block.size()});
+    if (at < end) accept_rows({rank, wire::part_of(result, at, end), owner, block.size()});
   };
   for (const items::Unreadable& rows : for_others) {
     accept_until(rows.begin);
@@ -318,17 +322,25 @@ void ItemWorkload::on_results(int rank, wire::View block, const std::shared_ptr<
   accept_until(result.rows());
 }
 
-void ItemWorkload::accept(write::Block block) {
+void ItemWorkload::accept_rows(write::Rows rows) {
+  count(rows.rank, rows.result);
+  output_.put(std::move(rows));
+  stop_if_too_many_failed();
+}
+
+void ItemWorkload::count(int rank, const wire::BatchResult& result) {
   last_result_s_ = control_.now_s();
   input_->note_life(last_result_s_);
-  failover_->note_done(block.rank);
-  const items::Accepted accepted = gatherer_->count(
-      block.result, [&](const items::FailedItem& failed) { failures_.add(block.rank, failed, gatherer_->failed()); });
-  Count& count = counts_[static_cast<std::size_t>(block.rank)];
+  failover_->note_done(rank);
+  const items::Accepted accepted =
+      gatherer_->count(result, [&](const items::FailedItem& failed) { failures_.add(rank, failed, gatherer_->failed()); });
+  Count& count = counts_[static_cast<std::size_t>(rank)];
   count.items += accepted.rows;
   count.failed += accepted.failed;
   ++count.batches;
-  output_.put(std::move(block));
+}
+
+void ItemWorkload::stop_if_too_many_failed() {
   if (earlier_ == 0) failures_.warn_if_all_fail(gatherer_->done());
   if (gatherer_->failed() > setup_.max_failures && !stop_.asked())
     stop_early(fmt::format("{} items failed, --max-failures allows {}", gatherer_->failed(), setup_.max_failures),

@@ -52,7 +52,9 @@ class ItemWorkload final : public Workload {
   wire::BatchRange range_of(const dispatch::Lease& lease) const;
   void fail_row(int rank, const dispatch::Lease& lease, const std::string& reason);
   void on_results(int rank, wire::View block, const std::shared_ptr<void>& owner);
-  void accept(write::Block block);
+  void accept_rows(write::Rows rows);
+  void count(int rank, const wire::BatchResult& result);
+  void stop_if_too_many_failed();
   /// `item`: of this run's manifest, from 0.
   std::uint32_t row_in_batch(std::uint64_t batch, std::uint64_t item) const;
   void stop_early(const std::string& reason, double now, double grace_s);

@@ -42,7 +42,7 @@ void put_statuses(Output& output, std::uint64_t items, const ReasonByPlace& skip
     result.flags = block->flags;
     result.seconds = block->seconds;
     result.crcs = block->crcs;
-    output.put({-1, std::move(result), block, rows * Statuses::row_bytes});
+    output.put(write::Rows{-1, std::move(result), block, rows * Statuses::row_bytes});
   }
 }
 

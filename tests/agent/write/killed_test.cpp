@@ -153,7 +153,7 @@ void write_for_ever(const std::string& path, const manifest::Manifest& manifest,
     const SampleBatch batch(columns, item, 1, item);
     const wire::Block block = wire::make_block(batch.result);
     times.at[item] = now_s();
-    writer.put({0, wire::decode_batch_result(block.bytes), block.owner, block.bytes.size()});
+    writer.put(Block{0, block.bytes, block.owner});
     if (item == 20) begins();
     ::usleep(300);
   }

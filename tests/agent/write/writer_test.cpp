@@ -17,7 +17,7 @@ Block block_of(const wire::BatchResult& result, std::atomic<int>* released = nul
   const std::shared_ptr<void> owner(encoded.owner.get(), [released, kept = encoded.owner](void*) {
     if (released != nullptr) ++*released;
   });
-  return {1, wire::decode_batch_result(encoded.bytes), owner, encoded.bytes.size()};
+  return {1, encoded.bytes, owner};
 }
 
 bool wait_until(const std::function<bool()>& done) {
@@ -123,6 +123,34 @@ TEST(Writer, SaysWhatItsThreadMetAndGivesBlocksBack) {
   }
   EXPECT_EQ(file.puts, 3);
   EXPECT_EQ(file.finishes, 0);
+}
+
+TEST(Writer, WritesRowsOfThisProcess) {
+  const Folder folder;
+  const auto manifest = some_manifest(folder, 100);
+  std::atomic<int> released{0};
+  {
+    Writer writer(ResultFile::create(folder / "out.h5", manifest, some_header()));
+    writer.set_columns(all_columns());
+    const SampleBatch batch(all_columns(), 20, 10);
+    const Block block = block_of(batch.result, &released);
+    writer.put(Rows{1, wire::part_of(wire::decode_batch_result(block.bytes), 2, 7), block.owner, block.bytes.size()});
+    writer.finish(some_footer(false));
+  }
+  EXPECT_EQ(released, 1);
+  const auto status = ReadFile(folder / "out.h5").status();
+  EXPECT_NE(status.at(22), Status::pending);
+  EXPECT_NE(status.at(26), Status::pending);
+  EXPECT_EQ(std::count(status.begin(), status.end(), Status::pending), 95);
+}
+
+TEST(Writer, ATornBlockIsAnError) {
+  Writer writer(std::make_unique<FakeFile>());
+  const SampleBatch batch({}, 0, 1);
+  Block block = block_of(batch.result);
+  block.bytes = block.bytes.first(40);
+  writer.put(std::move(block));
+  EXPECT_THROW(writer.finish(some_footer()), Error);
 }
 
 TEST(Writer, LeftWithoutFinishItCommitsWhatItHas) {

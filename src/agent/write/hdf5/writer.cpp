@@ -15,9 +15,11 @@ constexpr std::size_t block_cost_bytes = 256;
 /// Bytes between two checks whether a commit is due.
 constexpr std::size_t commit_check_bytes = 8u << 20;
 
-/// The next task of the thread: a block, the columns of the following blocks, or the model's hash.
+/// The next task of the thread: a block or rows, the columns of what follows, or the model's hash.
 struct Task {
   Block block = {};
+  std::unique_ptr<Rows> rows = nullptr;
+  std::size_t bytes() const { return rows ? rows->owner_bytes : block.bytes.size(); }
   std::optional<std::vector<ColumnSpec>> columns = std::nullopt;
   std::string model_sha256 = {};
 };
@@ -63,7 +65,7 @@ void Writer::Impl::push(Task task) {
   {
     const std::lock_guard lock(mutex);
     if (failed) return; // check() throws the reason; the block's memory is released at once
-    queued_bytes += task.block.owner_bytes + block_cost_bytes;
+    queued_bytes += task.bytes() + block_cost_bytes;
     queue.push_back(std::move(task));
     wake = sleep == Sleep::until_block || (sleep == Sleep::until_commit && (queue.back().columns || queued_bytes >= wake_bytes));
   }
@@ -124,19 +126,23 @@ void Writer::Impl::process(std::deque<Task>& tasks) {
   std::size_t unchecked_bytes = 0;
   for (; !tasks.empty(); tasks.pop_front()) {
     Task& task = tasks.front();
-    queued_bytes -= task.block.owner_bytes + block_cost_bytes;
+    queued_bytes -= task.bytes() + block_cost_bytes;
     if (task.columns) {
       file->set_columns(*task.columns);
       continue;
     }
     if (!task.model_sha256.empty()) {
       file->set_model_sha256(task.model_sha256);
+    } else if (task.rows) {
+      file->put(task.rows->result, task.rows->rank, task.rows->owner);
     } else {
-      file->put(task.block.result, task.block.rank, task.block.owner);
+      wire::BatchResult result = wire::decode_batch_result(task.block.bytes);
+      result.first -= task.block.items_before;
+      file->put(result, task.block.rank, task.block.owner);
     }
     if (!uncommitted) oldest_uncommitted = Clock::now();
     uncommitted = true;
-    unchecked_bytes += task.block.owner_bytes;
+    unchecked_bytes += task.bytes();
     if (unchecked_bytes < commit_check_bytes) continue;
     unchecked_bytes = 0;
     commit_if_due();
@@ -166,6 +172,10 @@ void Writer::set_model_sha256(const std::string& sha256) {
 
 void Writer::put(Block block) {
   impl_->push({.block = std::move(block)});
+}
+
+void Writer::put(Rows rows) {
+  impl_->push({.rows = std::make_unique<Rows>(std::move(rows))});
 }
 
 bool Writer::full() const {

@@ -13,9 +13,18 @@
 
 namespace mgpu::agent::write {
 
-/// The results of one batch, and the owner of the memory that they are views of (a receive buffer, or a range of the worker's ring that
-/// is released with `owner`).
+/// The encoded results of one batch, and the owner of the memory (a receive buffer, or a range of the worker's ring that is
+/// released with `owner`).
 struct Block {
+  std::int32_t rank = 0;
+  wire::View bytes; ///< an encoded wire::BatchResult
+  std::shared_ptr<void> owner;
+  std::uint64_t items_before = 0; ///< item i of the block is row i - items_before of the file
+};
+
+/// Results that this process has made or cut out. Blocks are not handed over in this form: decoding them again on the writer's thread costs less
+/// than freeing there what the event loop has allocated.
+struct Rows {
   std::int32_t rank = 0;
   wire::BatchResult result; ///< `first` is a row of the file
   std::shared_ptr<void> owner;
@@ -32,8 +41,9 @@ class Writer {
 
   void set_columns(const std::vector<ColumnSpec>& columns);
   void set_model_sha256(const std::string& sha256);
-  /// Queues a block. Never waits: check full() before granting more work.
+  /// Queues results. Never waits: check full() before granting more work.
   void put(Block block);
+  void put(Rows rows);
   bool full() const;
   /// Fraction of time since the start in which the thread was busy, for the bottleneck.
   double busy_fraction() const;
