@@ -67,6 +67,8 @@ def test_the_result_file_and_the_table_at_the_end(trained):
         assert steps == 4 * 38
         for name in ("step", "epoch", "lr", "samples_per_s", "samples", "grad_norm"):
             assert training[name].shape == (steps,), name
+        for name in ("load_s", "forward_s", "backward_s"):
+            assert (file["ranks"][:][name] > 0).all(), name
         assert (file["items/status"][:] == 1).all() and len(file["items/status"]) == 1198
     for word in ("forward", "backward", "zero", "nine"):
         assert word in done.out, word

@@ -42,6 +42,7 @@ StepSums LocalBatch::run() {
     feed.done(std::move(*unit));
     ++totals_.units;
   }
+  totals_.times.load_s += feed.take_load_s();
   check_unused();
   return std::move(sums_);
 }

@@ -3,7 +3,7 @@
 
 namespace mgpu::worker::train {
 
-/// Times of the run thread, seconds.
+/// Times of the run thread, seconds; load_s: of all loaders.
 struct TimeSplit {
   double load_wait_s = 0, forward_s = 0, backward_s = 0, reduce_wait_s = 0, update_s = 0, load_s = 0;
 };

@@ -3,6 +3,7 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <utility>
 
 #include "common/wire/items_messages.hpp"
 #include "mgpu/training.hpp"
@@ -32,8 +33,11 @@ class UnitFeed {
   std::optional<Unit> take();
   void done(Unit unit);
 
-  double wait_s() const { return prefetcher_.waits().for_data_s; }
-  double load_s() const { return prefetcher_.load_s(); }
+  /// Seconds that loaders have worked since the previous call, summed over the loaders.
+  double take_load_s() {
+    const double all_s = prefetcher_.load_s();
+    return all_s - std::exchange(told_load_s_, all_s);
+  }
 
  private:
   void top_up();
@@ -44,6 +48,7 @@ class UnitFeed {
   Next next_;
   std::size_t ahead_, in_hand_ = 0;
   bool ended_ = false;
+  double told_load_s_ = 0;
   std::optional<Unit> staged_;
   Prefetcher prefetcher_; ///< last member: its loaders end first
 };
