@@ -1,5 +1,5 @@
-// All code points against the tables of tokenizers, which are of other versions of Unicode: code points that one of the two does
-// not know may differ.
+// The code points against the tables of tokenizers, which are of other versions of Unicode: those that one of the two does not know
+// may differ.
 #include <gtest/gtest.h>
 #include <utf8proc.h>
 
@@ -23,31 +23,26 @@ TEST(Characters, HaveTheClassesOfTokenizers) {
   int compared = 0, letters = 0;
   for (std::uint32_t c = 0; c < 0x110000; ++c) {
     const auto theirs = static_cast<std::uint8_t>(wanted[c]);
-    if ((c >= 0xD800 && c < 0xE000) || !is_assigned(c) || (theirs & 16) == 0) continue;
+    if (!is_assigned(c) || (theirs & 16) == 0) continue;
     const std::uint8_t ours = CharacterTable::get().classes(c);
     EXPECT_EQ(ours & (letter | number | space | word), theirs & (letter | number | space | word)) << std::hex << c;
     ++compared;
     letters += (ours & letter) != 0 ? 1 : 0;
   }
-  EXPECT_GT(compared, 280'000);
+  EXPECT_GT(compared, 150'000);
   EXPECT_GT(letters, 130'000);
 }
 
 TEST(Characters, HaveTheNormalFormOfTokenizers) {
-  const std::vector<std::string> wanted = read_texts("nfc.bin");
-  ASSERT_EQ(wanted.size(), 0x110000u - 0x800 - 11);
+  const std::vector<std::string> texts = read_texts("nfc.bin");
+  ASSERT_GT(texts.size(), 2 * 200'000u);
   std::string buffer;
-  std::size_t i = 0;
-  for (std::uint32_t c = 11; c < 0x110000; ++c) {
-    if (c >= 0xD800 && c < 0xE000) continue;
-    std::string text;
-    append_utf8(text, c);
-    const std::string_view ours = nfc(text, CharacterTable::get(), buffer);
-    EXPECT_EQ(ours, wanted[i]) << std::hex << c;
-    if (CharacterTable::get().is(c, nfc_stable)) {
-      EXPECT_EQ(ours, text) << std::hex << c;
+  for (std::size_t i = 0; i + 1 < texts.size(); i += 2) {
+    const std::string_view ours = nfc(texts[i], CharacterTable::get(), buffer);
+    EXPECT_EQ(ours, texts[i + 1]);
+    if (CharacterTable::get().is(code_point_at(texts[i], 0).value, nfc_stable)) {
+      EXPECT_EQ(ours, texts[i]);
     }
-    ++i;
   }
 }
 

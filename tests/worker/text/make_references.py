@@ -6,8 +6,8 @@ NAME.json: a tokenizer. qwen: Qwen's vocabulary. small: trained here, as GPT-2's
     same vocabulary with NFC, Split and ignore_merges
 texts.bin: texts; NAME.ids: for each text its token ids; plain.ids: those of small without special tokens
 NAME.samples: lists of token ids; NAME.decoded: their texts without and with special tokens, alternating
-classes.bin: for each code point a byte: 1 letter, 2 number, 4 white space, 8 word, 16 assigned in Oniguruma's tables
-nfc.bin: for each code point but surrogates its NFC
+classes.bin: for each code point a byte: 0 not compared, 1 letter, 2 number, 4 white space, 8 word, 16 assigned in Oniguruma's tables
+nfc.bin: code points, each with its NFC in the next text
 A list of texts or ids is: number of bytes or ids (uint32), then the bytes or the ids (uint32 each).
 """
 
@@ -20,6 +20,7 @@ import struct
 import sys
 import time
 
+import numpy as np
 from texts import SENTENCES, Texts
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 
@@ -117,24 +118,24 @@ def write_tokenizer(folder, name, content, texts):
 
 
 def write_characters(folder):
-    """The classes from the regular expressions of tokenizers (Oniguruma's; \\w from Rust's), over one text of all code points."""
-    points = [c for c in range(0x110000) if not 0xD800 <= c < 0xE000]
+    """The classes from the regular expressions of tokenizers (Oniguruma's; \\w from Rust's), over one text of all code points: without surrogates, empty
+    planes, and most of the private planes."""
+    points = [c for c in range(0x110000) if not 0xD800 <= c < 0xE000 and not 0x34000 <= c < 0xE0000 and not 0xF0010 <= c < 0x10FFF0]
     text = "".join(map(chr, points))
-    classes = bytearray(0x110000)
+    classes = np.zeros(len(points), np.uint8)
     for bit, regex in ((1, r"\p{L}+"), (2, r"\p{N}+"), (4, r"\s+"), (16, r"\P{Cn}+")):
-        # What is removed is the class; what is left are the gaps.
-        end = 0
-        for _, (begin, gap_end) in [*pre_tokenizers.Split(Regex(regex), "removed").pre_tokenize_str(text), ("", (len(points), len(points)))]:
-            for i in range(end, begin):
-                classes[points[i]] |= bit
-            end = gap_end
+        classes |= bit
+        for _, (begin, end) in pre_tokenizers.Split(Regex(regex), "removed").pre_tokenize_str(text): # what is left is not of the class
+            classes[begin:end] &= ~np.uint8(bit)
     whitespace = pre_tokenizers.Whitespace() # \w+|[^\w\s]+
     for run, (begin, end) in whitespace.pre_tokenize_str(text):
         if len(whitespace.pre_tokenize_str("a" + run[0])) == 1:
-            for i in range(begin, end):
-                classes[points[i]] |= 8
-    (folder / "classes.bin").write_bytes(classes)
-    write_texts(folder / "nfc.bin", normalizers.NFC().normalize_str("\n".join(map(chr, points[11:]))).split("\n"))
+            classes[begin:end] |= 8
+    of_all = np.zeros(0x110000, np.uint8)
+    of_all[points] = classes
+    (folder / "classes.bin").write_bytes(of_all.tobytes())
+    forms = normalizers.NFC().normalize_str("\n".join(map(chr, points[11:]))).split("\n")
+    write_texts(folder / "nfc.bin", [text for point, form in zip(points[11:], forms, strict=True) for text in (chr(point), form)])
 
 
 def main(folder):
