@@ -111,9 +111,9 @@ def write_tokenizer(folder, name, content, texts):
     path = folder / f"{name}.json"
     path.write_text(content, encoding="utf-8")
     tokenizer = Tokenizer.from_file(str(path))
-    write_ids(folder / f"{name}.ids", [tokenizer.encode(text).ids for text in texts])
+    write_ids(folder / f"{name}.ids", [encoding.ids for encoding in tokenizer.encode_batch_fast(texts)])
     if name == "small":
-        write_ids(folder / "plain.ids", [tokenizer.encode(text, add_special_tokens=False).ids for text in texts])
+        write_ids(folder / "plain.ids", [encoding.ids for encoding in tokenizer.encode_batch_fast(texts, add_special_tokens=False)])
     write_decoded(folder, name, tokenizer)
 
 
