@@ -71,8 +71,19 @@ def journals(folder):
     write(folder, "raw", b"\x00gpframe3" + bytes(120))
 
 
+def tokenizers(folder):
+    """After a byte: 0: a tokenizer.json, its vocabulary "{}" replaced by one of all bytes; 1, 2: a text for one of two patterns."""
+    byte_level = b'{"type": "ByteLevel", "add_prefix_space": true}'
+    write(folder, "json", b'\x00{"version": "1.0", "added_tokens": [{"id": 258, "content": "<s>", "special": true, "normalized": true, "lstrip": true, "rstrip": true, "single_word": true}], '
+          b'"normalizer": {"type": "NFC"}, "pre_tokenizer": ' + byte_level + b', "decoder": ' + byte_level + b', "post_processor": {"type": "TemplateProcessing", "single": [{"SpecialToken": '
+          b'{"id": "<s>", "type_id": 0}}, {"Sequence": {"id": "A", "type_id": 0}}], "pair": [], "special_tokens": {"<s>": {"id": "<s>", "ids": [258], "tokens": ["<s>"]}}}, '
+          b'"model": {"type": "BPE", "vocab": {}, "merges": [["a", "b"], "ab c"], "ignore_merges": false}}')
+    for kind in (1, 2):
+        write(folder, f"text{kind}", bytes([kind]) + "It'S 'ſ abc ab\r\n  x 12 값 \u1100\u1161\u11a8 e\u0301\u0323 👍🏽 \u3000<s> ".encode())
+
+
 def main(folder):
-    for name, make in {"picture": pictures, "audio": recordings, "manifest": tables, "bundle": bundles, "wire": messages, "journal": journals}.items():
+    for name, make in {"picture": pictures, "audio": recordings, "manifest": tables, "bundle": bundles, "wire": messages, "journal": journals, "tokenizer": tokenizers}.items():
         make(folder / name)
 
 
