@@ -1,6 +1,7 @@
 """Runs the benchmarks: `./dev bench [NAME…]`. Each prints both sides of one run and the ratio; none is a test.
 
   decode     pictures and log-mel on one core, beside Pillow + torchvision, decode_jpeg + v2 and faster-whisper
+  nms        non-maximum suppression beside torchvision's
   worker     forward pass and empty batches through one worker, beside Python
   journal    finished rows on the disk, beside SQLite in WAL mode (needs libsqlite3-dev)
   million    a million items through 8 ranks: speed of the first and the last tenth, memory of rank 0
@@ -25,6 +26,7 @@ import bench_idle
 import bench_infer
 import bench_isolate
 import bench_million
+import bench_nms
 import bench_start
 import bench_train
 
@@ -39,6 +41,7 @@ def program(name):
 
 BENCHES = {
     "decode": lambda: program("bench_decode"),
+    "nms": bench_nms.main,
     "worker": lambda: program("bench_worker"),
     "write": lambda: program("bench_write"),
     "journal": lambda: program("bench_journal"),
