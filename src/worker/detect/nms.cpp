@@ -14,16 +14,9 @@ namespace mgpu {
 
 namespace {
 
-constexpr std::size_t vector_size = 8; ///< boxes that are compared at once
-using Floats = float __attribute__((vector_size(32)));
-using Ints = std::int32_t __attribute__((vector_size(32)));
-
-template <typename Vector, typename Value>
-Vector read(const std::vector<Value>& from, std::size_t at) {
-  Vector vector;
-  std::memcpy(&vector, from.data() + at, sizeof vector);
-  return vector;
-}
+constexpr std::size_t at_once = 4; ///< boxes that are compared at once
+using Floats = float __attribute__((vector_size(16)));
+using Ints = std::int32_t __attribute__((vector_size(16)));
 
 bool is_finite(const Box& box) {
   return std::isfinite(box.x1) && std::isfinite(box.y1) && std::isfinite(box.x2) && std::isfinite(box.y2);
@@ -59,7 +52,7 @@ class Suppressor {
   /// boxes[order[i]] for each i of [begin, end).
   void set(std::span<const Box> boxes, const std::uint32_t* begin, const std::uint32_t* end) {
     count_ = static_cast<std::size_t>(end - begin);
-    const std::size_t padded = (count_ + vector_size - 1) / vector_size * vector_size;
+    const std::size_t padded = (count_ + at_once - 1) / at_once * at_once;
     for (auto* values : {&x1_, &y1_, &x2_, &y2_, &area_}) values->assign(padded, 0);
     dropped_.assign(padded, 0);
     for (std::size_t i = 0; i < count_; ++i) {
@@ -83,20 +76,29 @@ class Suppressor {
   // Every operation is rounded as torchvision's is: the compiler must not contract two to a fused multiply-add.
 #pragma GCC push_options
 #pragma GCC optimize("fp-contract=off")
+  static Floats read(const float* from) {
+    Floats values;
+    std::memcpy(&values, from, sizeof values);
+    return values;
+  }
+
   void drop_overlapping(std::size_t kept, float iou) {
-    const float x1 = x1_[kept], y1 = y1_[kept], x2 = x2_[kept], y2 = y2_[kept], area = area_[kept];
-    const Floats zero{};
-    for (std::size_t at = kept / vector_size * vector_size; at < dropped_.size(); at += vector_size) {
-      const Floats left = read<Floats>(x1_, at), top = read<Floats>(y1_, at);
-      const Floats right = read<Floats>(x2_, at), bottom = read<Floats>(y2_, at);
-      Floats width = (right < x2 ? right : x2 + zero) - (left > x1 ? left : x1 + zero);
-      Floats height = (bottom < y2 ? bottom : y2 + zero) - (top > y1 ? top : y1 + zero);
+    const float *lefts = x1_.data(), *tops = y1_.data(), *rights = x2_.data(), *bottoms = y2_.data(), *areas = area_.data();
+    const Floats zero{}, limit = zero + iou, area = zero + areas[kept];
+    const Floats x1 = zero + lefts[kept], y1 = zero + tops[kept], x2 = zero + rights[kept], y2 = zero + bottoms[kept];
+    std::int32_t* const dropped = dropped_.data();
+    const std::size_t end = dropped_.size();
+    for (std::size_t at = kept / at_once * at_once; at < end; at += at_once) {
+      const Floats left = read(lefts + at), top = read(tops + at), right = read(rights + at), bottom = read(bottoms + at);
+      Floats width = (right < x2 ? right : x2) - (left > x1 ? left : x1);
+      Floats height = (bottom < y2 ? bottom : y2) - (top > y1 ? top : y1);
       width = width > zero ? width : zero;
       height = height > zero ? height : zero;
-      const Floats both = width * height;
-      const Floats either = (area + read<Floats>(area_, at)) - both;
-      const Ints dropped = read<Ints>(dropped_, at) | (both / either > iou);
-      std::memcpy(dropped_.data() + at, &dropped, sizeof dropped);
+      const Floats both = width * height, either = (area + read(areas + at)) - both;
+      Ints before;
+      std::memcpy(&before, dropped + at, sizeof before);
+      const Ints after = before | (both / either > limit);
+      std::memcpy(dropped + at, &after, sizeof after);
     }
   }
 #pragma GCC pop_options

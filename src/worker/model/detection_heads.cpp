@@ -90,7 +90,8 @@ std::string problem_of(const float* values, std::int64_t count, const DetectionS
   const float classes = spec.classes > 0 ? static_cast<float>(spec.classes) : 16'777'216.0f; // up to 2²⁴ a float is exact
   for (std::int64_t i = 0; i < count; ++i)
     if (const float label = values[i * 6 + 5]; label != std::floor(label) || label < 0 || label >= classes)
-      return fmt::format("a box has class {}, there are {} classes", label, classes);
+      return fmt::format("a box has class {}, {}", label,
+                         spec.classes > 0 ? fmt::format("there are {} classes", spec.classes) : "not a whole number from 0");
   return "";
 }
 

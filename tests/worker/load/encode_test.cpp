@@ -1,6 +1,7 @@
 #include <gmock/gmock.h>
 
 #include <filesystem>
+#include <functional>
 
 #include "mgpu/error.hpp"
 #include "mgpu/load.hpp"

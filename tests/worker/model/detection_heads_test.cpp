@@ -4,6 +4,7 @@
 #include <gmock/gmock.h>
 
 #include <any>
+#include <array>
 #include <limits>
 
 #include "mgpu/error.hpp"
