@@ -69,12 +69,12 @@ struct Bundle {
   std::string model;              ///< path of the model file
   std::optional<ImageSpec> image; ///< at most one of image and audio is set
   std::optional<AudioSpec> audio;
-  std::vector<std::string> outputs; ///< names of the model's outputs, in order; may be empty
-  std::vector<std::string> labels;  ///< class names; may be empty
-  std::string task;                 ///< "", "classification", "detection", "ctc", …
-  std::optional<CtcSpec> ctc;       ///< set when task is "ctc"
+  std::vector<std::string> outputs;       ///< names of the model's outputs, in order; may be empty
+  std::vector<std::string> labels;        ///< class names; may be empty
+  std::string task;                       ///< "", "classification", "detection", "ctc", …
+  std::optional<CtcSpec> ctc;             ///< set when task is "ctc"
   std::optional<DetectionSpec> detection; ///< set when task is "detection"
-  nlohmann::json json;              ///< the whole bundle.json, for additional keys of a job
+  nlohmann::json json;                    ///< the whole bundle.json, for additional keys of a job
 
   /// Opens a bundle folder or its bundle.json, or FILE.pt/.pt2. A FILE.pt that `train` wrote has its bundle.json inside; any other file
   /// needs the flags `image-size` or `sample-rate` of `config`. Flags override keys. Throws usage_error with the file and the key. An

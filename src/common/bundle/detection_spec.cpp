@@ -27,7 +27,8 @@ void read_yolo(const JsonReader& json, std::size_t labels, DetectionSpec& spec) 
   int classes = static_cast<int>(labels);
   json.read("classes", classes, 1, most_classes);
   if (classes == 0) json.fail("classes", "the number of classes is expected, or \"labels\"");
-  if (labels > 0 && classes != static_cast<int>(labels)) json.fail("classes", fmt::format("{}, but there are {} labels", classes, labels));
+  if (labels > 0 && classes != static_cast<int>(labels))
+    json.fail("classes", fmt::format("{}, but there are {} labels", classes, labels));
   spec.classes = classes;
   read_share(json, "iou", spec.iou);
 }

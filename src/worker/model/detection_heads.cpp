@@ -35,7 +35,8 @@ void check_shape(const torch::Tensor& output, const DetectionSpec& spec) {
   if (output.defined() && output.is_floating_point() && output.dim() == 3 && output.size(shape.dimension) == shape.values) return;
   std::ostringstream have;
   if (output.defined()) have << output.scalar_type() << ' ' << output.sizes();
-  const std::string wanted = shape.dimension == 1 ? fmt::format("[B, {}, boxes]", shape.values) : fmt::format("[B, boxes, {}]", shape.values);
+  const std::string wanted =
+      shape.dimension == 1 ? fmt::format("[B, {}, boxes]", shape.values) : fmt::format("[B, boxes, {}]", shape.values);
   std::string reason = "x1, y1, x2, y2, score, class";
   if (spec.yolo) reason = fmt::format("layout {}, {} classes", *spec.yolo == YoloLayout::v8 ? "v8" : "v5", spec.classes);
   throw Error(fmt::format("a detector's first output must be floating {} ({}), the network gives {}", wanted, reason,
@@ -114,7 +115,8 @@ RowDetections detections_of_row(const float* values, std::int64_t count, const D
     found.scores.push_back(values[4]);
     found.classes.push_back(static_cast<std::int64_t>(values[5]));
   }
-  for (const std::int64_t i : spec.yolo ? class_nms(found.boxes, found.scores, found.classes, spec.iou) : by_score(found.scores)) {
+  for (const std::int64_t i :
+       spec.yolo ? class_nms(found.boxes, found.scores, found.classes, spec.iou) : by_score(found.scores)) {
     const auto at = static_cast<std::size_t>(i);
     result.detections.push_back({found.boxes[at], found.scores[at], found.classes[at]});
   }
@@ -176,7 +178,8 @@ void add_detections(const torch::Tensor& output, const Batch& batch, const Detec
     std::string problem = found[row].problem;
     if (problem.empty() && placement == nullptr) problem = "no Placement of the picture in Sample::extra";
     if (!problem.empty()) columns.fail(static_cast<std::int64_t>(row), problem);
-    const Columns own = columns_of(problem.empty() ? in_original(found[row].detections, *placement, spec.max) : std::vector<Detection>());
+    const Columns own =
+        columns_of(problem.empty() ? in_original(found[row].detections, *placement, spec.max) : std::vector<Detection>());
     boxes.push_back(own.boxes);
     scores.push_back(own.scores);
     classes.push_back(own.classes);

@@ -225,7 +225,7 @@ TEST_F(BundleTest, ADetectorsTypoIsAnErrorThatNamesTheKey) {
   EXPECT_THAT(refusal(json.dump()), HasSubstr("detection.classes: 3, but there are 2 labels"));
   json.erase("labels");
   std::ofstream(folder_ / "two.txt") << "a\nb\n";
-  EXPECT_THAT(refusal(json.dump(), Config({{"labels", (folder_ / "two.txt").string()}})),
+  EXPECT_THAT(refusal(json.dump(), Config(nlohmann::json{{"labels", (folder_ / "two.txt").string()}})),
               HasSubstr("--labels: 2 names for a detector of 3 classes"));
   json["task"] = "classification";
   EXPECT_THAT(refusal(json.dump()), HasSubstr("detection: it belongs to \"task\": \"detection\""));
@@ -235,8 +235,10 @@ TEST_F(BundleTest, ADetectorsTypoIsAnErrorThatNamesTheKey) {
 }
 
 TEST_F(BundleTest, EveryFilterHasAName) {
-  for (const auto& [name, filter] : {std::pair("nearest", Interpolation::nearest), {"bilinear", Interpolation::bilinear},
-                                     {"bicubic", Interpolation::bicubic}, {"lanczos", Interpolation::lanczos}}) {
+  for (const auto& [name, filter] : {std::pair("nearest", Interpolation::nearest),
+                                     {"bilinear", Interpolation::bilinear},
+                                     {"bicubic", Interpolation::bicubic},
+                                     {"lanczos", Interpolation::lanczos}}) {
     const Bundle bundle = open(with("/image/interpolation", name));
     EXPECT_EQ(bundle.image->interpolation, filter);
     EXPECT_EQ(bundle.embedded_json()["image"]["interpolation"], name);

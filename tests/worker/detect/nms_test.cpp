@@ -14,19 +14,21 @@ using testing::ElementsAre;
 using testing::IsEmpty;
 
 TEST(Nms, KeepsWhatTorchvisionKeepsIndexForIndex) {
-  const Npy<std::int64_t> counts(references() + "counts.npy"), classes(references() + "classes.npy");
-  const Npy<double> thresholds(references() + "thresholds.npy");
-  const Npy<float> coordinates(references() + "boxes.npy"), scores(references() + "scores.npy");
-  const Npy<std::int64_t> kept(references() + "kept.npy"), kept_by_class(references() + "kept_by_class.npy");
+  const Npy<std::int64_t> counts(references() + "nms/counts.npy"), classes(references() + "nms/classes.npy");
+  const Npy<double> thresholds(references() + "nms/thresholds.npy");
+  const Npy<float> coordinates(references() + "nms/boxes.npy"), scores(references() + "nms/scores.npy");
+  const Npy<std::int64_t> kept(references() + "nms/kept.npy"), kept_by_class(references() + "nms/kept_by_class.npy");
   std::vector<Box> boxes(scores.values.size());
-  std::memcpy(boxes.data(), coordinates.values.data(), coordinates.values.size() * sizeof(float));
+  std::memcpy(static_cast<void*>(boxes.data()), coordinates.values.data(), coordinates.values.size() * sizeof(float));
 
   ASSERT_EQ(counts.shape.at(0), 1000);
   std::size_t at = 0, kept_at = 0, class_at = 0;
   for (std::size_t set = 0; set < thresholds.values.size(); ++set) {
     SCOPED_TRACE(set);
     const auto count = [&](std::size_t i) { return static_cast<std::size_t>(counts.values[set * 3 + i]); };
-    const auto part = [](const auto& values, std::size_t begin, std::size_t size) { return std::span(values).subspan(begin, size); };
+    const auto part = [](const auto& values, std::size_t begin, std::size_t size) {
+      return std::span(values).subspan(begin, size);
+    };
     const auto all = [](auto span) { return std::vector<std::int64_t>(span.begin(), span.end()); };
     const auto own = part(boxes, at, count(0));
     const auto own_scores = part(scores.values, at, count(0));

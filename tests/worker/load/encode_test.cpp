@@ -65,11 +65,14 @@ TEST(Encode, ImpossibleSizesAndQualitiesAreRefused) {
   EXPECT_THAT(refusal([] { encode_webp_lossless(blank(16384, 1)); }), HasSubstr("a WebP has at most 16383 on a side"));
   EXPECT_EQ(decoded(encode_jpeg(blank(1, 65500)), 1).width, 65500);
   EXPECT_EQ(decoded(encode_png(blank(1, 1'000'001)), 1).width, 1'000'001);
-  for (const auto& encode :
-       {std::function([](const Picture& picture) { encode_png(picture); }), std::function([](const Picture& picture) { encode_jpeg(picture); }),
-        std::function([](const Picture& picture) { encode_webp(picture); })}) {
+  for (const auto& encode : {std::function([](const Picture& picture) { encode_png(picture); }),
+                             std::function([](const Picture& picture) { encode_jpeg(picture); }),
+                             std::function([](const Picture& picture) { encode_webp(picture); })}) {
     EXPECT_THAT(refusal([&] { encode(Picture{}); }), HasSubstr("0x0 pixels: an empty picture"));
-    EXPECT_THAT(refusal([&] { encode({2, 2, 3, std::vector<std::uint8_t>(11)}); }), HasSubstr("are 12 bytes, the picture has 11"));
+    EXPECT_THAT(refusal([&] {
+                  encode({2, 2, 3, std::vector<std::uint8_t>(11)});
+                }),
+                HasSubstr("are 12 bytes, the picture has 11"));
     EXPECT_THAT(refusal([&] { encode({2, 2, 4, std::vector<std::uint8_t>(16)}); }), HasSubstr("4 channels"));
   }
   EXPECT_THAT(refusal([] { encode_jpeg(blank(2, 2), 0); }), HasSubstr("from 1 to 100, not 0"));

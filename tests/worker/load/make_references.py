@@ -8,7 +8,7 @@ recordings.tsv: file, sample rate, npy with the samples as float32 [T]
 changed.tsv: npy with a uint8 picture [H, W, C], top, left, height, width, flip, order of colour changes ("-": none), their factors, npy with what
     torchvision's functional operations make of it as float32 [C, 45, 60]
 mel.tsv: mels, n_fft, hop, npy with the samples, npy with the features
-and the tables of resize_references.py.
+and those of resize_references.py and nms_references.py.
 """
 import hashlib
 import os
@@ -26,6 +26,7 @@ from faster_whisper.feature_extractor import FeatureExtractor
 from PIL import Image, ImageOps
 from sklearn.datasets import load_sample_image
 
+import nms_references
 import resize_references
 
 MEAN, STD = [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]
@@ -132,7 +133,6 @@ def rules():
         "letterbox": lambda p: letterbox(p, 320, 321),
         "lanczos": T.Compose([T.Resize(232, mode.LANCZOS), T.CenterCrop((224, 200))] + normalised),
         "tensor": lambda p: T.Resize((90, 140), antialias=False)(T.ToTensor()(p)),
-        "tensor_bicubic": lambda p: T.Resize((90, 140), mode.BICUBIC, antialias=False)(T.ToTensor()(p)).clamp(0, 1),
     }
 
 
@@ -259,7 +259,7 @@ def main():
     directory = sys.argv[1]
     os.makedirs(directory, exist_ok=True)
     stamp = hashlib.sha256()
-    for path in (__file__, resize_references.__file__):
+    for path in (__file__, nms_references.__file__, resize_references.__file__):
         with open(path, "rb") as file:
             stamp.update(file.read())
     stamp = stamp.hexdigest()
@@ -269,6 +269,7 @@ def main():
     torch.set_num_threads(1)
     write_pictures()
     resize_references.write(photographs()[0])
+    nms_references.write()
     write_changes()
     write_mel(write_recordings())
     with open("stamp", "w") as file:

@@ -36,8 +36,7 @@ TEST(Placement, OfALetterboxIsTheResizeAndTheBars) {
 TEST(Placement, IsThatOfThePictureAsItIsSeen) {
   // 361 x 250 pixels as stored; orientations 5 to 8 turn them by 90 degrees.
   for (const int orientation : {1, 3, 6, 8}) {
-    const Placement placement =
-        placed(spec_of(100, 200, Resize::exact), "orientation_" + std::to_string(orientation) + ".jpg");
+    const Placement placement = placed(spec_of(100, 200, Resize::exact), "orientation_" + std::to_string(orientation) + ".jpg");
     const bool turned = orientation >= 5;
     EXPECT_EQ(placement.original_height, turned ? 361 : 250);
     EXPECT_EQ(placement.original_width, turned ? 250 : 361);

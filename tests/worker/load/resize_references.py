@@ -1,7 +1,7 @@
 """Pictures resized and encoded by Pillow, for the tests of resize and encode_…; called by make_references.py.
 
 resized.tsv: npy with a uint8 picture [H, W, C], height, width, filter, npy with Image.resize((width, height), filter)
-plain.tsv: the same without antialias, float32 in 255ths: torch's interpolate, or Pillow where it can be had
+plain.tsv: the same without antialias: torch's interpolate along x, then along y, each rounded to bytes; for lanczos Pillow
 encoded.tsv: npy with a picture, quality, the JPEG that Pillow's save(quality=…) writes
 """
 import numpy as np
@@ -42,14 +42,21 @@ def write_resized(made, table):
         table.write(f"{source}\t2\t13\t{how}\t{saved(f'resize_wide_{how}.npy', as_array(wide.resize((13, 2), pillow)))}\n")
 
 
+def interpolated(pixels, height, width, how):
+    """Two passes of torch's interpolate over [H, W, C] bytes, halves rounded upwards."""
+    values = torch.from_numpy(pixels.copy()).permute(2, 0, 1)[None].double()
+    for size in ((values.shape[2], width), (height, width)):
+        values = torch.nn.functional.interpolate(values, size, mode=how, align_corners=False, antialias=False)
+        values = (values + 0.5).floor().clamp(0, 255)
+    return values[0].permute(1, 2, 0).to(torch.uint8).numpy()
+
+
 def write_plain(made, table):
     for name in ("photo", "grey", "noise", "edges", "column"):
         picture = made[name]
-        pixels = torch.from_numpy(as_array(picture).copy()).permute(2, 0, 1)[None].float()
         for how in ("bilinear", "bicubic"):
             for height, width in ((45, 60), (20, 31), (200, 310), (1, 1)):
-                values = torch.nn.functional.interpolate(pixels, (height, width), mode=how, align_corners=False, antialias=False)
-                result = saved(f"plain_{name}_{height}_{width}_{how}.npy", values[0].clamp(0, 255).permute(1, 2, 0).numpy())
+                result = saved(f"plain_{name}_{height}_{width}_{how}.npy", interpolated(as_array(picture), height, width, how))
                 table.write(f"resize_{name}.npy\t{height}\t{width}\t{how}\t{result}\n")
         # Half the size takes every second sample of a resize that moves the picture by half a pixel.
         width, height = picture.width // 2, picture.height // 2
@@ -58,7 +65,7 @@ def write_plain(made, table):
             continue
         source = saved(f"resize_{name}_even.npy", as_array(even))
         moved = even.resize((even.width - 1, even.height - 1), Image.LANCZOS, box=(0.5, 0.5, even.width - 0.5, even.height - 0.5))
-        result = saved(f"plain_{name}_lanczos.npy", as_array(moved)[::2, ::2].astype(np.float32))
+        result = saved(f"plain_{name}_lanczos.npy", as_array(moved)[::2, ::2])
         table.write(f"{source}\t{height}\t{width}\tlanczos\t{result}\n")
 
 

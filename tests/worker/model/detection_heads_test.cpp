@@ -114,8 +114,9 @@ std::string refusal(const torch::Tensor& output, const DetectionSpec& spec) {
 }
 
 TEST(DetectionHeads, AnotherShapeIsRefusedWithBoth) {
-  EXPECT_EQ(refusal(torch::zeros({1, 8400, 84}), yolo(YoloLayout::v8, 80)),
-            "a detector's first output must be floating [B, 84, boxes] (layout v8, 80 classes), the network gives Float [1, 8400, 84]");
+  EXPECT_EQ(
+      refusal(torch::zeros({1, 8400, 84}), yolo(YoloLayout::v8, 80)),
+      "a detector's first output must be floating [B, 84, boxes] (layout v8, 80 classes), the network gives Float [1, 8400, 84]");
   EXPECT_THAT(refusal(torch::zeros({1, 100, 84}), yolo(YoloLayout::v5, 80)), HasSubstr("[B, boxes, 85] (layout v5, 80 classes)"));
   EXPECT_THAT(refusal(torch::zeros({1, 100, 7}), {}), HasSubstr("[B, boxes, 6] (x1, y1, x2, y2, score, class)"));
   EXPECT_THAT(refusal(torch::zeros({100, 6}), {}), HasSubstr("gives Float [100, 6]"));
@@ -127,8 +128,8 @@ TEST(DetectionHeads, ColumnsAreInPixelsOfTheOriginal) {
   // A picture of 100 x 200 pixels in the middle of 100 x 100: half its size, bars of 25 above and below.
   const std::any placement = Placement{100, 200, 0.5, 0.5, 25, 0}, none;
   const torch::Tensor rows = torch::tensor({{{10.f, 30.f, 20.f, 40.f, 0.9f, 0.f},
-                                             {10.f, 0.f, 20.f, 20.f, 0.8f, 1.f},    // in the bar
-                                             {-5.f, 20.f, 300.f, 90.f, 0.7f, 2.f},  // clipped
+                                             {10.f, 0.f, 20.f, 20.f, 0.8f, 1.f},     // in the bar
+                                             {-5.f, 20.f, 300.f, 90.f, 0.7f, 2.f},   // clipped
                                              {50.f, 50.f, 60.f, 60.f, 0.6f, 3.f}}}); // beyond max
   Batch batch;
   batch.items.assign(2, nullptr);

@@ -11,7 +11,8 @@ namespace mgpu::worker::load {
 void check_picture(const Picture& picture, std::string_view what, int longest) {
   if (picture.channels != 1 && picture.channels != 3)
     throw Error(fmt::format("a picture of {} channels; {} has 1 or 3", picture.channels, what));
-  if (picture.width < 1 || picture.height < 1) throw Error(fmt::format("{}x{} pixels: an empty picture", picture.width, picture.height));
+  if (picture.width < 1 || picture.height < 1)
+    throw Error(fmt::format("{}x{} pixels: an empty picture", picture.width, picture.height));
   if (std::max(picture.width, picture.height) > longest)
     throw Error(fmt::format("{}x{} pixels: {} has at most {} on a side", picture.width, picture.height, what, longest));
   const auto bytes = static_cast<std::size_t>(picture.width) * static_cast<std::size_t>(picture.height) *

@@ -24,7 +24,8 @@ std::string encode(const Picture& picture, const Call& call) {
   std::uint8_t* bytes = nullptr;
   const std::size_t size = call(picture.channels == 1 ? colours.data() : picture.pixels.data(), &bytes);
   const std::unique_ptr<std::uint8_t, decltype(&WebPFree)> owner(bytes, WebPFree);
-  if (size == 0) throw Error("WebP: no memory, or the first partition of the file exceeds 512 KB; a lower quality makes it smaller");
+  if (size == 0)
+    throw Error("WebP: no memory, or the first partition of the file exceeds 512 KB; a lower quality makes it smaller");
   return {reinterpret_cast<const char*>(bytes), size};
 }
 

@@ -1,11 +1,10 @@
-"""Writes random sets of boxes and what torchvision keeps of them: make_references.py DIRECTORY
+"""Random sets of boxes and what torchvision keeps of them, in the folder nms; for the tests of worker/detect. Called by make_references.py, which
+has the import of torchvision behind it.
 
 counts.npy int64 [sets, 3]: boxes, boxes kept, boxes kept class by class; thresholds.npy float64 [sets]; and of all sets one after another
 boxes.npy float32 [n, 4], scores.npy float32 [n], classes.npy int64 [n], kept.npy and kept_by_class.npy int64.
 """
-import hashlib
 import os
-import sys
 
 import numpy as np
 import torch
@@ -46,15 +45,8 @@ def by_class(boxes, scores, classes, threshold):
     return order[keep[order]]
 
 
-def main():
-    directory = sys.argv[1]
-    os.makedirs(directory, exist_ok=True)
-    with open(__file__, "rb") as file:
-        stamp = hashlib.sha256(file.read()).hexdigest()
-    os.chdir(directory)
-    if os.path.exists("stamp") and open("stamp").read() == stamp:
-        return
-    torch.set_num_threads(1)
+def write():
+    os.makedirs("nms", exist_ok=True)
     generator = np.random.default_rng(11)
     names = ("boxes", "scores", "classes", "kept", "kept_by_class")
     parts, counts, thresholds = {name: [] for name in names}, [], []
@@ -66,12 +58,6 @@ def main():
         counts.append((len(boxes), len(kept), len(kept_by_class)))
         thresholds.append(threshold)
     for name in names:
-        np.save(f"{name}.npy", np.concatenate(parts[name]))
-    np.save("counts.npy", np.array(counts, dtype=np.int64))
-    np.save("thresholds.npy", np.array(thresholds))
-    with open("stamp", "w") as file:
-        file.write(stamp)
-
-
-if __name__ == "__main__":
-    main()
+        np.save(f"nms/{name}.npy", np.concatenate(parts[name]))
+    np.save("nms/counts.npy", np.array(counts, dtype=np.int64))
+    np.save("nms/thresholds.npy", np.array(thresholds))
