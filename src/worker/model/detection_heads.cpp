@@ -15,11 +15,6 @@ namespace mgpu {
 
 namespace {
 
-/// Candidates of a batch: [B, N, 4] boxes, [B, N] scores and classes, float32 on the device of the output.
-struct Head {
-  torch::Tensor boxes, scores, classes;
-};
-
 /// Position of the boxes' values among the dimensions, and their number.
 struct Shape {
   std::int64_t dimension = 2, values = 6;
@@ -43,22 +38,17 @@ void check_shape(const torch::Tensor& output, const DetectionSpec& spec) {
                           output.defined() ? have.str() : "another kind of output"));
 }
 
-/// Edges of boxes [B, N, 4] given by centre and size.
-torch::Tensor edges(const torch::Tensor& boxes) {
-  const torch::Tensor centre = boxes.narrow(2, 0, 2), half = boxes.narrow(2, 2, 2) / 2;
-  return torch::cat({centre - half, centre + half}, 2);
+/// Class scores [..., C] of a YOLO head's rows [..., values].
+torch::Tensor class_scores(const torch::Tensor& rows, const DetectionSpec& spec) {
+  if (*spec.yolo == YoloLayout::v8) return rows.narrow(-1, 4, spec.classes);
+  return rows.narrow(-1, 5, spec.classes) * rows.narrow(-1, 4, 1);
 }
 
-Head head_of(const torch::Tensor& output, const DetectionSpec& spec) {
-  check_shape(output, spec);
-  torch::Tensor rows = output.to(torch::kFloat);
-  if (!spec.yolo) return {rows.narrow(2, 0, 4), rows.select(2, 4), rows.select(2, 5)};
-  const bool v8 = *spec.yolo == YoloLayout::v8;
-  if (v8) rows = rows.transpose(1, 2);
-  torch::Tensor scores = rows.narrow(2, v8 ? 4 : 5, spec.classes);
-  if (!v8) scores = scores * rows.narrow(2, 4, 1);
-  const auto [best, label] = scores.max(2); // of equal scores the first; NaN if one is
-  return {edges(rows.narrow(2, 0, 4)), best, label.to(torch::kFloat)};
+/// [K, 6], x1, y1, x2, y2, score, class, of a YOLO head's rows [K, values].
+torch::Tensor decoded(const torch::Tensor& rows, const DetectionSpec& spec) {
+  const auto [best, label] = class_scores(rows, spec).max(1); // of equal scores the first; NaN if one is
+  const torch::Tensor centre = rows.narrow(1, 0, 2), half = rows.narrow(1, 2, 2) / 2;
+  return torch::cat({centre - half, centre + half, best.unsqueeze(1), label.to(torch::kFloat).unsqueeze(1)}, 1);
 }
 
 /// Candidates above the score, and those whose score is NaN, row after row, in host memory.
@@ -67,12 +57,15 @@ struct Candidates {
   torch::Tensor values; ///< [K, 6] float32: x1, y1, x2, y2, score, class
 };
 
-Candidates candidates_of(const Head& head, double score) {
-  const torch::Tensor chosen = (head.scores <= score).logical_not().nonzero(); // [K, 2]
-  const torch::Tensor row = chosen.select(1, 0), place = chosen.select(1, 1);
-  const torch::Tensor score_and_class = torch::stack({head.scores, head.classes}, 2).index({row, place});
-  return {row.to(torch::kCPU).contiguous(),
-          torch::cat({head.boxes.index({row, place}), score_and_class}, 1).to(torch::kCPU).contiguous()};
+Candidates candidates_of(const torch::Tensor& output, const DetectionSpec& spec) {
+  check_shape(output, spec);
+  torch::Tensor all = output.to(torch::kFloat);
+  if (shape_of(spec).dimension == 1) all = all.transpose(1, 2);
+  // The best class is looked for among the candidates only: with its index a maximum takes many times as long.
+  const torch::Tensor scores = spec.yolo ? class_scores(all, spec).amax(2) : all.select(2, 4);
+  const torch::Tensor chosen = (scores <= spec.score).logical_not().nonzero(); // [K, 2]
+  const torch::Tensor row = chosen.select(1, 0), picked = all.index({row, chosen.select(1, 1)});
+  return {row.to(torch::kCPU).contiguous(), (spec.yolo ? decoded(picked, spec) : picked).to(torch::kCPU).contiguous()};
 }
 
 /// Candidates of one row, value by value.
@@ -156,7 +149,7 @@ Columns columns_of(const std::vector<Detection>& detections) {
 } // namespace
 
 std::vector<RowDetections> detections_of(const torch::Tensor& output, const DetectionSpec& spec) {
-  const Candidates candidates = candidates_of(head_of(output, spec), spec.score);
+  const Candidates candidates = candidates_of(output, spec);
   const auto* rows = candidates.rows.const_data_ptr<std::int64_t>();
   const auto* values = candidates.values.const_data_ptr<float>();
   const std::int64_t count = candidates.rows.size(0);
