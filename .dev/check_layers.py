@@ -20,7 +20,7 @@ LIBRARIES = {r"mpi(-ext)?\.h": {"agent/comm"}, r"(hdf5|H5\w+)\.h": {"agent/write
 GPU = r"(torch|c10|ATen|cuda|nccl|nvjpeg|nvml)[/_.\w]*"
 # Public headers with tensors; those of a job's agent side have none.
 TENSOR_HEADERS = {f"mgpu/{name}.hpp" for name in
-                  ("ctc", "losses", "model", "network", "script_network", "targets", "tensor", "training", "training_preprocessor", "work")}
+                  ("ctc", "detection_heads", "losses", "model", "network", "script_network", "targets", "tensor", "training", "training_preprocessor", "work")}
 SOURCES = {".cpp", ".hpp", ".cu", ".h"}
 INCLUDE = re.compile(r'^\s*#\s*include\s*([<"])([^>"]+)[>"]', re.MULTILINE)
 

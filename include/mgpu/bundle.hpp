@@ -11,7 +11,8 @@
 namespace mgpu {
 
 enum class Resize : std::uint8_t { shorter, exact, letterbox, none };
-enum class Interpolation : std::uint8_t { bilinear, bicubic, nearest };
+/// Filters of a resize. lanczos has a support of 3 pixels, as Pillow's LANCZOS.
+enum class Interpolation : std::uint8_t { bilinear, bicubic, nearest, lanczos };
 
 /// Conversion of 16-bit grey values to 8 bits. clip: clipped at 255, as Pillow's convert does. scale: divided by 257 and rounded, which
 /// keeps the whole range.
@@ -50,17 +51,30 @@ struct CtcSpec {
   double frame_seconds = 0;            ///< time from one output frame to the next, seconds
 };
 
+/// Layout of a YOLO network's output. v8: [B, 4 + C, N]; v5: [B, N, 5 + C], with an objectness.
+enum class YoloLayout : std::uint8_t { v8, v5 };
+
+/// Meaning of a detector's output 0: `"detection"` of bundle.json, with `"task": "detection"` (mgpu/detection_heads.hpp).
+struct DetectionSpec {
+  std::optional<YoloLayout> yolo; ///< `"decode": "yolo"` and `"layout"`; nullopt: rows [B, M, 6] of finished detections
+  std::int64_t classes = 0;       ///< number of classes; 0: not known (never with yolo)
+  double score = 0;               ///< detections with a higher score are kept
+  double iou = 0.7;               ///< yolo: largest overlap of two boxes of a class
+  std::int64_t max = 0;           ///< most detections per picture; 0: all
+};
+
 /// A model and its preprocessing (schema mgpu-bundle/1), from a folder's bundle.json, from the bundle.json inside a `.pt`, or from flags.
 struct Bundle {
   std::string folder;             ///< "" unless read from a folder
   std::string model;              ///< path of the model file
   std::optional<ImageSpec> image; ///< at most one of image and audio is set
   std::optional<AudioSpec> audio;
-  std::vector<std::string> outputs; ///< names of the model's outputs, in order; may be empty
-  std::vector<std::string> labels;  ///< class names; may be empty
-  std::string task;                 ///< "", "classification", "detection", "ctc", …
-  std::optional<CtcSpec> ctc;       ///< set when task is "ctc"
-  nlohmann::json json;              ///< the whole bundle.json, for additional keys of a job
+  std::vector<std::string> outputs;       ///< names of the model's outputs, in order; may be empty
+  std::vector<std::string> labels;        ///< class names; may be empty
+  std::string task;                       ///< "", "classification", "detection", "ctc", …
+  std::optional<CtcSpec> ctc;             ///< set when task is "ctc"
+  std::optional<DetectionSpec> detection; ///< set when task is "detection"
+  nlohmann::json json;                    ///< the whole bundle.json, for additional keys of a job
 
   /// Opens a bundle folder or its bundle.json, or FILE.pt/.pt2. A FILE.pt that `train` wrote has its bundle.json inside; any other file
   /// needs the flags `image-size` or `sample-rate` of `config`. Flags override keys. Throws usage_error with the file and the key. An

@@ -7,6 +7,8 @@
 #include "mgpu/bundle.hpp"
 #include "mgpu/config.hpp"
 #include "mgpu/item.hpp"
+#include "mgpu/picture.hpp"
+#include "mgpu/placement.hpp"
 
 namespace mgpu {
 
@@ -19,12 +21,6 @@ struct LoadLimits {
 
   /// The options max-file-bytes, max-pixels, max-audio-seconds and max-item-memory; the defaults above for those that are missing.
   static LoadLimits of(const Config& config);
-};
-
-/// An 8-bit picture, row-major HWC, RGB or grey.
-struct Picture {
-  int height = 0, width = 0, channels = 3;
-  std::vector<std::uint8_t> pixels; ///< [height × width × channels]
 };
 
 /// Format of prepared pixels.
@@ -45,9 +41,9 @@ class ImageLoader {
   const ImageSpec& spec() const;
   /// Number of bytes that `load` writes.
   std::uint64_t row_bytes() const;
-  /// Writes the prepared picture to `out`, row_bytes() long. With Resize::none the picture must have the model's size.
-  /// Throws Error with the reason ("not a picture: …", "truncated JPEG …", "60000x60000 pixels, limit …").
-  void load(const Item& item, void* out) const;
+  /// Writes the prepared picture to `out`, row_bytes() long, and returns where the picture lies in it. With Resize::none the picture must
+  /// have the model's size. Throws Error with the reason ("not a picture: …", "truncated JPEG …", "60000x60000 pixels, limit …").
+  Placement load(const Item& item, void* out) const;
   /// Remarks on the pictures so far, for Work::remarks and Training::remarks: the number of pictures whose 16-bit grey values were clipped
   /// at 255 (Grey16::clip).
   std::vector<std::string> remarks() const;

@@ -25,7 +25,7 @@ class Preprocessor {
   std::optional<RowSpec> row_spec() const;
   /// Two seconds (variant 0) or three (variant 1) of silence for recordings of any length; undefined with a RowSpec.
   torch::Tensor trial_row(int variant) const;
-  /// Fills (with a RowSpec) or sets sample.input.
+  /// Fills (with a RowSpec) or sets sample.input. For a picture, sample.extra becomes its Placement (mgpu/placement.hpp).
   void prepare(const Item& item, Sample& sample) const;
   /// For Work::remarks: with --decode nvjpeg the numbers of pictures by decoder; the number with clipped 16-bit grey values.
   std::vector<std::string> remarks() const;

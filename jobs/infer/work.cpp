@@ -1,8 +1,10 @@
-// The worker's side of `infer`: the model's outputs for each item; for classifiers also the best classes, for speech the text.
+// The worker's side of `infer`: the model's outputs for each item; for classifiers also the best classes, for speech the text. For
+// detectors the boxes, and the outputs only if the bundle names them: a YOLO head is megabytes per picture.
 #include <algorithm>
 #include <optional>
 
 #include "mgpu/ctc.hpp"
+#include "mgpu/detection_heads.hpp"
 #include "mgpu/network.hpp"
 #include "mgpu/work.hpp"
 
@@ -14,6 +16,8 @@ class InferWork final : public mgpu::Work {
     network_.emplace(context);
     topk_ = context.config.get<std::int64_t>("topk");
     const auto& bundle = network_->bundle();
+    if (bundle.detection && topk_ > 0) throw mgpu::usage_error("--topk: a detector has no classes of whole pictures");
+    if (bundle.detection) return;
     if (topk_ == 0 && (!bundle.labels.empty() || bundle.task == "classification")) topk_ = 1;
   }
 
@@ -31,7 +35,9 @@ class InferWork final : public mgpu::Work {
 
   void run(const mgpu::Batch& batch, mgpu::Outputs& outputs) override {
     const auto results = network_->call(batch);
-    network_->add_outputs(batch, results, outputs);
+    const auto& detection = network_->bundle().detection;
+    if (!detection || !network_->bundle().outputs.empty()) network_->add_outputs(batch, results, outputs);
+    if (detection) mgpu::add_detections(results.at(0).tensor, batch, *detection, outputs);
     if (topk_ > 0) mgpu::add_classes(results.at(0).tensor, topk_, outputs);
     if (const auto& ctc = network_->bundle().ctc) mgpu::add_transcripts(mgpu::tensors_of(results), batch, *ctc, outputs);
   }

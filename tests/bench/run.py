@@ -2,6 +2,7 @@
 
   decode     pictures and log-mel on one core, beside Pillow + torchvision, decode_jpeg + v2 and faster-whisper
   tokenizer  encoding with Qwen's vocabulary on one thread, beside Hugging Face's tokenizers
+  nms        non-maximum suppression beside torchvision's
   worker     forward pass and empty batches through one worker, beside Python
   journal    finished rows on the disk, beside SQLite in WAL mode (needs libsqlite3-dev)
   million    a million items through 8 ranks: speed of the first and the last tenth, memory of rank 0
@@ -26,6 +27,7 @@ import bench_idle
 import bench_infer
 import bench_isolate
 import bench_million
+import bench_nms
 import bench_start
 import bench_tokenizer
 import bench_train
@@ -42,6 +44,7 @@ def program(name):
 BENCHES = {
     "decode": lambda: program("bench_decode"),
     "tokenizer": bench_tokenizer.main,
+    "nms": bench_nms.main,
     "worker": lambda: program("bench_worker"),
     "write": lambda: program("bench_write"),
     "journal": lambda: program("bench_journal"),

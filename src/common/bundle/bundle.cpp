@@ -57,6 +57,13 @@ std::vector<std::string> read_labels(const JsonReader& json, const std::string& 
   return labels;
 }
 
+DetectionSpec read_detection(const JsonReader& json, const Bundle& bundle) {
+  if (!bundle.image) json.fail("task", "a detector needs \"image\"");
+  const nlohmann::json none = nlohmann::json::object();
+  return read_detection_spec(JsonReader(json.has("detection") ? json.at("detection") : none, json.inner("detection")),
+                             bundle.labels.size());
+}
+
 /// Reads a bundle.json; `file` names it in errors, its own file names are relative to `folder`.
 Bundle read_json(nlohmann::json whole, const std::string& file, const std::string& folder) {
   Bundle bundle;
@@ -64,7 +71,7 @@ Bundle read_json(nlohmann::json whole, const std::string& file, const std::strin
   bundle.json = std::move(whole);
   const JsonReader json(bundle.json, file + ": ");
   json.allow({"schema", "model", "models", "image", "audio", "outputs", "labels", "task", "vocabulary", "blank", "frame_seconds",
-              "decode", "batch"});
+              "decode", "batch", "detection"});
   std::string schema;
   json.read("schema", schema);
   if (schema != "mgpu-bundle/1") json.fail("schema", fmt::format("\"mgpu-bundle/1\" is expected, not \"{}\"", schema));
@@ -75,6 +82,8 @@ Bundle read_json(nlohmann::json whole, const std::string& file, const std::strin
   json.read("task", bundle.task);
   if (bundle.task == "ctc") bundle.ctc = read_ctc_spec(json);
   bundle.labels = read_labels(json, folder);
+  if (bundle.task == "detection") bundle.detection = read_detection(json, bundle);
+  if (json.has("detection") && !bundle.detection) json.fail("detection", "it belongs to \"task\": \"detection\"");
   return bundle;
 }
 
@@ -99,6 +108,15 @@ std::optional<Bundle> read_inside(const std::string& path) {
   Bundle bundle = read_json(std::move(json), file, "");
   bundle.model = path;
   return bundle;
+}
+
+/// --labels may have replaced those of the bundle.
+void check_labels_of_detector(Bundle& bundle) {
+  if (!bundle.detection || bundle.labels.empty()) return;
+  const auto labels = static_cast<std::int64_t>(bundle.labels.size());
+  if (!bundle.detection->yolo) bundle.detection->classes = labels;
+  if (bundle.detection->classes != labels)
+    throw usage_error(fmt::format("--labels: {} names for a detector of {} classes", labels, bundle.detection->classes));
 }
 
 Bundle from_flags(const std::string& path, const Config& config) {
@@ -131,6 +149,7 @@ Bundle Bundle::open(const std::string& path, const Config& config) {
   if (bundle.audio) apply_audio_flags(*bundle.audio, config);
   if (const auto names = split_list(flag_text(config, "outputs")); !names.empty()) bundle.outputs = names;
   if (const auto file = flag_text(config, "labels"); !file.empty()) bundle.labels = read_lines(file);
+  check_labels_of_detector(bundle);
   return bundle;
 }
 

@@ -14,7 +14,7 @@ std::vector<OptionSpec> BundleJob::options() const {
        {"", "shorter", "exact", "letterbox", "none"}},
       {"resize-to", 0, "shorter side after resizing, pixels; 0: the image size", "N"},
       {"crop", "", "what is cut from the resized picture: center or none", "RULE", {"", "center", "none"}},
-      {"interpolation", "", "bilinear, bicubic or nearest", "NAME", {"", "bilinear", "bicubic", "nearest"}},
+      {"interpolation", "", "bilinear, bicubic, nearest or lanczos", "NAME", {"", "bilinear", "bicubic", "nearest", "lanczos"}},
       {"channels", 0, "3 RGB, 1 grey; 0: the bundle's", "N"},
       {"scale", 0.0, "factor for bytes before mean and std; 0: the bundle's, or 1/255", "X"},
       {"mean", "", "mean by channel, after scaling", "A,B,C"},

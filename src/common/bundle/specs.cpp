@@ -14,8 +14,10 @@ constexpr int highest_rate = 768000;
 const std::map<std::string, Resize> resizes{
     {"shorter", Resize::shorter}, {"exact", Resize::exact}, {"letterbox", Resize::letterbox}, {"none", Resize::none}};
 const std::map<std::string, bool> crops{{"center", true}, {"none", false}};
-const std::map<std::string, Interpolation> interpolations{
-    {"bilinear", Interpolation::bilinear}, {"bicubic", Interpolation::bicubic}, {"nearest", Interpolation::nearest}};
+const std::map<std::string, Interpolation> interpolations{{"bilinear", Interpolation::bilinear},
+                                                          {"bicubic", Interpolation::bicubic},
+                                                          {"nearest", Interpolation::nearest},
+                                                          {"lanczos", Interpolation::lanczos}};
 const std::map<std::string, Grey16> greys{{"clip", Grey16::clip}, {"scale", Grey16::scale}};
 const std::map<std::string, AudioFeatures> features{{"waveform", AudioFeatures::waveform}, {"log_mel", AudioFeatures::log_mel}};
 

@@ -1,5 +1,5 @@
 #pragma once
-// The "image" and "audio" objects and the CTC keys of bundle.json, and the flags that override them.
+// The "image", "audio" and "detection" objects and the CTC keys of bundle.json, and the flags that override them.
 #include "common/bundle/json_reader.hpp"
 #include "mgpu/bundle.hpp"
 
@@ -9,6 +9,8 @@ namespace mgpu {
 ImageSpec read_image_spec(const JsonReader& json);
 AudioSpec read_audio_spec(const JsonReader& json);
 CtcSpec read_ctc_spec(const JsonReader& json);
+/// The object "detection"; `labels`: number of class names, 0 if there are none.
+DetectionSpec read_detection_spec(const JsonReader& json, std::size_t labels);
 
 nlohmann::json to_json(const ImageSpec& spec);
 nlohmann::json to_json(const AudioSpec& spec);

@@ -54,7 +54,7 @@ class NvjpegPictures final : public GpuPictures {
   NvjpegPictures(const NvjpegPictures&) = delete;
   NvjpegPictures& operator=(const NvjpegPictures&) = delete;
 
-  void load(const Item& item, void* out) override;
+  Placement load(const Item& item, void* out) override;
   std::string summary() const override;
 
  private:
@@ -63,7 +63,8 @@ class NvjpegPictures final : public GpuPictures {
   void destroy(Slot& slot);
   bool hardware_takes(Slot& slot, std::span<const std::uint8_t> bytes);
   nvjpegStatus_t decode(Slot& slot, std::span<const std::uint8_t> bytes, nvjpegImage_t& image);
-  std::string load_on_gpu(Slot& slot, std::span<const std::uint8_t> bytes, const load::JpegFacts& facts, void* out);
+  std::string load_on_gpu(Slot& slot, std::span<const std::uint8_t> bytes, const load::JpegFacts& facts, const load::Fit& fit,
+                          void* out);
 
   const ImageLoader& cpu_;
   LoadLimits limits_;
@@ -93,7 +94,7 @@ NvjpegPictures::~NvjpegPictures() {
   nvjpeg_.destroy(hybrid_);
 }
 
-void NvjpegPictures::load(const Item& item, void* out) {
+Placement NvjpegPictures::load(const Item& item, void* out) {
   struct Lease {
     NvjpegPictures& pictures;
     std::unique_ptr<Slot> slot = pictures.take();
@@ -103,12 +104,17 @@ void NvjpegPictures::load(const Item& item, void* out) {
   const auto bytes = load::contents_of(item, limits_.file_bytes, slot.file);
   const auto facts = load::jpeg_facts(bytes, limits_);
   std::string obstacle(load::nvjpeg_obstacle(facts));
-  if (obstacle.empty()) obstacle = load_on_gpu(slot, bytes, *facts, out);
+  load::Fit fit;
+  if (obstacle.empty()) {
+    fit = fit_stored(cpu_.spec(), facts->width, facts->height, facts->orientation);
+    obstacle = load_on_gpu(slot, bytes, *facts, fit, out);
+  }
   {
     const std::lock_guard lock(mutex_);
     ++(obstacle.empty() ? by_nvjpeg_ : by_cpu_[obstacle]);
   }
-  if (!obstacle.empty()) cpu_.load(item, out); // reads the file again, from the page cache
+  if (!obstacle.empty()) return cpu_.load(item, out); // reads the file again, from the page cache
+  return load::placement_of(fit);
 }
 
 std::string NvjpegPictures::summary() const {
@@ -185,12 +191,9 @@ nvjpegStatus_t NvjpegPictures::decode(Slot& slot, std::span<const std::uint8_t> 
   return nvjpeg_.decode(hybrid_, slot.hybrid, bytes.data(), bytes.size(), NVJPEG_OUTPUT_RGB, &image, slot.stream);
 }
 
-/// Prepares the row on the GPU and waits until it is in `out`. Returns "", or the reason why nvJPEG cannot be used. Throws if the
-/// picture cannot be used at all.
+/// Prepares the row on the GPU and waits until it is in `out`. Returns "", or the reason why nvJPEG cannot be used.
 std::string NvjpegPictures::load_on_gpu(Slot& slot, std::span<const std::uint8_t> bytes, const load::JpegFacts& facts,
-                                        void* out) {
-  const ImageSpec& spec = cpu_.spec();
-  const load::Placement placement = place_stored(spec, facts.width, facts.height, facts.orientation);
+                                        const load::Fit& fit, void* out) {
   const c10::cuda::CUDAStreamGuard guard(slot.stream);
   try {
     const torch::Tensor planes = torch::empty({3, facts.height, facts.width}, torch::TensorOptions(device_).dtype(torch::kByte));
@@ -204,7 +207,7 @@ std::string NvjpegPictures::load_on_gpu(Slot& slot, std::span<const std::uint8_t
       slot.wait(); // unfinished work may still write
       return fmt::format("nvJPEG says {}", nvjpeg_status_name(status));
     }
-    const torch::Tensor row = fit_picture(planes, facts.orientation, spec, placement);
+    const torch::Tensor row = fit_picture(planes, facts.orientation, cpu_.spec(), fit);
     C10_CUDA_CHECK(cudaMemcpyAsync(out, row.const_data_ptr(), row.nbytes(), cudaMemcpyDeviceToHost, slot.stream));
     slot.wait();
     return "";

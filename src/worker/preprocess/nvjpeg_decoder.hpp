@@ -18,7 +18,7 @@ class GpuPictures {
  public:
   virtual ~GpuPictures() = default;
   /// As ImageLoader::load, with the same errors; `out` should be pinned.
-  virtual void load(const Item& item, void* out) = 0;
+  virtual Placement load(const Item& item, void* out) = 0;
   /// One line: the numbers of pictures by decoder, and the reasons against nvJPEG.
   virtual std::string summary() const = 0;
 };

@@ -94,9 +94,9 @@ torch::Tensor Preprocessor::trial_row(int variant) const {
 
 void Preprocessor::prepare(const Item& item, Sample& sample) const {
   if (impl_->gpu_images)
-    impl_->gpu_images->load(item, sample.input.mutable_data_ptr());
+    sample.extra = impl_->gpu_images->load(item, sample.input.mutable_data_ptr());
   else if (impl_->images)
-    impl_->images->load(item, sample.input.mutable_data_ptr());
+    sample.extra = impl_->images->load(item, sample.input.mutable_data_ptr());
   else
     impl_->prepare_audio(item, sample);
 }

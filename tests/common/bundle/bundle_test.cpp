@@ -166,6 +166,85 @@ TEST_F(BundleTest, ReadsWhatFramesOfSpeechSay) {
   EXPECT_THAT(refusal(changed("frame_seconds", 0)), HasSubstr("frame_seconds: "));
 }
 
+nlohmann::json detector(const nlohmann::json& keys) {
+  return {{"schema", "mgpu-bundle/1"}, {"model", "m.pt"}, {"image", {{"size", 64}}}, {"task", "detection"}, {"detection", keys}};
+}
+
+TEST_F(BundleTest, ReadsWhatADetectorGives) {
+  const auto json = detector({{"decode", "yolo"}, {"layout", "v5"}, {"classes", 3}, {"score", 0.1}, {"max", 10}});
+  const Bundle yolo = open(json.dump());
+  ASSERT_TRUE(yolo.detection);
+  EXPECT_EQ(yolo.detection->yolo, YoloLayout::v5);
+  EXPECT_EQ(yolo.detection->classes, 3);
+  EXPECT_EQ(yolo.detection->score, 0.1);
+  EXPECT_EQ(yolo.detection->iou, 0.7);
+  EXPECT_EQ(yolo.detection->max, 10);
+  auto named = detector({{"decode", "yolo"}, {"layout", "v8"}});
+  named["labels"] = {"cat", "dog"};
+  const Bundle labelled = open(named.dump());
+  EXPECT_EQ(labelled.detection->yolo, YoloLayout::v8);
+  EXPECT_EQ(labelled.detection->classes, 2);
+  EXPECT_EQ(labelled.detection->score, 0.25);
+  EXPECT_EQ(labelled.detection->max, 300);
+  nlohmann::json embedded = labelled.embedded_json();
+  embedded["model"] = "m.pt";
+  EXPECT_EQ(open(embedded.dump()).detection->classes, 2);
+
+  auto finished = detector(nullptr);
+  finished.erase("detection");
+  const Bundle rows = open(finished.dump());
+  ASSERT_TRUE(rows.detection);
+  EXPECT_FALSE(rows.detection->yolo);
+  EXPECT_EQ(rows.detection->classes, 0);
+  EXPECT_EQ(rows.detection->score, 0);
+  EXPECT_EQ(rows.detection->max, 0);
+  EXPECT_FALSE(open(digits).detection);
+}
+
+TEST_F(BundleTest, ADetectorsTypoIsAnErrorThatNamesTheKey) {
+  const auto with_key = [](const char* key, const nlohmann::json& value) {
+    nlohmann::json keys{{"decode", "yolo"}, {"layout", "v8"}, {"classes", 3}};
+    keys[key] = value;
+    return detector(keys).dump();
+  };
+  EXPECT_THAT(refusal(with_key("layuot", 1)), HasSubstr("bundle.json: detection.layuot is not a known key"));
+  EXPECT_THAT(refusal(with_key("decode", "ssd")), HasSubstr("detection.decode: 'ssd' is not one of yolo"));
+  EXPECT_THAT(refusal(with_key("decode", 1)), HasSubstr("detection.decode: a text is expected"));
+  EXPECT_THAT(refusal(with_key("layout", nullptr)), HasSubstr("detection.layout: \"v8\""));
+  EXPECT_THAT(refusal(with_key("layout", "v6")), HasSubstr("detection.layout: \"v8\""));
+  EXPECT_THAT(refusal(with_key("classes", nullptr)), HasSubstr("detection.classes: the number of classes is expected"));
+  EXPECT_THAT(refusal(with_key("classes", 0)), HasSubstr("detection.classes: a whole number from 1"));
+  EXPECT_THAT(refusal(with_key("score", 1)), HasSubstr("detection.score: a number from 0 to less than 1"));
+  EXPECT_THAT(refusal(with_key("score", "0.1")), HasSubstr("detection.score: a number is expected"));
+  EXPECT_THAT(refusal(with_key("iou", -0.1)), HasSubstr("detection.iou: a number from 0"));
+  EXPECT_THAT(refusal(with_key("max", 0)), HasSubstr("detection.max: a whole number from 1"));
+  EXPECT_THAT(refusal(detector({{"iou", 0.5}}).dump()), HasSubstr("detection.iou: it belongs to \"decode\""));
+  EXPECT_THAT(refusal(detector("yolo").dump()), HasSubstr("an object { … } is expected"));
+  auto json = detector({{"decode", "yolo"}, {"layout", "v8"}, {"classes", 3}});
+  json["labels"] = {"a", "b"};
+  EXPECT_THAT(refusal(json.dump()), HasSubstr("detection.classes: 3, but there are 2 labels"));
+  json.erase("labels");
+  std::ofstream(folder_ / "two.txt") << "a\nb\n";
+  EXPECT_THAT(refusal(json.dump(), Config(nlohmann::json{{"labels", (folder_ / "two.txt").string()}})),
+              HasSubstr("--labels: 2 names for a detector of 3 classes"));
+  json["task"] = "classification";
+  EXPECT_THAT(refusal(json.dump()), HasSubstr("detection: it belongs to \"task\": \"detection\""));
+  json["task"] = "detection";
+  json.erase("image");
+  EXPECT_THAT(refusal(json.dump()), HasSubstr("task: a detector needs \"image\""));
+}
+
+TEST_F(BundleTest, EveryFilterHasAName) {
+  for (const auto& [name, filter] : {std::pair("nearest", Interpolation::nearest),
+                                     {"bilinear", Interpolation::bilinear},
+                                     {"bicubic", Interpolation::bicubic},
+                                     {"lanczos", Interpolation::lanczos}}) {
+    const Bundle bundle = open(with("/image/interpolation", name));
+    EXPECT_EQ(bundle.image->interpolation, filter);
+    EXPECT_EQ(bundle.embedded_json()["image"]["interpolation"], name);
+  }
+}
+
 // A trained .pt carries it; what it says must be what the bundle said, whatever was left out there.
 TEST_F(BundleTest, WhatIsEmbeddedIsReadAgain) {
   for (const char* fed :

@@ -24,6 +24,7 @@ ImageSpec spec_of(const std::string& rule) {
   const auto size = [&](int height, int width) { spec.height = height, spec.width = width; };
   if (rule == "imagenet") size(224, 224), spec.resize_to = 256;
   if (rule == "bicubic") size(224, 200), spec.resize_to = 232, spec.interpolation = Interpolation::bicubic;
+  if (rule == "lanczos") size(224, 200), spec.resize_to = 232, spec.interpolation = Interpolation::lanczos;
   if (rule == "nearest") size(96, 96), spec.resize_to = 100, spec.interpolation = Interpolation::nearest;
   if (rule == "exact") size(130, 211), spec.resize = Resize::exact;
   if (rule == "enlarge") size(700, 900), spec.resize = Resize::exact, spec.interpolation = Interpolation::bicubic;

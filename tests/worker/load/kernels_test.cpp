@@ -22,7 +22,7 @@ std::vector<std::uint8_t> colours(const std::vector<std::uint8_t>& rgbx, int cou
 }
 
 TEST(Kernels, EveryImplementationGivesTheSameBits) {
-  for (const auto filter : {Interpolation::bilinear, Interpolation::bicubic, Interpolation::nearest})
+  for (const auto filter : {Interpolation::bilinear, Interpolation::bicubic, Interpolation::nearest, Interpolation::lanczos})
     for (const auto& [in, out] : {std::pair(500, 341), {37, 211}, {1000, 97}, {4000, 50}, {5, 3}, {1, 7}, {64, 64}}) {
       Axis axis;
       axis.prepare({in, 0, in - 0.25 * (in > 100), out, out / 5, out - out / 4, filter, true});

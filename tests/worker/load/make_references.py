@@ -8,6 +8,7 @@ recordings.tsv: file, sample rate, npy with the samples as float32 [T]
 changed.tsv: npy with a uint8 picture [H, W, C], top, left, height, width, flip, order of colour changes ("-": none), their factors, npy with what
     torchvision's functional operations make of it as float32 [C, 45, 60]
 mel.tsv: mels, n_fft, hop, npy with the samples, npy with the features
+and those of resize_references.py and nms_references.py.
 """
 import hashlib
 import os
@@ -24,6 +25,9 @@ import torchvision.transforms.functional as TF
 from faster_whisper.feature_extractor import FeatureExtractor
 from PIL import Image, ImageOps
 from sklearn.datasets import load_sample_image
+
+import nms_references
+import resize_references
 
 MEAN, STD = [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]
 
@@ -127,6 +131,7 @@ def rules():
         "padded": T.Compose([T.Resize(60, antialias=True), T.CenterCrop((75, 300))] + normalised),
         "grey": T.Compose([lambda p: p.convert("L"), T.Resize(64, antialias=True), T.CenterCrop(64), T.ToTensor()]),
         "letterbox": lambda p: letterbox(p, 320, 321),
+        "lanczos": T.Compose([T.Resize(232, mode.LANCZOS), T.CenterCrop((224, 200))] + normalised),
         "tensor": lambda p: T.Resize((90, 140), antialias=False)(T.ToTensor()(p)),
     }
 
@@ -253,13 +258,18 @@ def write_mel(speech):
 def main():
     directory = sys.argv[1]
     os.makedirs(directory, exist_ok=True)
-    with open(__file__, "rb") as file:
-        stamp = hashlib.sha256(file.read()).hexdigest()
+    stamp = hashlib.sha256()
+    for path in (__file__, nms_references.__file__, resize_references.__file__):
+        with open(path, "rb") as file:
+            stamp.update(file.read())
+    stamp = stamp.hexdigest()
     os.chdir(directory)
     if os.path.exists("stamp") and open("stamp").read() == stamp:
         return
     torch.set_num_threads(1)
     write_pictures()
+    resize_references.write(photographs()[0])
+    nms_references.write()
     write_changes()
     write_mel(write_recordings())
     with open("stamp", "w") as file:

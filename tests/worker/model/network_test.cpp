@@ -4,6 +4,7 @@
 
 #include <gmock/gmock.h>
 
+#include <any>
 #include <cstring>
 #include <filesystem>
 #include <fstream>
@@ -119,6 +120,9 @@ TEST_F(NetworkTest, PicturesBecomeTheModelsInputAndDictKeysBecomeNames) {
   for (std::int64_t row = 0; row < 2; ++row) {
     Sample sample{input[row], {}};
     network.preprocessor().prepare(item(path), sample);
+    const auto* placement = std::any_cast<Placement>(&sample.extra);
+    ASSERT_NE(placement, nullptr);
+    EXPECT_EQ(*placement, (Placement{2, 3, 1, 1, 0, 0}));
   }
   EXPECT_TRUE(torch::allclose(input, torch::ones({2, 1, 2, 3}), 1e-3, 1e-2)) << "white is (1 - 0.5) / 0.5";
   const Item any;

@@ -104,9 +104,8 @@ Difference difference(const ImageSpec& spec, const torch::Tensor& planes) {
   const ImageLoader loader(spec, PixelForm::uint8_hwc);
   torch::Tensor wanted = torch::full({spec.height, spec.width, spec.channels}, 77, torch::kByte);
   loader.load(bmp_of(planes), wanted.mutable_data_ptr());
-  const auto placement =
-      place_stored(spec, static_cast<int>(planes.size(2)), static_cast<int>(planes.size(1)), /*orientation=*/1);
-  const torch::Tensor got = fit_picture(planes, 1, spec, placement);
+  const load::Fit fit = fit_stored(spec, static_cast<int>(planes.size(2)), static_cast<int>(planes.size(1)), /*orientation=*/1);
+  const torch::Tensor got = fit_picture(planes, 1, spec, fit);
   EXPECT_TRUE(got.is_contiguous());
   EXPECT_EQ(got.sizes(), wanted.sizes());
   const torch::Tensor apart = (got.to(torch::kFloat) - wanted.to(torch::kFloat)).abs();
@@ -133,6 +132,10 @@ TEST(FitPicture, DoesWhatTheImageLoaderDoes) {
       {"grey", Resize::shorter, Interpolation::bilinear, true, 64, 64, 70, 1, 1},
       {"nearest", Resize::exact, Interpolation::nearest, true, 70, 90, 0, 3, 0},
       {"plain bilinear", Resize::exact, Interpolation::bilinear, false, 90, 140, 0, 3, 1},
+      {"plain bicubic", Resize::exact, Interpolation::bicubic, false, 90, 140, 0, 3, 2},
+      {"lanczos", Resize::letterbox, Interpolation::lanczos, true, 128, 131, 0, 3, 1},
+      {"larger lanczos", Resize::exact, Interpolation::lanczos, true, 400, 500, 0, 1, 1},
+      {"plain lanczos", Resize::exact, Interpolation::lanczos, false, 90, 140, 0, 3, 1},
       {"untouched", Resize::none, Interpolation::bilinear, true, 201, 303, 0, 3, 0},
   };
   for (const Case& each : cases) {
@@ -164,7 +167,7 @@ TEST(FitPicture, TurnsAsExifSays) {
     ImageSpec spec;
     spec.resize = Resize::none;
     spec.height = static_cast<int>(wanted.size(1)), spec.width = static_cast<int>(wanted.size(2));
-    const torch::Tensor got = fit_picture(planes, orientation, spec, place_stored(spec, 30, 20, orientation));
+    const torch::Tensor got = fit_picture(planes, orientation, spec, fit_stored(spec, 30, 20, orientation));
     EXPECT_TRUE(got.equal(wanted.permute({1, 2, 0}))) << orientation;
   }
 }
@@ -172,7 +175,7 @@ TEST(FitPicture, TurnsAsExifSays) {
 TEST(FitPicture, APictureThatCannotFitHasTheLoadersReason) {
   ImageSpec spec;
   spec.resize = Resize::none;
-  EXPECT_THROW(place_stored(spec, 30, 20, 6), Error);
+  EXPECT_THROW(fit_stored(spec, 30, 20, 6), Error);
 }
 
 } // namespace

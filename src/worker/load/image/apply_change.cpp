@@ -6,7 +6,8 @@
 #include "worker/load/image/kernels.hpp"
 #include "worker/load/image/normalisation.hpp"
 #include "worker/load/image/picture_decoder.hpp"
-#include "worker/load/image/resample.hpp"
+#include "worker/load/image/row_resampler.hpp"
+#include "worker/load/image/spread.hpp"
 
 namespace mgpu::worker::load {
 
@@ -15,27 +16,12 @@ namespace {
 /// Buffers of one thread, reused between pictures.
 struct Scratch {
   std::vector<std::uint8_t> source_row; ///< one row of the crop as RGBX
-  std::vector<std::uint8_t> ring;       ///< rows after the horizontal pass
-  std::vector<std::uint8_t> out_row;    ///< one row after the vertical pass
-  std::vector<const std::uint8_t*> taps;
-  Axis horizontal, vertical;
+  ResampleMemory resample;
 };
 
 Scratch& scratch() {
   thread_local Scratch kept;
   return kept;
-}
-
-void spread(const std::uint8_t* pixels, int count, int channels, std::uint8_t* rgbx) {
-  if (channels == 1) {
-    for (int i = 0; i < count; ++i) rgbx[i * 4] = pixels[i];
-    return;
-  }
-  for (int i = 0; i < count; ++i, pixels += 3, rgbx += 4) {
-    rgbx[0] = pixels[0];
-    rgbx[1] = pixels[1];
-    rgbx[2] = pixels[2];
-  }
 }
 
 void mirror(std::uint8_t* rgbx, int count) {
@@ -52,34 +38,20 @@ void mirror(std::uint8_t* rgbx, int count) {
 template <typename Row>
 void resize_crop(const PictureChange& change, const std::uint8_t* pixels, int width, const ImageSpec& spec, const Row& row) {
   Scratch& memory = scratch();
-  const Kernels& kernel = kernels();
-  const auto whole = [](int in, int out) {
-    return AxisRequest{in, 0, static_cast<double>(in), out, 0, out, Interpolation::bilinear, true};
-  };
-  memory.horizontal.prepare(whole(change.width, spec.width));
-  memory.vertical.prepare(whole(change.height, spec.height));
-  memory.horizontal.pack();
-  const std::size_t stride = (static_cast<std::size_t>(memory.horizontal.count()) * 4 + 63) / 64 * 64;
-  const int taps = memory.vertical.taps(), first_column = memory.horizontal.source_begin();
-  const int columns = memory.horizontal.source_end() - first_column;
+  Axis &horizontal = memory.resample.horizontal, &vertical = memory.resample.vertical;
+  horizontal.prepare(whole_axis(change.width, spec.width, Interpolation::bilinear));
+  vertical.prepare(whole_axis(change.height, spec.height, Interpolation::bilinear));
+  const int columns = horizontal.source_end() - horizontal.source_begin();
   memory.source_row.resize(static_cast<std::size_t>(columns) * 4 + row_slack);
-  memory.ring.resize(stride * static_cast<std::size_t>(taps));
-  memory.out_row.resize(stride);
-  memory.taps.resize(static_cast<std::size_t>(taps));
-  const auto ring_row = [&](int y) { return memory.ring.data() + stride * static_cast<std::size_t>(y % taps); };
-  int next = memory.vertical.source_begin();
-  for (int y = 0; y < spec.height; ++y) {
-    const int first = memory.vertical.start(y);
-    for (next = std::max(next, first); next < first + taps; ++next) {
-      const std::size_t at = static_cast<std::size_t>(change.top + next) * static_cast<std::size_t>(width) +
-                             static_cast<std::size_t>(change.left + first_column);
-      spread(pixels + at * static_cast<std::size_t>(spec.channels), columns, spec.channels, memory.source_row.data());
-      kernel.horizontal(memory.source_row.data(), memory.horizontal, ring_row(next));
-    }
-    for (int k = 0; k < taps; ++k) memory.taps[static_cast<std::size_t>(k)] = ring_row(first + k);
-    kernel.vertical(memory.taps.data(), memory.vertical.coefficients(y), taps, static_cast<int>(stride), memory.out_row.data());
-    if (change.flip) mirror(memory.out_row.data(), spec.width);
-    row(y, memory.out_row.data());
+  RowResampler resampler(memory.resample);
+  for (int y = vertical.source_begin(); y < vertical.source_end(); ++y) {
+    const std::size_t at = static_cast<std::size_t>(change.top + y) * static_cast<std::size_t>(width) +
+                           static_cast<std::size_t>(change.left + horizontal.source_begin());
+    spread(pixels + at * static_cast<std::size_t>(spec.channels), columns, spec.channels, memory.source_row.data());
+    resampler.row(memory.source_row.data(), [&](int out_y, std::uint8_t* rgbx) {
+      if (change.flip) mirror(rgbx, spec.width);
+      row(out_y, rgbx);
+    });
   }
 }
 

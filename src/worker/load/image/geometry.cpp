@@ -18,9 +18,9 @@ int centred(int have, int want) {
   return static_cast<int>(std::nearbyint((have - want) / 2.0)); // half to even, like Python
 }
 
-Placement letterbox(const ImageSpec& spec, int width, int height) {
+Fit letterbox(const ImageSpec& spec, int width, int height) {
   const double ratio = std::min(static_cast<double>(spec.height) / height, static_cast<double>(spec.width) / width);
-  Placement result;
+  Fit result{.width = width, .height = height};
   result.resized_width = std::clamp(static_cast<int>(std::nearbyint(width * ratio)), 1, spec.width);
   result.resized_height = std::clamp(static_cast<int>(std::nearbyint(height * ratio)), 1, spec.height);
   // An odd border is split so that the smaller half comes first.
@@ -30,12 +30,12 @@ Placement letterbox(const ImageSpec& spec, int width, int height) {
   return result;
 }
 
-Placement shorter_side(const ImageSpec& spec, int width, int height) {
+Fit shorter_side(const ImageSpec& spec, int width, int height) {
   const int to = spec.resize_to > 0 ? spec.resize_to : std::min(spec.height, spec.width);
   const double longer = static_cast<double>(to) * std::max(width, height) / std::min(width, height);
   if (longer > (1 << 26))
     throw Error(fmt::format("{}x{} pixels: too narrow to resize its shorter side to {}", width, height, to));
-  Placement result;
+  Fit result{.width = width, .height = height};
   const auto truncated = static_cast<int>(longer);
   result.resized_width = width <= height ? to : truncated;
   result.resized_height = width <= height ? truncated : to;
@@ -44,9 +44,9 @@ Placement shorter_side(const ImageSpec& spec, int width, int height) {
 
 } // namespace
 
-Placement place(const ImageSpec& spec, int width, int height) {
+Fit fit_into(const ImageSpec& spec, int width, int height) {
   if (spec.resize == Resize::letterbox) return letterbox(spec, width, height);
-  Placement result;
+  Fit result{.width = width, .height = height};
   if (spec.resize == Resize::exact) {
     result.resized_width = spec.width;
     result.resized_height = spec.height;
@@ -69,6 +69,15 @@ Placement place(const ImageSpec& spec, int width, int height) {
                             result.resized_height, spec.width, spec.height));
   }
   return result;
+}
+
+Placement placement_of(const Fit& fit) {
+  return {.original_height = fit.height,
+          .original_width = fit.width,
+          .scale_y = static_cast<double>(fit.resized_height) / fit.height,
+          .scale_x = static_cast<double>(fit.resized_width) / fit.width,
+          .offset_y = static_cast<double>(-fit.top),
+          .offset_x = static_cast<double>(-fit.left)};
 }
 
 } // namespace mgpu::worker::load

@@ -14,13 +14,12 @@
 #include "worker/load/image/normalisation.hpp"
 #include "worker/load/image/orient.hpp"
 #include "worker/load/image/picture_decoder.hpp"
-#include "worker/load/image/resample.hpp"
+#include "worker/load/image/row_resampler.hpp"
 
 namespace mgpu {
 
 using namespace worker;
 
-using namespace worker;
 namespace worker::load {
 namespace {
 
@@ -30,11 +29,8 @@ constexpr int reduction_margin = 2;
 /// Buffers of one thread, reused between pictures.
 struct Scratch {
   std::vector<std::uint8_t> file;
-  std::vector<std::uint8_t> ring;     ///< rows after the horizontal pass
-  std::vector<std::uint8_t> grey_row; ///< one row converted to grey, before the horizontal pass
-  std::vector<std::uint8_t> out_row;  ///< one row after the vertical pass
-  std::vector<const std::uint8_t*> taps;
-  Axis horizontal, vertical;
+  std::vector<std::uint8_t> grey_row; ///< one row converted to grey, before it is resized
+  ResampleMemory resample;
 };
 
 Scratch& scratch() {
@@ -45,63 +41,35 @@ Scratch& scratch() {
 /// Receives source rows as they are decoded and writes each output row as soon as its last source row has arrived.
 class Pipeline final : public RowSink {
  public:
-  Pipeline(const ImageSpec& spec, PixelForm form, const Normalisation& normalisation, const Placement& placement,
-           Scratch& scratch, void* out)
+  /// The axes of `scratch` are prepared.
+  Pipeline(const ImageSpec& spec, PixelForm form, const Normalisation& normalisation, const Fit& fit, Scratch& scratch, void* out)
       : spec_(spec),
         form_(form),
         normalisation_(normalisation),
-        placement_(placement),
+        pad_(fit.pad),
         scratch_(scratch),
         kernels_(kernels()),
+        resampler_(scratch.resample),
         out_(static_cast<std::uint8_t*>(out)),
-        x_(std::max(0, -placement.left)),
-        y_(std::max(0, -placement.top)) {}
-
-  /// First and number of resized columns (or rows) that the model sees.
-  static void visible(int offset, int resized, int wanted, AxisRequest& request) {
-    request.first_out = std::max(0, offset);
-    request.count = std::min(resized, offset + wanted) - request.first_out;
-  }
-
-  /// Call before the first row.
-  void begin() {
-    columns_ = scratch_.horizontal.count();
-    scratch_.horizontal.pack();
-    stride_ = (static_cast<std::size_t>(columns_) * 4 + 63) / 64 * 64;
-    ring_rows_ = scratch_.vertical.taps();
-    scratch_.ring.resize(stride_ * static_cast<std::size_t>(ring_rows_));
-    scratch_.out_row.resize(stride_);
-    scratch_.taps.resize(static_cast<std::size_t>(ring_rows_));
-    source_row_ = scratch_.vertical.source_begin();
-    if (columns_ < spec_.width || scratch_.vertical.count() < spec_.height) fill_border();
+        x_(std::max(0, -fit.left)),
+        y_(std::max(0, -fit.top)),
+        columns_(scratch.resample.horizontal.count()),
+        rows_(scratch.resample.vertical.count()) {
+    if (columns_ < spec_.width || rows_ < spec_.height) fill_border();
   }
 
   void row(const std::uint8_t* rgbx) override {
     if (spec_.channels == 1) rgbx = grey(rgbx);
-    kernels_.horizontal(rgbx, scratch_.horizontal, ring_row(source_row_));
-    ++source_row_;
-    for (; output_ < scratch_.vertical.count() && scratch_.vertical.start(output_) + ring_rows_ <= source_row_; ++output_)
-      write_row();
+    resampler_.row(rgbx, [this](int y, const std::uint8_t* resized) { put(resized, columns_, x_, y_ + y); });
   }
 
  private:
-  std::uint8_t* ring_row(int source_row) {
-    return scratch_.ring.data() + stride_ * static_cast<std::size_t>(source_row % ring_rows_);
-  }
-
   const std::uint8_t* grey(const std::uint8_t* rgbx) {
-    const int width = scratch_.horizontal.source_end() - scratch_.horizontal.source_begin();
+    const Axis& across = scratch_.resample.horizontal;
+    const int width = across.source_end() - across.source_begin();
     scratch_.grey_row.resize(static_cast<std::size_t>(width) * 4 + row_slack);
     for (int x = 0; x < width; ++x, rgbx += 4) scratch_.grey_row[static_cast<std::size_t>(x) * 4] = luma(rgbx);
     return scratch_.grey_row.data();
-  }
-
-  void write_row() {
-    const int first = scratch_.vertical.start(output_);
-    for (int k = 0; k < ring_rows_; ++k) scratch_.taps[static_cast<std::size_t>(k)] = ring_row(first + k);
-    kernels_.vertical(scratch_.taps.data(), scratch_.vertical.coefficients(output_), ring_rows_, static_cast<int>(stride_),
-                      scratch_.out_row.data());
-    put(scratch_.out_row.data(), columns_, x_, y_ + output_);
   }
 
   /// Writes pixels at (x, y) of the output in its form.
@@ -120,8 +88,8 @@ class Pipeline final : public RowSink {
   }
 
   void fill_border() {
-    const std::vector<std::uint8_t> pad(static_cast<std::size_t>(spec_.width) * 4, static_cast<std::uint8_t>(placement_.pad));
-    const int bottom = y_ + scratch_.vertical.count(), right = x_ + columns_;
+    const std::vector<std::uint8_t> pad(static_cast<std::size_t>(spec_.width) * 4, static_cast<std::uint8_t>(pad_));
+    const int bottom = y_ + rows_, right = x_ + columns_;
     for (int y = 0; y < spec_.height; ++y) {
       if (y < y_ || y >= bottom) {
         put(pad.data(), spec_.width, 0, y);
@@ -135,20 +103,21 @@ class Pipeline final : public RowSink {
   const ImageSpec& spec_;
   PixelForm form_;
   const Normalisation& normalisation_;
-  Placement placement_;
+  int pad_;
   Scratch& scratch_;
   const Kernels& kernels_;
+  RowResampler resampler_;
   std::uint8_t* out_;
   int x_, y_; ///< position of the picture's first visible pixel in the output
-  int columns_ = 0, ring_rows_ = 0, source_row_ = 0, output_ = 0;
-  std::size_t stride_ = 0;
+  int columns_, rows_;
 };
 
 /// Largest reduction that the decoder may apply.
-int allowed_reduction(const ImageSpec& spec, const Placement& placement, int width, int height) {
-  if (!spec.antialias || spec.interpolation == Interpolation::nearest) return 1; // these need the original pixels
-  const int across = width / (placement.resized_width * reduction_margin),
-            down = height / (placement.resized_height * reduction_margin);
+int allowed_reduction(const ImageSpec& spec, const Fit& fit) {
+  const bool smooth = spec.interpolation == Interpolation::bilinear || spec.interpolation == Interpolation::bicubic;
+  if (!spec.antialias || !smooth) return 1; // the others need the original pixels
+  const int across = fit.width / (fit.resized_width * reduction_margin),
+            down = fit.height / (fit.resized_height * reduction_margin);
   return std::max(1, std::min(across, down));
 }
 
@@ -157,6 +126,12 @@ int allowed_reduction(const ImageSpec& spec, const Placement& placement, int wid
 AxisRequest stretched(int reduced, int size, int reduction, bool flipped, int resized, const ImageSpec& spec) {
   const double length = static_cast<double>(size) / reduction, begin = flipped ? reduced - length : 0;
   return {reduced, begin, begin + length, resized, 0, 0, spec.interpolation, spec.antialias};
+}
+
+/// First and number of resized columns (or rows) that the model sees.
+void restrict_to(int offset, int resized, int wanted, AxisRequest& request) {
+  request.first_out = std::max(0, offset);
+  request.count = std::min(resized, offset + wanted) - request.first_out;
 }
 
 } // namespace
@@ -205,7 +180,7 @@ std::uint64_t ImageLoader::row_bytes() const {
   return values * (impl_->form == PixelForm::float_chw ? sizeof(float) : 1);
 }
 
-void ImageLoader::load(const Item& item, void* out) const {
+Placement ImageLoader::load(const Item& item, void* out) const {
   using namespace load;
   const ImageSpec& spec = impl_->spec;
   Scratch& memory = scratch();
@@ -213,25 +188,25 @@ void ImageLoader::load(const Item& item, void* out) const {
   const OrientationSteps steps = steps_of(decoder->orientation());
   int width = decoder->width(), height = decoder->height();
   if (steps.transpose) std::swap(width, height);
-  const Placement placement = place(spec, width, height);
-  const int reduction = decoder->reduce(allowed_reduction(spec, placement, width, height));
+  const Fit fit = fit_into(spec, width, height);
+  const int reduction = decoder->reduce(allowed_reduction(spec, fit));
   int reduced_width = decoder->width(), reduced_height = decoder->height();
   if (steps.transpose) std::swap(reduced_width, reduced_height);
 
-  AxisRequest across = stretched(reduced_width, width, reduction, steps.flip_x, placement.resized_width, spec);
-  AxisRequest down = stretched(reduced_height, height, reduction, steps.flip_y, placement.resized_height, spec);
-  Pipeline::visible(placement.left, placement.resized_width, spec.width, across);
-  Pipeline::visible(placement.top, placement.resized_height, spec.height, down);
-  memory.horizontal.prepare(across);
-  memory.vertical.prepare(down);
+  AxisRequest across = stretched(reduced_width, width, reduction, steps.flip_x, fit.resized_width, spec);
+  AxisRequest down = stretched(reduced_height, height, reduction, steps.flip_y, fit.resized_height, spec);
+  restrict_to(fit.left, fit.resized_width, spec.width, across);
+  restrict_to(fit.top, fit.resized_height, spec.height, down);
+  Axis &horizontal = memory.resample.horizontal, &vertical = memory.resample.vertical;
+  horizontal.prepare(across);
+  vertical.prepare(down);
 
-  Pipeline pipeline(spec, impl_->form, impl_->normalisation, placement, memory, out);
-  pipeline.begin();
-  const Window window{memory.horizontal.source_begin(), memory.vertical.source_begin(), memory.horizontal.source_end(),
-                      memory.vertical.source_end()};
+  Pipeline pipeline(spec, impl_->form, impl_->normalisation, fit, memory, out);
+  const Window window{horizontal.source_begin(), vertical.source_begin(), horizontal.source_end(), vertical.source_end()};
   decoder->set_grey16(spec.grey16);
   decode_oriented(*decoder, window, pipeline, impl_->limits);
   if (decoder->clipped()) ++impl_->clipped;
+  return placement_of(fit);
 }
 
 namespace worker::load {

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <numbers>
 #include <utility>
 
 namespace mgpu::worker::load {
@@ -23,6 +24,31 @@ double bicubic(double x) {
   return 0.0;
 }
 
+double sinc(double x) {
+  if (x == 0.0) return 1.0;
+  x *= std::numbers::pi;
+  return std::sin(x) / x;
+}
+
+double lanczos(double x) {
+  return -3.0 <= x && x < 3.0 ? sinc(x) * sinc(x / 3) : 0.0;
+}
+
+struct Filter {
+  double (*weight)(double);
+  double support; ///< it is 0 beyond this distance, pixels
+};
+
+Filter filter_of(Interpolation interpolation) {
+  if (interpolation == Interpolation::lanczos) return {lanczos, 3.0};
+  if (interpolation == Interpolation::bicubic) return {bicubic, 2.0};
+  return {bilinear, 1.0};
+}
+
+std::int32_t fixed_point(double weight) {
+  return static_cast<std::int32_t>(weight < 0 ? -0.5 + weight * one : 0.5 + weight * one);
+}
+
 } // namespace
 
 void Axis::prepare(const AxisRequest& request) {
@@ -37,6 +63,8 @@ void Axis::prepare(const AxisRequest& request) {
     coefficients_.assign(static_cast<std::size_t>(request.count), one);
   } else if (request.filter == Interpolation::nearest) {
     compute_nearest();
+  } else if (request.filter == Interpolation::bicubic && !request.antialias) {
+    compute_plain_bicubic();
   } else {
     compute_filtered();
   }
@@ -55,10 +83,10 @@ void Axis::compute_nearest() {
 }
 
 void Axis::compute_filtered() {
-  const bool cubic = request_.filter == Interpolation::bicubic;
+  const Filter filter = filter_of(request_.filter);
   const double scale = (request_.end - request_.begin) / request_.out_size;
   const double filter_scale = request_.antialias ? std::max(scale, 1.0) : 1.0;
-  const double support = (cubic ? 2.0 : 1.0) * filter_scale;
+  const double support = filter.support * filter_scale;
   const double inverse = 1.0 / filter_scale;
   const auto range = [&](int i) {
     const double center = request_.begin + (request_.first_out + i + 0.5) * scale;
@@ -75,16 +103,37 @@ void Axis::compute_filtered() {
     double sum = 0;
     for (int k = 0; k < end - begin; ++k) {
       const double x = (k + begin - center + 0.5) * inverse;
-      weights_[static_cast<std::size_t>(k)] = cubic ? bicubic(x) : bilinear(x);
+      weights_[static_cast<std::size_t>(k)] = filter.weight(x);
       sum += weights_[static_cast<std::size_t>(k)];
     }
     std::int32_t* coefficients = coefficients_.data() + static_cast<std::size_t>(i) * static_cast<std::size_t>(taps_);
     for (int k = 0; k < end - begin; ++k) {
       double weight = weights_[static_cast<std::size_t>(k)];
       if (sum != 0.0) weight /= sum;
-      coefficients[k] = static_cast<std::int32_t>(weight < 0 ? -0.5 + weight * one : 0.5 + weight * one);
+      coefficients[k] = fixed_point(weight);
     }
     starts_[static_cast<std::size_t>(i)] = std::min(begin, request_.in_size - 1);
+  }
+}
+
+/// Keys' cubic with a = −0.75 and repeated border pixels, as torch and OpenCV have it.
+void Axis::compute_plain_bicubic() {
+  constexpr double a = -0.75;
+  const auto near = [](double x) { return ((a + 2) * x - (a + 3)) * x * x + 1; };
+  const auto far = [](double x) { return ((a * x - 5 * a) * x + 8 * a) * x - 4 * a; };
+  const double scale = (request_.end - request_.begin) / request_.out_size;
+  taps_ = std::min(4, request_.in_size);
+  coefficients_.assign(static_cast<std::size_t>(request_.count) * static_cast<std::size_t>(taps_), 0);
+  for (int i = 0; i < request_.count; ++i) {
+    const double position = request_.begin + (request_.first_out + i + 0.5) * scale - 0.5;
+    const int before = static_cast<int>(std::floor(position));
+    const double t = position - before;
+    const double weights[4] = {far(t + 1), near(t), near(1 - t), far(2 - t)};
+    const int start = std::clamp(before - 1, 0, request_.in_size - taps_);
+    std::int32_t* coefficients = coefficients_.data() + static_cast<std::size_t>(i) * static_cast<std::size_t>(taps_);
+    for (int k = 0; k < 4; ++k)
+      coefficients[std::clamp(before - 1 + k, 0, request_.in_size - 1) - start] += fixed_point(weights[k]);
+    starts_[static_cast<std::size_t>(i)] = start;
   }
 }
 

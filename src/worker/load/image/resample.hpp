@@ -18,11 +18,17 @@ struct AxisRequest {
   bool operator==(const AxisRequest&) const = default;
 };
 
+/// All `out` outputs of a resize from all `in` pixels.
+inline AxisRequest whole_axis(int in, int out, Interpolation filter, bool antialias = true) {
+  return {in, 0, static_cast<double>(in), out, 0, out, filter, antialias};
+}
+
 /// Fixed-point bits of a coefficient: 32 − 8 (pixel) − 2 (sign and head-room), as in Pillow.
 inline constexpr int coefficient_bits = 32 - 8 - 2;
 
 /// Resampling coefficients of one axis: output i = Σ_k coefficient(i, k) · source[start[i] + k], with the exact numbers of
-/// Pillow's resize (Resample.c: window in double, normalised, rounded to 22 bits), so that results are equal bit for bit.
+/// Pillow's resize (Resample.c: window in double, normalised, rounded to 22 bits), so that results are equal bit for bit. Bicubic
+/// without antialias has the weights of torch's interpolate(align_corners=False), rounded to 22 bits.
 class Axis {
  public:
   /// Computes the coefficients; does nothing if the request is equal to the last one.
@@ -47,6 +53,7 @@ class Axis {
  private:
   void compute_nearest();
   void compute_filtered();
+  void compute_plain_bicubic();
   void shift_into_source();
 
   AxisRequest request_;
