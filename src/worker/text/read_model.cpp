@@ -16,12 +16,15 @@ std::string in_quotes(std::string_view text) {
   return fmt::format("\"{}\"", printable(text));
 }
 
-/// Settings of other kinds of BPE: absent, null, or the value that has no effect.
-void require_plain(const JsonReader& model) {
-  // Files of early versions do not say their type; they have merges, as only BPE has.
+/// Files of early versions do not say their type; they have merges, as only BPE has.
+void require_bpe(const JsonReader& model) {
   std::string type = "BPE";
   model.read("type", type);
   if (type != "BPE") model.fail("type", fmt::format("{} is not supported; it must be BPE", in_quotes(type)));
+}
+
+/// Settings of other kinds of BPE: absent, null, or the value that has no effect.
+void require_plain(const JsonReader& model) {
   double dropout = 0;
   model.read("dropout", dropout);
   if (dropout != 0) model.fail("dropout", "BPE with dropout is not supported");
@@ -132,6 +135,7 @@ std::uint32_t read_id(const JsonReader& json, std::string_view key, const nlohma
 }
 
 Model read_model(const JsonReader& model) {
+  require_bpe(model); // before its keys: those of another model are other ones
   model.allow({"type", "dropout", "unk_token", "continuing_subword_prefix", "end_of_word_suffix", "fuse_unk", "byte_fallback",
                "ignore_merges", "vocab", "merges"});
   require_plain(model);

@@ -17,7 +17,7 @@ using namespace worker::text;
 
 namespace {
 
-constexpr std::size_t largest_text = 256'000'000; // BPE of one word takes 25 bytes for each of its own
+constexpr std::size_t largest_text = 256'000'000; // BPE of one word takes some 50 bytes for each of its own
 
 std::vector<AddedToken> only(const std::vector<AddedToken>& tokens, bool normalized) {
   std::vector<AddedToken> result;

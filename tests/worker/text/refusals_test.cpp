@@ -101,7 +101,7 @@ TEST_F(Refusals, OtherModels) {
   EXPECT_THAT(reason([](json& file) { file.erase("model"); }), StartsWith("model: is missing"));
   for (const char* type : {"WordPiece", "Unigram", "WordLevel"})
     EXPECT_EQ(reason([&](json& file) {
-                file["model"] = {{"type", type}, {"vocab", json::object()}};
+                file["model"] = {{"type", type}, {"unk_id", 0}, {"vocab", json::object()}};
               }),
               std::string("model.type: \"") + type + "\" is not supported; it must be BPE");
   const auto key = [](const char* name, json value) { return [name, value](json& file) { file["model"][name] = value; }; };
