@@ -1,9 +1,9 @@
 # Suites of whole runs, and how many of them run at the same time: one that computes for every two processors, and beside it one that mostly
 # waits for every processor. CTest starts a test as soon as enough places are free, so that by their weights alone the light suites
-# would all come first; therefore each suite locks one of the lanes of its kind.
+# would all come first; therefore each suite takes one of the locks of its kind.
 cmake_host_system_information(RESULT processors QUERY NUMBER_OF_LOGICAL_CORES)
-set(mgpu_waiting_lanes ${processors})
-math(EXPR mgpu_computing_lanes "(${processors} + 1) / 2")
+set(mgpu_waiting_locks ${processors})
+math(EXPR mgpu_computing_locks "(${processors} + 1) / 2")
 
 # mgpu_suite(NAME waiting|computing TIMEOUT seconds LABEL label FILES file.py… [ENVIRONMENT NAME=value…])
 function(mgpu_suite name kind)
@@ -16,12 +16,12 @@ function(mgpu_suite name kind)
   get_property(count GLOBAL PROPERTY mgpu_${kind}_suites)
   math(EXPR count "0${count} + 1")
   set_property(GLOBAL PROPERTY mgpu_${kind}_suites ${count})
-  math(EXPR lane "${count} % ${mgpu_${kind}_lanes}")
+  math(EXPR lock "${count} % ${mgpu_${kind}_locks}")
   set(weight 1)
   if(kind STREQUAL computing)
     set(weight 2)
   endif()
   add_test(NAME ${name} COMMAND ${SUITE_COMMAND})
-  set_tests_properties(${name} PROPERTIES TIMEOUT ${SUITE_TIMEOUT} LABELS ${SUITE_LABEL} PROCESSORS ${weight} RESOURCE_LOCK ${kind}_${lane}
+  set_tests_properties(${name} PROPERTIES TIMEOUT ${SUITE_TIMEOUT} LABELS ${SUITE_LABEL} PROCESSORS ${weight} RESOURCE_LOCK ${kind}_${lock}
     ENVIRONMENT "MGPU_BIN=$<TARGET_FILE_DIR:mgpu_run>;MGPU_FAKE_WORKER=$<TARGET_FILE:fake_worker>;PATH=${mpi_folder}:$ENV{PATH};${SUITE_ENVIRONMENT}")
 endfunction()
