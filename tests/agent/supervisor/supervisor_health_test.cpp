@@ -44,8 +44,20 @@ class SupervisorHealthTest : public testing::Test {
   }
 
   std::shared_ptr<GpuScript> script_ = std::make_shared<GpuScript>();
-  std::vector<std::string> watched_;
-  std::mutex mutex_;
+  /// Shared with the monitor's thread, which outlives the test when the driver hangs.
+  struct Watched {
+    void add(const std::string& uuid) {
+      const std::lock_guard lock(mutex);
+      uuids.push_back(uuid);
+    }
+    std::vector<std::string> all() {
+      const std::lock_guard lock(mutex);
+      return uuids;
+    }
+    std::mutex mutex;
+    std::vector<std::string> uuids;
+  };
+  std::shared_ptr<Watched> watched_ = std::make_shared<Watched>();
   std::vector<ScriptedWorker*> workers_;
   std::string bad_path_ = testing::TempDir() + "mgpu_supervisor_health_" + std::to_string(getpid());
   Supervisor supervisor_{[this] {
@@ -54,11 +66,8 @@ class SupervisorHealthTest : public testing::Test {
                            return worker;
                          },
                          [](const std::string&) { return ""; }, BadDevices(bad_path_), now_s,
-                         [this, script = script_](const std::string& uuid) {
-                           {
-                             const std::lock_guard lock(mutex_);
-                             watched_.push_back(uuid);
-                           }
+                         [watched = watched_, script = script_](const std::string& uuid) {
+                           watched->add(uuid);
                            return gpu_health::open_scripted(script);
                          }};
   std::vector<wire::Health> told_;
@@ -97,15 +106,14 @@ TEST_F(SupervisorHealthTest, OneMonitorForAllWorkersOfARank) {
   supervise("GPU-a"); // for its next worker
   const std::size_t before = told_.size();
   ASSERT_TRUE(until([&] { return told_.size() > before + 2; }));
-  const std::lock_guard lock(mutex_);
-  EXPECT_THAT(watched_, testing::ElementsAre("GPU-a"));
+  EXPECT_THAT(watched_->all(), testing::ElementsAre("GPU-a"));
 }
 
 TEST_F(SupervisorHealthTest, WithoutAGpuNothingIsWatched) {
   supervise("");
   for (int round = 0; round < 50; ++round) poll();
   EXPECT_THAT(told_, IsEmpty());
-  EXPECT_THAT(watched_, IsEmpty());
+  EXPECT_THAT(watched_->all(), IsEmpty());
 }
 
 TEST_F(SupervisorHealthTest, ADriverThatHangsStopsNobody) {
