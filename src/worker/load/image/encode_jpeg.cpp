@@ -28,9 +28,7 @@ class JpegWriter {
       std::longjmp(errors->jump, 1);
     };
     errors_.base.output_message = [](j_common_ptr) {};
-    jpeg_create_compress(&info_);
     info_.client_data = this;
-    info_.dest = &destination_;
     destination_.init_destination = [](j_compress_ptr info) { self(info)->begin_part(); };
     destination_.empty_output_buffer = [](j_compress_ptr info) -> boolean {
       if (!self(info)->take(part_bytes)) ERREXIT1(info, JERR_OUT_OF_MEMORY, 0);
@@ -62,6 +60,8 @@ class JpegWriter {
   static JpegWriter* self(j_compress_ptr info) { return static_cast<JpegWriter*>(info->client_data); }
 
   void write_all(const Picture& picture, int quality) {
+    jpeg_create_compress(&info_); // it may fail, too; it keeps err and client_data
+    info_.dest = &destination_;
     info_.image_width = static_cast<JDIMENSION>(picture.width);
     info_.image_height = static_cast<JDIMENSION>(picture.height);
     info_.input_components = picture.channels;
