@@ -16,9 +16,7 @@ class InferWork final : public mgpu::Work {
     network_.emplace(context);
     topk_ = context.config.get<std::int64_t>("topk");
     const auto& bundle = network_->bundle();
-    if (bundle.detection && topk_ > 0) throw mgpu::usage_error("--topk: a detector has no classes of whole pictures");
-    if (bundle.detection) return;
-    if (topk_ == 0 && (!bundle.labels.empty() || bundle.task == "classification")) topk_ = 1;
+    if (topk_ == 0 && !bundle.detection && (!bundle.labels.empty() || bundle.task == "classification")) topk_ = 1;
   }
 
   std::optional<mgpu::RowSpec> row_spec() const override { return network_->preprocessor().row_spec(); }

@@ -204,7 +204,8 @@ def test_nan_costs_the_row_and_nonsense_the_run(rectangles, tmp_path):
     bundle = json.loads((yolo / "bundle.json").read_text())
     for keys, arguments, complaint in (({**YOLO, "layout": "v5"}, (), f"[B, boxes, {5 + CLASSES}] (layout v5, {CLASSES} classes), the network gives"),
                                        ({**YOLO, "scor": 0.5}, (), "bundle.json: detection.scor is not a known key"),
-                                       (YOLO, ("--topk", 2), "--topk: a detector has no classes of whole pictures")):
+                                       (YOLO, ("--topk", 2), "--topk: a detector has no classes of whole pictures"),
+                                       (YOLO, ("--label-column", "truth"), "--label-column: a detector has no classes of whole pictures")):
         (yolo / "bundle.json").write_text(json.dumps({**bundle, "detection": keys}))
         done = mgpu_run("infer", "--model", yolo, "--input", folder, "--output", tmp_path / "bad.h5", *arguments)
         assert done.code == 2 and complaint in done.err and len(done.lines_of_ours()) == 1, done.err

@@ -1,8 +1,21 @@
 #include "mgpu/bundle_job.hpp"
 
+#include <algorithm>
+
 #include "mgpu/bundle.hpp"
 
 namespace mgpu {
+
+namespace {
+
+/// The only columns of a detector are boxes, scores and classes, besides outputs that the bundle names.
+void check_detector_options(const Bundle& bundle, const Config& config) {
+  if (config.get<std::int64_t>("topk") > 0) throw usage_error("--topk: a detector has no classes of whole pictures");
+  if (!config.get<std::string>("label-column").empty() && std::ranges::find(bundle.outputs, "label") == bundle.outputs.end())
+    throw usage_error("--label-column: a detector has no classes of whole pictures");
+}
+
+} // namespace
 
 std::vector<OptionSpec> BundleJob::options() const {
   return {
@@ -38,7 +51,8 @@ std::vector<OptionSpec> BundleJob::options() const {
 void BundleJob::check(const Config& config) const {
   const auto model = config.get<std::string>("model");
   if (model.empty()) throw usage_error("--model is missing: a .pt, a .pt2 or a bundle folder");
-  Bundle::open(model, config);
+  const Bundle bundle = Bundle::open(model, config);
+  if (bundle.detection) check_detector_options(bundle, config);
 }
 
 Media BundleJob::media(const Config& config) const {
